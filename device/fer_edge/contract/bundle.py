@@ -1,0 +1,153 @@
+"""Bundles on disk: read with every digest checked, written to a temporary folder and renamed into place."""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from fer_edge.contract import manifest as manifest_format
+from fer_edge.contract.errors import BundleError, SchemaError
+from fer_edge.contract.manifest import FileEntry, Manifest
+
+MANIFEST_NAME = "manifest.json"
+DIGEST_NAME = "bundle.sha256"
+_REMEDY = "copy the bundle again, or rebuild it with `make convert`"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose manifest was read and whose files were all checked."""
+
+    path: Path
+    manifest: Manifest
+    sha256: str
+
+    def read(self, role: str) -> bytes:
+        """The decoded content of the file with this role.
+
+        Raises:
+            BundleError: the role is unknown, or the content no longer has its digest.
+        """
+        entry = self.manifest.files.get(role)
+        if entry is None:
+            raise BundleError(
+                f"bundle {self.path}: no file with the role {role!r}; it has {', '.join(self.manifest.files)}"
+            )
+        return _decoded(self.path, entry)
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Reads a bundle and checks the digest of every file in it.
+
+    Raises:
+        BundleError: absent, incomplete, or a byte differs; the message names the file.
+        SchemaError: the manifest does not decode; the message names the field.
+    """
+    if not (path / MANIFEST_NAME).is_file():
+        raise BundleError(f"bundle {path}: no {MANIFEST_NAME} there; expected a folder made by `make convert`")
+    text = (path / MANIFEST_NAME).read_bytes()
+    digest = hashlib.sha256(text).hexdigest()
+    digest_file = path / DIGEST_NAME
+    expected = digest_file.read_bytes() if digest_file.is_file() else b""
+    if expected != _digest_line(digest):
+        raise BundleError(f"bundle {path}: {MANIFEST_NAME} does not match {DIGEST_NAME}; {_REMEDY}")
+    manifest = manifest_format.loads(text)
+    for entry in manifest.files.values():
+        _decoded(path, entry)
+    return Bundle(path, manifest, digest)
+
+
+def _digest_line(digest: str) -> bytes:
+    return f"{digest}  {MANIFEST_NAME}\n".encode()
+
+
+def _decoded(root: Path, entry: FileEntry) -> bytes:
+    """The checked, decoded bytes of one entry."""
+    file = root / entry.path
+    if not file.is_file() or not file.resolve().is_relative_to(root.resolve()):
+        raise BundleError(f"bundle {root}: {entry.path} is missing or leads outside the bundle; {_REMEDY}")
+    stored = file.read_bytes()
+    _check(root, entry.path, stored, entry.size_bytes, entry.sha256)
+    if entry.encoding == "none":
+        content = stored
+    elif entry.encoding == "xz":
+        try:
+            # one byte more than announced is enough to see that it is too long, and no bomb gets further
+            content = lzma.LZMADecompressor().decompress(stored, max_length=entry.decoded_size_bytes + 1)
+        except lzma.LZMAError as error:
+            raise BundleError(f"bundle {root}: {entry.path} is not valid xz ({error}); {_REMEDY}") from error
+    else:
+        raise BundleError(
+            f"bundle {root}: {entry.path} is encoded as {entry.encoding}, which this fer-edge cannot read"
+        )
+    _check(root, entry.path, content, entry.decoded_size_bytes, entry.decoded_sha256)
+    return content
+
+
+def _check(root: Path, name: str, content: bytes, size_bytes: int, sha256: str) -> None:
+    if len(content) != size_bytes:
+        raise BundleError(f"bundle {root}: {name} has {len(content)} bytes, expected {size_bytes}; {_REMEDY}")
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise BundleError(f"bundle {root}: {name} is damaged (its sha256 differs from the manifest's); {_REMEDY}")
+
+
+def encode_file(path: str, content: bytes, encoding: Literal["none", "xz"] = "none") -> tuple[FileEntry, bytes]:
+    """One bundle file: its manifest entry and the bytes to store."""
+    stored = content if encoding == "none" else lzma.compress(content, preset=9 | lzma.PRESET_EXTREME)
+    entry = FileEntry(
+        path=path,
+        encoding=encoding,
+        size_bytes=len(stored),
+        sha256=hashlib.sha256(stored).hexdigest(),
+        decoded_size_bytes=len(content),
+        decoded_sha256=hashlib.sha256(content).hexdigest(),
+    )
+    return entry, stored
+
+
+def write_bundle(path: Path, manifest: Manifest, stored: dict[str, bytes]) -> Bundle:
+    """Writes a bundle as a whole or not at all; one that stood there before is replaced only when this one is complete.
+
+    Args:
+        path: the folder to make.
+        manifest: whose ``files`` describe ``stored``.
+        stored: bytes by role.
+
+    Raises:
+        BundleError: ``path`` holds something that is not a bundle.
+        OSError: the disk is full or not writable; nothing is left behind.
+    """
+    if path.exists() and not (path / MANIFEST_NAME).is_file() and any(path.iterdir()):
+        raise BundleError(
+            f"output {path}: exists and is not a bundle; expected a new or empty folder, or an older bundle"
+        )
+    if stored.keys() != manifest.files.keys():
+        raise SchemaError("manifest.files", f"roles {sorted(manifest.files)} differ from the contents {sorted(stored)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+    try:
+        temporary.chmod(0o755)
+        for role, content in stored.items():
+            file = temporary / manifest.files[role].path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        text = manifest_format.dumps(manifest).encode()
+        (temporary / MANIFEST_NAME).write_bytes(text)
+        (temporary / DIGEST_NAME).write_bytes(_digest_line(hashlib.sha256(text).hexdigest()))
+        bundle = open_bundle(temporary)
+        old = path.with_name(f".{path.name}.old.tmp")
+        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():
+            os.replace(path, old)
+        os.replace(temporary, path)
+        shutil.rmtree(old, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return Bundle(path, bundle.manifest, bundle.sha256)

@@ -1,0 +1,23 @@
+"""The root of fer-edge's exceptions and those that the contract raises; ``fer_edge.errors`` draws the whole tree."""
+
+from __future__ import annotations
+
+
+class EdgeError(Exception):
+    """Base of every error a user can cause: one line that says what, found, expected, remedy."""
+
+
+class SchemaError(EdgeError, ValueError):
+    """A JSON document that does not decode; the message starts with the field's path."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        self.path = path
+        super().__init__(f"{path}: {problem}")
+
+
+class BundleError(EdgeError, ValueError):
+    """A bundle that is absent, incomplete, damaged, or not meant for this device."""
+
+
+class LandmarkError(EdgeError, ValueError):
+    """Landmarks from which no crop can be cut (coincident, or one missing)."""

@@ -1,0 +1,45 @@
+"""The evaluation schema (``fer-edge/evaluate/1``); fractions are 0 to 1, rows of the confusion matrix are true."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fer_edge.contract import codec
+
+SCHEMA = "fer-edge/evaluate/1"
+
+
+@dataclass(frozen=True)
+class WithoutDuplicates:
+    """The same figure without rows that are pixel-identical to a training image."""
+
+    accuracy: float
+    n: int
+
+
+@dataclass(frozen=True)
+class EvaluateDoc:
+    """Accuracy of one variant on one data set through the device's own preprocess and interpreter."""
+
+    variant: str
+    labels: str
+    n: int
+    n_dropped: int
+    accuracy: float
+    macro_f1: float
+    recall: dict[str, float]
+    confusion: tuple[tuple[int, ...], ...]
+    ece: float
+    without_duplicates: WithoutDuplicates | None = None
+    data: str | None = None
+    usage: str | None = None
+
+
+def dumps(document: EvaluateDoc) -> str:
+    """As JSON text."""
+    return codec.dumps(SCHEMA, document)
+
+
+def loads(text: str | bytes) -> EvaluateDoc:
+    """From JSON text; raises SchemaError with the field's path."""
+    return codec.loads(SCHEMA, EvaluateDoc, text)

@@ -1,0 +1,254 @@
+"""The bundle's manifest: everything that the device must know about a network, as frozen dataclasses."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Literal
+
+from fer_edge.contract import codec
+from fer_edge.contract.errors import SchemaError
+
+SCHEMA = "fer-edge/manifest/1"
+SCHEMES = ("float32", "dynamic", "int8", "mixed")
+Scheme = Literal["float32", "dynamic", "int8", "mixed"]
+Landmark = Literal["right_eye", "left_eye", "nose", "mouth"]
+LANDMARKS: tuple[Landmark, ...] = ("right_eye", "left_eye", "nose", "mouth")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def _require(ok: bool, path: str, problem: str) -> None:
+    if not ok:
+        raise SchemaError(path, problem)
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """From an aligned crop to the network's input; see ``preprocess``.
+
+    Attributes:
+        color: "gray3" (BT.601 luma copied to three channels) or "rgb".
+        source_px: side that a crop is first reduced to, so that it carries no more detail than training images did.
+        interpolation: how the reduced crop is enlarged to the network's size.
+        mean: per channel, of values in 0..1, in R, G, B order.
+        std: per channel, likewise; none is zero.
+    """
+
+    color: Literal["gray3", "rgb"]
+    source_px: int
+    interpolation: Literal["bilinear", "area"]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        _require(8 <= self.source_px <= 1024, "source_px", f"found {self.source_px}, expected 8 to 1024")
+        _require(min(self.std) > 0, "std", "found a value that is not above zero")
+
+
+@dataclass(frozen=True)
+class AlignSpec:
+    """Crop geometry: where each landmark comes to lie in the crop.
+
+    Attributes:
+        landmarks: names, the subject's own right and left.
+        template: (x, y) in crop pixels for each of ``landmarks``; pixel centers are at .5.
+        crop_hw: (height, width) of the crop in px.
+    """
+
+    landmarks: tuple[Landmark, ...]
+    template: tuple[tuple[float, float], ...]
+    crop_hw: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        _require(len(self.landmarks) >= 2, "landmarks", "found fewer than two")
+        _require(len(set(self.landmarks)) == len(self.landmarks), "landmarks", "found a name twice")
+        _require(len(self.template) == len(self.landmarks), "template", "expected one point a landmark")
+        _require(min(self.crop_hw) >= 8, "crop_hw", "found a side below 8 px")
+
+
+@dataclass(frozen=True)
+class DetectorSpec:
+    """The face detector in the bundle: what it is, the roles of its files, its thresholds."""
+
+    id: Literal["blazeface_short", "blazeface_full", "mtcnn"]
+    files: tuple[str, ...]
+    thresholds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """A network's input or output tensor; real value = (stored - zero_point) * scale where dtype is an integer."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: Literal["float32", "int8"]
+    scale: float = 1.0
+    zero_point: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.scale > 0, "scale", f"found {self.scale}, expected above zero")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One accuracy figure, never without its data set, n and the moment it was measured."""
+
+    dataset: str
+    labels: str
+    n: int
+    accuracy: float
+    measured: Literal["at release", "at conversion"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One weighted operator: how its weights are stored and how many bits they really use on average."""
+
+    name: str
+    op: str
+    storage: Literal["float32", "float16", "int8", "int4"]
+    effective_bits: float
+    n_weights: int
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One network file of the bundle; ``file`` and the detector's ``files`` are roles in ``Manifest.files``."""
+
+    id: str
+    scheme: Scheme
+    file: str
+    input: TensorSpec
+    output: TensorSpec
+    min_runtime: str
+    metrics: tuple[Metric, ...] = ()
+    layers: tuple[Layer, ...] = ()
+
+    def __post_init__(self) -> None:
+        shape = self.input.shape
+        _require(len(shape) == 4 and shape[0] == 1 and shape[3] == 3, "input.shape", f"found {shape}, expected 1,H,W,3")
+
+    @property
+    def input_hw(self) -> tuple[int, int]:
+        """(height, width) of the network's input in px."""
+        return self.input.shape[1], self.input.shape[2]
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file at rest in the bundle, and what it decodes to."""
+
+    path: str
+    encoding: Literal["none", "xz", "bits1"]
+    size_bytes: int
+    sha256: str
+    decoded_size_bytes: int
+    decoded_sha256: str
+
+    def __post_init__(self) -> None:
+        pure = PurePosixPath(self.path)
+        inside = self.path and not pure.is_absolute() and ".." not in pure.parts and str(pure) == self.path
+        _require(bool(inside) and "\\" not in self.path and "\0" not in self.path, "path", _OUTSIDE.format(self.path))
+        for name in ("sha256", "decoded_sha256"):
+            _require(bool(_SHA256.fullmatch(getattr(self, name))), name, "expected 64 lower-case hexadecimal digits")
+        _require(min(self.size_bytes, self.decoded_size_bytes) >= 0, "size_bytes", "found a negative size")
+
+
+_OUTSIDE = "found {!r}, expected a plain relative path that stays inside the bundle"
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Golden vectors: ``file`` is the role of an npz of inputs and each variant's outputs; see ``fer-edge verify``.
+
+    Attributes:
+        n: number of inputs.
+        margin: top-1 is compared only where the expected top-1 margin (of probabilities) is at least this.
+        tolerance_p: largest allowed |difference of a probability| with the default kernels, by variant.
+    """
+
+    file: str
+    n: int
+    margin: float
+    tolerance_p: dict[str, float]
+
+
+@dataclass(frozen=True)
+class License:
+    """Under which terms one part of the bundle comes, and where from."""
+
+    component: str
+    license: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the bundle was made: source revision, seed, tool versions."""
+
+    git_commit: str
+    seed: int
+    tools: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The whole document; ``loads`` and ``dumps`` are its file format."""
+
+    model_id: str
+    version: str
+    recipe_sha256: str
+    weights_sha256: str
+    labels: tuple[str, ...]
+    input: InputSpec
+    align: AlignSpec
+    detector: DetectorSpec
+    default_variant: str
+    variants: tuple[Variant, ...]
+    files: dict[str, FileEntry]
+    golden: Golden
+    licenses: tuple[License, ...]
+    provenance: Provenance
+
+    def __post_init__(self) -> None:
+        _require(
+            len(self.labels) >= 2 and len(set(self.labels)) == len(self.labels), "labels", "found too few or twins"
+        )
+        ids = [variant.id for variant in self.variants]
+        _require(len(set(ids)) == len(ids) and bool(ids), "variants", "expected at least one, each id once")
+        _require(
+            self.default_variant in ids, "default_variant", f"found {self.default_variant!r}, expected one of {ids}"
+        )
+        for i, variant in enumerate(self.variants):
+            _require(variant.file in self.files, f"variants[{i}].file", f"no role {variant.file!r} in files")
+            shape = variant.output.shape
+            _require(shape == (1, len(self.labels)), f"variants[{i}].output.shape", f"found {shape}, one value a label")
+        for i, role in enumerate(self.detector.files):
+            _require(role in self.files, f"detector.files[{i}]", f"no role {role!r} in files")
+        _require(self.golden.file in self.files, "golden.file", f"no role {self.golden.file!r} in files")
+        paths = [entry.path for entry in self.files.values()]
+        _require(len(set(paths)) == len(paths), "files", "found one path under two roles")
+        _require(not {"manifest.json", "bundle.sha256"} & set(paths), "files", "found the manifest itself listed")
+
+    def variant(self, variant_id: str | None = None) -> Variant:
+        """The named variant, or the default one.
+
+        Raises:
+            SchemaError: there is no such variant.
+        """
+        wanted = variant_id or self.default_variant
+        for variant in self.variants:
+            if variant.id == wanted:
+                return variant
+        raise SchemaError("variant", f"found {wanted!r}, this bundle has {', '.join(v.id for v in self.variants)}")
+
+
+def loads(text: str | bytes) -> Manifest:
+    """Decodes a manifest; raises SchemaError with the field's path."""
+    return codec.loads(SCHEMA, Manifest, text)
+
+
+def dumps(manifest: Manifest) -> str:
+    """Encodes a manifest; ``dumps(loads(text)) == text`` for every text that ``dumps`` wrote."""
+    return codec.dumps(SCHEMA, manifest)

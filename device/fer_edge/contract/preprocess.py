@@ -1,0 +1,74 @@
+"""From an aligned crop to the network's input: the one preprocess of training evaluation, calibration and device."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_edge.contract.manifest import InputSpec
+
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
+
+
+def preprocess(crop: NDArray[np.uint8], spec: InputSpec, size_hw: tuple[int, int]) -> NDArray[np.float32]:
+    """Colour, reduction to ``source_px``, enlargement to the network's size, normalization.
+
+    Args:
+        crop: (h, w) gray or (h, w, 3) RGB, uint8.
+        spec: the manifest's ``input``.
+        size_hw: (height, width) of the network's input in px.
+
+    Returns:
+        (height, width, 3) float32, normalized: (value / 255 - mean) / std.
+    """
+    image = crop.astype(np.float32)
+    if image.ndim == 2 and spec.color == "rgb":
+        image = np.repeat(image[:, :, None], 3, axis=2)
+    elif image.ndim == 3 and spec.color == "gray3":
+        image = image @ _LUMA
+    height, width = image.shape[:2]
+    if min(height, width) > spec.source_px:
+        image = resize(image, (spec.source_px, spec.source_px), "area")
+    image = resize(image, size_hw, spec.interpolation) / np.float32(255)
+    if image.ndim == 2:
+        image = image[:, :, None]  # broadcast to three channels below
+    mean, std = np.array(spec.mean, dtype=np.float32), np.array(spec.std, dtype=np.float32)
+    return np.ascontiguousarray((image - mean) / std, dtype=np.float32)
+
+
+def resize(image: NDArray[np.float32], size_hw: tuple[int, int], method: str) -> NDArray[np.float32]:
+    """Separable resampling of (h, w) or (h, w, c) float32: "area" (mean of what a pixel covers) or "bilinear"."""
+    if image.shape[:2] == size_hw:
+        return image
+    rows = _weights(image.shape[0], size_hw[0], method)
+    cols = _weights(image.shape[1], size_hw[1], method)
+    if image.ndim == 2:
+        return np.asarray(rows @ image @ cols.T, dtype=np.float32)
+    planes = [rows @ image[:, :, c] @ cols.T for c in range(image.shape[2])]
+    return np.stack(planes, axis=2)
+
+
+@functools.lru_cache(maxsize=64)
+def _weights(n_in: int, n_out: int, method: str) -> NDArray[np.float32]:
+    """(n_out, n_in) resampling matrix with half-pixel centers; every row sums to 1."""
+    step = n_in / n_out
+    if method == "area" and step > 1:
+        left = np.arange(n_out)[:, None] * step
+        pixel = np.arange(n_in)[None, :]
+        overlap = np.minimum(left + step, pixel + 1) - np.maximum(left, pixel)
+        return np.asarray(np.clip(overlap, 0, None) / step, dtype=np.float32)
+    center = np.clip((np.arange(n_out) + 0.5) * step - 0.5, 0, n_in - 1)
+    low = np.minimum(np.floor(center).astype(np.int64), max(0, n_in - 2))
+    part = center - low
+    matrix = np.zeros((n_out, n_in))
+    matrix[np.arange(n_out), low] += 1 - part
+    matrix[np.arange(n_out), np.minimum(low + 1, n_in - 1)] += part
+    return matrix.astype(np.float32)
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities along the last axis."""
+    exp = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(exp / exp.sum(axis=-1, keepdims=True), dtype=np.float32)

@@ -1,0 +1,130 @@
+"""The tflite interpreter, whichever package this machine has: ai-edge-litert, else tflite-runtime, else tensorflow.
+
+The only module that imports one of them; the choice is made once and reported by name and version.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import importlib.metadata
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from fer_edge.errors import RunnerError
+
+# (distribution, module that holds Interpreter and OpResolverType), best first.
+CANDIDATES = (
+    ("ai-edge-litert", "ai_edge_litert.interpreter"),
+    ("tflite-runtime", "tflite_runtime.interpreter"),
+    ("tensorflow", "tensorflow.lite.python.interpreter"),
+)
+_TOO_NEW = re.compile(r"Didn't find op for builtin opcode '(\w+)' version '(\d+)'")
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The interpreter package in use."""
+
+    name: str
+    version: str
+    module: ModuleType
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+@functools.lru_cache(maxsize=1)
+def find_runtime() -> Runtime:
+    """The first of CANDIDATES that imports.
+
+    Raises:
+        RunnerError: none does.
+    """
+    problems = []
+    for distribution, module_name in CANDIDATES:
+        try:
+            module = importlib.import_module(module_name)
+        except ImportError as error:
+            problems.append(f"{distribution}: {error}")
+            continue
+        return Runtime(distribution, _version(distribution), module)
+    raise RunnerError(
+        f"tflite interpreter: none can be imported ({'; '.join(problems)}); install one: pip install ai-edge-litert"
+    )
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:  # a system build without metadata
+        return "unknown"
+
+
+def open_interpreter(
+    model: bytes, what: str, threads: int = 1, reference_kernels: bool = False, min_runtime: str = ""
+) -> Any:
+    """An interpreter for ``model`` with its tensors allocated.
+
+    Args:
+        model: content of a tflite file.
+        what: names the network in messages.
+        threads: of the kernels, at least 1.
+        reference_kernels: plain C++ kernels that give the same bits on every CPU, many times slower.
+        min_runtime: what the manifest asks for, for the message.
+
+    Raises:
+        RunnerError: no interpreter, not a tflite file, or one that this runtime is too old for.
+    """
+    runtime = find_runtime()
+    options: dict[str, Any] = {"model_content": model, "num_threads": threads}
+    if reference_kernels:
+        options["experimental_op_resolver_type"] = runtime.module.OpResolverType.BUILTIN_REF
+    try:
+        with _without_info_lines():
+            interpreter = runtime.module.Interpreter(**options)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise RunnerError(_problem(what, str(error), runtime, min_runtime)) from error
+    return interpreter
+
+
+def _problem(what: str, message: str, runtime: Runtime, min_runtime: str) -> str:
+    """One line out of the interpreter's own message."""
+    found = _TOO_NEW.search(message)
+    if found:
+        needed = f", expected {min_runtime} or newer" if min_runtime else ""
+        return (
+            f"{what}: needs {found[1]} version {found[2]}, which this runtime ({runtime}) lacks{needed}; "
+            "update it (pip install -U ai-edge-litert) or take another variant with --variant"
+        )
+    return f"{what}: {runtime} cannot load it ({' '.join(message.split())[:200]}); rebuild or re-copy the bundle"
+
+
+@contextlib.contextmanager
+def _without_info_lines() -> Iterator[None]:
+    """Keeps the native library's "INFO: Created TensorFlow Lite XNNPACK delegate" lines off stderr; others pass."""
+    try:
+        sys.stderr.flush()
+        saved = os.dup(2)
+    except (OSError, ValueError, AttributeError):  # no stderr to keep clean
+        yield
+        return
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            caught.seek(0)
+            lines = [line for line in caught.read().splitlines(keepends=True) if not line.startswith(b"INFO:")]
+            if lines:
+                os.write(2, b"".join(lines))

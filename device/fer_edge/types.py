@@ -1,0 +1,112 @@
+"""What flows through the device pipeline: Frame → FaceBox → FaceReading → FrameReading, and the protocols between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_edge.contract.reading import FaceReadingDoc, ReadingDoc
+
+Point = tuple[float, float]
+RgbImage = NDArray[np.uint8]  # (height, width, 3), R, G, B, upright
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One upright RGB picture and when it was captured (monotonic clock, s)."""
+
+    image: RgbImage
+    index: int
+    t_capture_s: float
+    source: str
+
+
+@dataclass(frozen=True)
+class FaceBox:
+    """A face in px of the picture: box (x, y, width, height), canonical landmarks (x, y), detector score 0..1."""
+
+    box: tuple[float, float, float, float]
+    landmarks: dict[str, Point]
+    score: float
+
+
+@dataclass(frozen=True)
+class FaceReading:
+    """A face and the classifier's probabilities in the order of the manifest's labels."""
+
+    face: FaceBox
+    label: str
+    probabilities: dict[str, float]
+
+
+@dataclass(frozen=True)
+class FrameReading:
+    """All faces of one frame, and how long each stage took in ms."""
+
+    frame: Frame
+    faces: tuple[FaceReading, ...]
+    stage_ms: dict[str, float] = field(default_factory=dict)
+
+    def to_doc(self, path: str | None = None) -> ReadingDoc:
+        """As the reading schema; with ``path`` as a photo's reading, else as a stream's."""
+        height, width = self.frame.image.shape[:2]
+        faces = tuple(
+            FaceReadingDoc(
+                box=_box_px(*reading.face.box),
+                landmarks={name: (_px(x), _px(y)) for name, (x, y) in reading.face.landmarks.items()},
+                score=round(reading.face.score, 4),
+                label=reading.label,
+                probabilities={name: round(p, 4) for name, p in reading.probabilities.items()},
+            )
+            for reading in self.faces
+        )
+        stage_ms = {name: round(ms, 3) for name, ms in self.stage_ms.items()}
+        if path is not None:
+            return ReadingDoc(width, height, faces, path=path, stage_ms=stage_ms)
+        return ReadingDoc(
+            width,
+            height,
+            faces,
+            source=self.frame.source,
+            frame_index=self.frame.index,
+            t_capture_s=round(self.frame.t_capture_s, 6),
+            stage_ms=stage_ms,
+        )
+
+
+def _box_px(x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
+    return _px(x), _px(y), _px(width), _px(height)
+
+
+def _px(value: float) -> float:
+    return round(float(value), 2)
+
+
+class FrameSource(Protocol):
+    """Yields frames until its end; ``close`` may be called from another thread or a signal handler and ends it."""
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def close(self) -> None:
+        """Ends the iteration and frees the device; safe to call twice."""
+        ...
+
+
+class FaceDetector(Protocol):
+    """Finds faces in an RGB picture, best score first."""
+
+    def detect(self, image: RgbImage) -> list[FaceBox]:
+        """Faces in (height, width, 3) uint8 RGB, in px of that picture."""
+        ...
+
+
+class Runner(Protocol):
+    """Runs the classifier: (N, H, W, 3) float32 normalized inputs -> (N, labels) float32 logits."""
+
+    def __call__(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits (N, labels) for inputs (N, H, W, 3)."""
+        ...

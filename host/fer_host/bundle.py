@@ -1,0 +1,119 @@
+"""From converted networks to a bundle: manifest, golden vectors, licences, metrics."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from fer_edge.contract.bundle import Bundle, encode_file, write_bundle
+from fer_edge.contract.manifest import SCHEMES, Golden, Manifest, Metric, Provenance, Scheme, Variant
+from fer_host import gates
+from fer_host.artifacts import tool_versions
+from fer_host.build import Build
+from fer_host.convert.inspection import inspect_tflite
+from fer_host.detector import detector_content, detector_spec
+from fer_host.errors import RecipeError
+from fer_host.golden import MARGIN, N_SHIPPED, golden_file
+from fer_host.paths import ROOT
+from fer_host.recipe import Recipe, load_detector
+from fer_host.train.card import read_card
+from fer_host.weights import zoo_path
+
+MADE_HERE: tuple[Scheme, ...] = ("float32", "dynamic", "int8")
+_MIN_RUNTIME = "2.14.0"  # where the converter wrote none
+_TOOLS = ("torch", "onnx", "onnxsim", "onnx2tf", "tensorflow", "ai-edge-quantizer", "ai-edge-litert", "numpy")
+
+
+def wanted_schemes(recipe: Recipe, scheme: str | None) -> tuple[str, ...]:
+    """The variants to make: the recipe's, and the one asked for.
+
+    Raises:
+        RecipeError: no such scheme, or one that this version does not make.
+    """
+    if scheme is not None and scheme not in MADE_HERE:
+        why = "is not made by this version" if scheme in SCHEMES else "is no scheme"
+        raise RecipeError(f"SCHEME {scheme!r}: {why}; expected one of {', '.join(MADE_HERE)}")
+    return (*recipe.convert.variants, *([scheme] if scheme and scheme not in recipe.convert.variants else []))
+
+
+def assemble(build: Build, networks: Mapping[str, Path], scheme: str | None, out: Path, data: Path | None) -> Bundle:
+    """Writes the bundle, whole or not at all.
+
+    Args:
+        build: the finished stages.
+        networks: tflite file by scheme.
+        scheme: the default variant; None takes the recipe's.
+        out: the bundle's folder.
+        data: labelled data for the accuracy gates, or None.
+
+    Raises:
+        GateError: accuracy or agreement on ``data`` is outside the limits.
+    """
+    recipe = build.recipe
+    contents = {name: path.read_bytes() for name, path in networks.items()}
+    variants = {name: variant_of(name, path) for name, path in networks.items()}
+    measured = _release_metrics(build)
+    if data is not None:
+        measured = gates.check_accuracy(recipe, {n: (variants[n], contents[n]) for n in variants}, data)
+    detector = load_detector(recipe.detector)
+    spec = detector_spec(detector)
+    golden = golden_file(build.crops[:N_SHIPPED], recipe, {n: (variants[n], contents[n]) for n in variants})
+    plain = {
+        **{f"network/{name}": (f"{recipe.id}.{name}.tflite", content) for name, content in contents.items()},
+        spec.files[0]: (f"detector/{detector.id}.tflite", detector_content(detector)),
+        "golden": ("golden.npz", golden),
+    }
+    files, stored = {}, {}
+    for role, (path, content) in plain.items():
+        files[role], stored[role] = encode_file(path, content)
+    manifest = Manifest(
+        model_id=recipe.id,
+        version=recipe.version,
+        recipe_sha256=recipe.sha256,
+        weights_sha256=build.weights_sha256,
+        labels=recipe.label_names,
+        input=recipe.input,
+        align=recipe.align,
+        detector=spec,
+        default_variant=scheme or recipe.convert.default_variant,
+        variants=tuple(_with_metrics(variant, measured.get(variant.id, ())) for variant in variants.values()),
+        files=files,
+        golden=Golden("golden", N_SHIPPED, MARGIN, {n: recipe.convert.tolerance_p[n] for n in variants}),
+        licenses=(*recipe.licenses, detector.license),
+        provenance=Provenance(git_commit(), recipe.train.seed, tool_versions(_TOOLS)),
+    )
+    return write_bundle(out, manifest, stored)
+
+
+def variant_of(name: str, path: Path) -> Variant:
+    """The manifest's entry of a tflite file, read off the file itself."""
+    info = inspect_tflite(path)
+    return Variant(
+        id=name,
+        scheme=info.scheme,
+        file=f"network/{name}",
+        input=info.inputs[0],
+        output=info.outputs[0],
+        min_runtime=info.min_runtime or _MIN_RUNTIME,
+        layers=info.layers,
+    )
+
+
+def _with_metrics(variant: Variant, metrics: tuple[Metric, ...]) -> Variant:
+    return Variant(**{**variant.__dict__, "metrics": metrics})
+
+
+def _release_metrics(build: Build) -> dict[str, tuple[Metric, ...]]:
+    """The model card's figures, if these are the weights that it describes."""
+    card = read_card(zoo_path(build.recipe))
+    return dict(card.released) if card is not None and card.weights_sha256 == build.weights_sha256 else {}
+
+
+def git_commit() -> str:
+    """The project's revision, "unknown" outside a git checkout."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "unknown"
+    return found.stdout.strip() if found.returncode == 0 else "unknown"

@@ -1,0 +1,141 @@
+"""Calibration sets and their ranges on disk: ``calibration/sets/NAME.json`` and ``calibration/ranges/``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_edge.contract import codec
+from fer_edge.contract.preprocess import preprocess
+from fer_host.artifacts import write_bytes
+from fer_host.calibration.faces import CalibrationFaces, faces_from_folder, faces_from_npz
+from fer_host.calibration.lint import LintReport
+from fer_host.detector import load_detector_model
+from fer_host.errors import DataError
+from fer_host.paths import CALIBRATION_RANGES, CALIBRATION_SETS
+from fer_host.quantize import ranges as ranges_format
+from fer_host.quantize.ranges import ActivationRanges, collect_ranges
+from fer_host.recipe import Recipe, load_recipe
+
+SCHEMA = "fer-edge/calibration-set/1"
+
+
+@dataclass(frozen=True)
+class SetItem:
+    """One face of a set: which picture it was, never the picture."""
+
+    sha256: str
+    origin: str
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class CalibrationSet:
+    """What a set holds and under which terms its pictures come; the pictures themselves are not in the project."""
+
+    name: str
+    source: str
+    license: str
+    lint: LintReport
+    items: tuple[SetItem, ...]
+
+
+def make_set(
+    name: str,
+    data: Path,
+    model: str,
+    *,
+    weights: Path | None,
+    n: int,
+    seed: int,
+    source: str,
+    license_name: str,
+) -> tuple[Path, Path]:
+    """``fer-host calibrate``: lints faces, records them and measures a recipe's activation ranges on them.
+
+    Args:
+        name: of the set.
+        data: FER2013's npz or a folder of photos.
+        model: the recipe whose ranges are measured.
+        weights: the user's own weights, None for the shipped ones.
+        n: faces at most.
+        seed: of the draw from the npz.
+        source: where the faces come from, for the record.
+        license_name: their terms, for the record.
+
+    Returns:
+        The set's file and the ranges' file.
+
+    Raises:
+        DataError: the set is not fit to calibrate with.
+    """
+    from fer_host.pipeline import float_network
+
+    recipe = load_recipe(model)
+    faces = load_faces(data, recipe, n, seed)
+    for line in faces.report.warnings:
+        print(f"  note: {line}")
+    float_tflite, digest = float_network(recipe, weights)
+    inputs = (row[None] for row in inputs_of(faces.crops, recipe))
+    measured = collect_ranges(float_tflite, inputs, weights_sha256=digest, calibration_set=name)
+    items = zip(faces.hashes(), faces.origins, faces.labels, strict=True)
+    record = CalibrationSet(
+        name, source or str(data), license_name, faces.report, tuple(SetItem(*item) for item in items)
+    )
+    set_path, ranges_path = CALIBRATION_SETS / f"{name}.json", path_of_ranges(recipe, name)
+    write_bytes(set_path, codec.dumps(SCHEMA, record).encode())
+    ranges_format.save(measured, ranges_path)
+    print(f"{len(faces.crops)} faces: {set_path}, {ranges_path}")
+    return set_path, ranges_path
+
+
+def load_faces(data: Path, recipe: Recipe, n: int, seed: int) -> CalibrationFaces:
+    """Faces of the npz, or of a folder of photos through the device's own detector and crop."""
+    if data.suffix == ".npz":
+        return faces_from_npz(data, n, seed)
+    return faces_from_folder(data, load_detector_model(recipe.detector), recipe.align, n)
+
+
+def inputs_of(crops: Iterable[NDArray[np.uint8]], recipe: Recipe) -> Iterator[NDArray[np.float32]]:
+    """Each crop as the network's input (H, W, 3)."""
+    return (preprocess(crop, recipe.input, recipe.input_hw) for crop in crops)
+
+
+def path_of_ranges(recipe: Recipe, set_name: str) -> Path:
+    """``ranges/<recipe>.json`` for the recipe's own set, ``ranges/<recipe>.<set>.json`` for another."""
+    own = set_name == recipe.convert.calibration_set
+    return CALIBRATION_RANGES / (f"{recipe.id}.json" if own else f"{recipe.id}.{set_name}.json")
+
+
+def find_ranges(calib: str | None, recipe: Recipe, float_tflite: Path, weights_sha256: str) -> ActivationRanges:
+    """The activation ranges for int8: shipped ones, or measured on the user's photos.
+
+    Args:
+        calib: a folder of photos, the name of a set with shipped ranges, or None for the recipe's own set.
+        recipe: what is being converted.
+        float_tflite: its float network.
+        weights_sha256: digest of its weights.
+
+    Raises:
+        DataError: no such folder or set, or faces that are not fit to calibrate with.
+    """
+    if calib is None or not Path(calib).exists():
+        path = path_of_ranges(recipe, calib or recipe.convert.calibration_set)
+        if not path.is_file():
+            known = ", ".join(sorted(p.stem for p in CALIBRATION_SETS.glob("*.json"))) or "none"
+            raise DataError(
+                f"calibration {calib or recipe.convert.calibration_set}: found neither a folder nor ranges of that "
+                f"name; expected a folder of photos or one of the sets {known}; `fer-host calibrate` makes one"
+            )
+        return ranges_format.load(path)
+    faces = load_faces(Path(calib), recipe, 512, seed=1)
+    for line in faces.report.warnings:
+        print(f"  calibration note: {line}")
+    inputs = (row[None] for row in inputs_of(faces.crops, recipe))
+    measured = collect_ranges(float_tflite, inputs, weights_sha256=weights_sha256)
+    return dataclasses.replace(measured, calibration_set=Path(calib).name)

@@ -1,0 +1,77 @@
+"""Training augmentation on whole batches: one resampling for flip, affine and enlargement, then light and erasing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class Augment:
+    """How far training images are moved. All draws are uniform; probabilities in 0..1."""
+
+    flip_p: float = 0.5
+    rotate_deg: float = 15.0
+    scale: float = 0.12
+    shift: float = 0.06  # fraction of the image side
+    brightness: float = 0.15  # added, of the 0..1 range
+    contrast: float = 0.25  # factor 1 ± this
+    erase_p: float = 0.4
+    erase_area: tuple[float, float] = (0.02, 0.15)
+
+
+def augment_batch(images: torch.Tensor, size_px: int, how: Augment, generator: torch.Generator) -> torch.Tensor:
+    """Moves and enlarges a batch.
+
+    Args:
+        images: (N, 1, h, w) float gray in 0..1.
+        size_px: side of the square result.
+        generator: source of every draw, so that a step can be repeated.
+
+    Returns:
+        (N, 1, size_px, size_px) float; values may leave 0..1 a little through brightness and contrast.
+    """
+    n = len(images)
+
+    def uniform(low: float, high: float) -> torch.Tensor:
+        return torch.rand(n, generator=generator) * (high - low) + low
+
+    angle = uniform(-how.rotate_deg, how.rotate_deg) * math.pi / 180
+    scale = 1 / (1 + uniform(-how.scale, how.scale))
+    flip = torch.where(uniform(0, 1) < how.flip_p, -1.0, 1.0)
+    theta = torch.zeros(n, 2, 3)
+    theta[:, 0, 0] = torch.cos(angle) * scale * flip
+    theta[:, 0, 1] = -torch.sin(angle) * scale
+    theta[:, 1, 0] = torch.sin(angle) * scale * flip
+    theta[:, 1, 1] = torch.cos(angle) * scale
+    theta[:, 0, 2] = uniform(-how.shift, how.shift) * 2
+    theta[:, 1, 2] = uniform(-how.shift, how.shift) * 2
+    grid = functional.affine_grid(theta, [n, 1, size_px, size_px], align_corners=False)
+    out = functional.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+    mean = out.mean(dim=(1, 2, 3), keepdim=True)
+    contrast = (1 + uniform(-how.contrast, how.contrast)).view(n, 1, 1, 1)
+    brightness = uniform(-how.brightness, how.brightness).view(n, 1, 1, 1)
+    out = (out - mean) * contrast + mean + brightness
+    return _erase(out, how, uniform)
+
+
+def _erase(images: torch.Tensor, how: Augment, uniform: object) -> torch.Tensor:
+    """Random erasing (Zhong et al. 2017): one rectangle of each drawn image becomes a flat gray."""
+    assert callable(uniform)
+    n, _, height, width = images.shape
+    area = uniform(*how.erase_area) * height * width
+    aspect = torch.exp(uniform(-math.log(3), math.log(3)))
+    rows = (area * aspect).sqrt().clamp(1, height).view(n, 1, 1)
+    cols = (area / aspect).sqrt().clamp(1, width).view(n, 1, 1)
+    top = uniform(0, 1).view(n, 1, 1) * (height - rows)
+    left = uniform(0, 1).view(n, 1, 1) * (width - cols)
+    y = torch.arange(height).view(1, height, 1)
+    x = torch.arange(width).view(1, 1, width)
+    inside = (y >= top) & (y < top + rows) & (x >= left) & (x < left + cols)
+    inside &= (uniform(0, 1) < how.erase_p).view(n, 1, 1)
+    fill = uniform(0, 1).view(n, 1, 1, 1)
+    return torch.where(inside.unsqueeze(1), fill, images)

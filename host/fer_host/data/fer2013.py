@@ -1,0 +1,118 @@
+"""FER2013 with FERPlus crowd votes, from one npz: images, votes, labels, splits.
+
+Votes: Barsoum et al. 2016, arXiv 1608.01041 (microsoft/FERPlus). The npz's layout is in ``load``.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8
+from fer_host.errors import DataError
+
+_FER_NAMES = {
+    "angry": "anger",
+    "disgust": "disgust",
+    "fear": "fear",
+    "happy": "happiness",
+    "sad": "sadness",
+    "surprise": "surprise",
+    "neutral": "neutral",
+}
+_KEYS = ("images", "fer_label", "ferplus_votes", "usage", "duplicates_training", "fer_classes", "ferplus_classes")
+
+
+@dataclass(frozen=True)
+class FerData:
+    """Rows of FER2013.
+
+    Attributes:
+        images: (N, 48, 48) uint8 gray.
+        votes8: (N, 8) float32 crowd votes in the order of ``EMOTIONS8``.
+        label8: (N,) int64 index into ``EMOTIONS8``; -1 where the crowd's winner is unknown or not a face.
+        label7: (N,) int64 index into ``EMOTIONS7`` (the original FER2013 label); -1 where there is none.
+        usage: (N,) str, the split.
+        duplicate: (N,) bool, pixel-identical to a Training image.
+    """
+
+    images: NDArray[np.uint8]
+    votes8: NDArray[np.float32]
+    label8: NDArray[np.int64]
+    label7: NDArray[np.int64]
+    usage: NDArray[np.str_]
+    duplicate: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def select(self, mask: NDArray[np.bool_]) -> FerData:
+        """The rows where ``mask`` (N,) holds."""
+        return FerData(
+            self.images[mask],
+            self.votes8[mask],
+            self.label8[mask],
+            self.label7[mask],
+            self.usage[mask],
+            self.duplicate[mask],
+        )
+
+
+def load(path: Path) -> FerData:
+    """Reads the npz.
+
+    Raises:
+        DataError: the file is absent, not an npz, or lacks one of the arrays.
+    """
+    if not path.is_file():
+        raise DataError(f"data set {path}: no such file; expected an npz with {', '.join(_KEYS)}")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            missing = [key for key in _KEYS if key not in archive.files]
+            if missing:
+                raise DataError(f"data set {path}: lacks {', '.join(missing)}; expected {', '.join(_KEYS)}")
+            arrays = {key: archive[key] for key in _KEYS}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"data set {path}: not a readable npz ({error}); expected an npz of plain arrays") from error
+    votes = arrays["ferplus_votes"].astype(np.float32)
+    plus_names = [str(name) for name in arrays["ferplus_classes"]]
+    fer_names = [_FER_NAMES[str(name)] for name in arrays["fer_classes"]]
+    to7 = np.array([EMOTIONS7.index(name) for name in fer_names] + [-1], dtype=np.int64)  # index -1 is the unknown
+    return FerData(
+        images=arrays["images"],
+        votes8=votes[:, [plus_names.index(name) for name in EMOTIONS8]],
+        label8=majority_label(votes, plus_names),
+        label7=to7[arrays["fer_label"].astype(np.int64)],
+        usage=arrays["usage"].astype(str),
+        duplicate=arrays["duplicates_training"].astype(bool),
+    )
+
+
+def majority_label(votes: NDArray[np.float32], names: list[str]) -> NDArray[np.int64]:
+    """The FERPlus "majority" label: argmax over all ten columns, the first column wins ties.
+
+    Args:
+        votes: (N, 10) votes, columns named by ``names`` (eight emotions, "unknown", "NF").
+
+    Returns:
+        (N,) index into ``EMOTIONS8``, -1 where "unknown" or "NF" wins.
+    """
+    to8 = np.array([EMOTIONS8.index(name) if name in EMOTIONS8 else -1 for name in names], dtype=np.int64)
+    return np.asarray(to8[votes.argmax(axis=1)], dtype=np.int64)
+
+
+def vote_distribution(votes8: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Crowd votes (N, 8) as target distributions: single votes are noise and dropped, rows sum to 1.
+
+    Rows with no emotion vote left fall back to all votes cast (FERPlus' own clean-up drops votes of one).
+    """
+    kept = np.where(votes8 > 1, votes8, 0.0)
+    kept = np.where(kept.sum(axis=1, keepdims=True) > 0, kept, votes8)
+    total = np.maximum(kept.sum(axis=1, keepdims=True), 1e-6)
+    return np.asarray(kept / total, dtype=np.float32)

@@ -1,0 +1,45 @@
+"""The device's own code, as the host uses it: the one module through which fer_host reaches beyond the contract.
+
+Evaluation, calibration, golden vectors and crop measurement run exactly what the board runs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fer_edge.crop import crop_face
+from fer_edge.photo import read_photo
+from fer_edge.runner import LiteRunner
+
+from fer_edge.detectors import make_detector
+from fer_edge.errors import ImageError, RunnerError, SourceError
+from fer_edge.types import FaceBox, FaceDetector, RgbImage
+
+__all__ = [
+    "PHOTO_SUFFIXES",
+    "FaceBox",
+    "FaceDetector",
+    "ImageError",
+    "LiteRunner",
+    "RgbImage",
+    "RunnerError",
+    "SourceError",
+    "crop_face",
+    "largest_face",
+    "make_detector",
+    "photo_files",
+    "read_photo",
+]
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+
+def photo_files(folder: Path) -> list[Path]:
+    """All photos below a folder, sorted by path."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file())
+
+
+def largest_face(detector: FaceDetector, image: RgbImage) -> FaceBox | None:
+    """The face with the largest box, None where there is none."""
+    faces = detector.detect(image)
+    return max(faces, key=lambda face: face.box[2] * face.box[3]) if faces else None

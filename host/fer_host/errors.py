@@ -1,0 +1,35 @@
+"""The exception tree of fer-host: every error a user can cause, doubling the builtin it specializes.
+
+HostError
+├── RecipeError (ValueError)      a recipe that is unknown or does not decode
+├── DataError (ValueError)        a data set or photo folder that cannot be used
+├── WeightsError (ValueError)     weights that do not fit the network
+├── GateError (ArithmeticError)   a conversion stage outside its parity or accuracy limit
+└── ToolError (RuntimeError)      a third-party converter that failed
+"""
+
+from __future__ import annotations
+
+
+class HostError(Exception):
+    """Base: the message is one line that says what, found, expected, remedy."""
+
+
+class RecipeError(HostError, ValueError):
+    """A recipe that is unknown or does not decode."""
+
+
+class DataError(HostError, ValueError):
+    """A data set or photo folder that cannot be used."""
+
+
+class WeightsError(HostError, ValueError):
+    """Weights that do not fit the network they are loaded into."""
+
+
+class GateError(HostError, ArithmeticError):
+    """A stage's output is outside the limit that its gate sets."""
+
+
+class ToolError(HostError, RuntimeError):
+    """A third-party converter failed; its own log is named in the message."""

@@ -1,0 +1,164 @@
+"""Recipes: one TOML file = one reproducible bundle. Decoded strictly, refused with the field's path."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import tomllib
+
+from fer_edge.contract import codec
+from fer_edge.contract.errors import SchemaError
+from fer_edge.contract.labels import LABEL_SETS
+from fer_edge.contract.manifest import AlignSpec, InputSpec, License, Scheme
+from fer_host.errors import RecipeError
+from fer_host.paths import RECIPES
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ConvertConfig:
+    """What the bundle holds and how far a variant may fall below float.
+
+    Attributes:
+        variants: schemes to convert, float32 first.
+        default_variant: the one that the device takes unless told otherwise.
+        accuracy_drop: largest loss of accuracy (fraction) that the data gate lets through.
+        tolerance_p: by variant, the golden tolerance of a probability with a board's default kernels.
+        calibration_set: the shipped set whose ranges are used where no other is asked for.
+    """
+
+    variants: tuple[Scheme, ...]
+    default_variant: Scheme
+    accuracy_drop: float
+    tolerance_p: dict[str, float]
+    calibration_set: str
+
+
+@dataclass(frozen=True)
+class PhaseConfig:
+    """Epochs trained at one input size."""
+
+    epochs: int
+    size_px: int
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """See ``fer_host.data.augment.Augment``."""
+
+    flip_p: float
+    rotate_deg: float
+    scale: float
+    shift: float
+    brightness: float
+    contrast: float
+    erase_p: float
+    erase_area: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class TrainRecipe:
+    """See ``fer_host.train.loop.TrainConfig``; ``start`` names where the weights come from."""
+
+    start: Literal["imagenet", "random"]
+    min_votes: int
+    phases: tuple[PhaseConfig, ...]
+    seed: int
+    batch: int
+    lr_max: float
+    warmup: float
+    momentum: float
+    weight_decay: float
+    ema_decay: float
+    clip_norm: float
+    class_weights: bool
+    augment: AugmentConfig
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One network, its training, its conversion and its bundle."""
+
+    id: str
+    version: str
+    summary: str
+    network: str
+    labels: Literal["ferplus8", "fer7"]
+    size_px: int
+    input: InputSpec
+    align: AlignSpec
+    detector: str
+    convert: ConvertConfig
+    train: TrainRecipe
+    licenses: tuple[License, ...]
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if self.convert.default_variant not in self.convert.variants or "float32" not in self.convert.variants:
+            raise SchemaError("convert.variants", "must hold float32 and the default variant")
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names in output order."""
+        return tuple(LABEL_SETS[self.labels])
+
+    @property
+    def input_hw(self) -> tuple[int, int]:
+        """(height, width) of the network's input in px."""
+        return self.size_px, self.size_px
+
+
+@dataclass(frozen=True)
+class DetectorRecipe:
+    """A face detector that comes ready-made in an installable package; only its data file is taken."""
+
+    id: Literal["blazeface_short", "blazeface_full", "mtcnn"]
+    package: str
+    version: str
+    file: str
+    sha256: str
+    thresholds: dict[str, float]
+    license: License
+
+
+def recipe_names() -> list[str]:
+    """All MODEL names that ``convert`` knows."""
+    return sorted(path.stem for path in RECIPES.glob("*.toml"))
+
+
+def load_recipe(name: str) -> Recipe:
+    """The recipe of this name, or the TOML file at this path.
+
+    Raises:
+        RecipeError: unknown, not TOML, or a field that does not fit.
+    """
+    recipe, digest = _load(Recipe, RECIPES, name, recipe_names())
+    return dataclasses.replace(recipe, sha256=digest)
+
+
+def load_detector(name: str) -> DetectorRecipe:
+    """The detector recipe of this name, from ``recipes/detectors``."""
+    folder = RECIPES / "detectors"
+    return _load(DetectorRecipe, folder, name, sorted(path.stem for path in folder.glob("*.toml")))[0]
+
+
+def _load(cls: type[T], folder: Path, name: str, known: list[str]) -> tuple[T, str]:
+    path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
+    if not path.is_file():
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else "see `fer-host models`"
+        raise RecipeError(f"MODEL {name!r}: no such recipe; expected one of {', '.join(known)}; {hint}")
+    text = path.read_bytes()
+    try:
+        data: dict[str, Any] = tomllib.loads(text.decode())
+        return codec.decode(cls, data, path.stem), hashlib.sha256(text).hexdigest()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"recipe {path}: not valid TOML ({error})") from error
+    except SchemaError as error:
+        raise RecipeError(f"recipe {path}: {error}") from error

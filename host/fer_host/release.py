@@ -1,0 +1,38 @@
+"""``fer-host release``: measures what ships, through the interpreter, and writes it into the model card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fer_edge.contract.manifest import Metric
+from fer_host.errors import WeightsError
+from fer_host.evaluate import evaluate
+from fer_host.pipeline import ConvertRequest, convert
+from fer_host.recipe import load_recipe
+from fer_host.train.card import read_card, save_card, with_released
+from fer_host.weights import zoo_path
+
+
+def release(model: str, data: Path) -> None:
+    """Converts, scores every variant under both protocols on PublicTest, and rewrites the card.
+
+    Raises:
+        WeightsError: there is no model card to write to; training makes it.
+    """
+    recipe = load_recipe(model)
+    weights = zoo_path(recipe)
+    card = read_card(weights)
+    if card is None:
+        raise WeightsError(f"weights {weights}: no model card beside them; `fer-host train {model}` writes one")
+    bundle = convert(ConvertRequest(model, data=data))
+    released = {}
+    for variant in bundle.manifest.variants:
+        documents = [
+            evaluate(bundle, data, labels, usage="PublicTest", variant_id=variant.id) for labels in ("ferplus8", "fer7")
+        ]
+        released[variant.id] = tuple(
+            Metric("FER2013 PublicTest", document.labels, document.n, document.accuracy, "at release")
+            for document in documents
+        )
+    save_card(with_released(card, released), weights)
+    convert(ConvertRequest(model))

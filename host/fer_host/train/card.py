@@ -1,0 +1,173 @@
+"""Model cards: what a network was trained on, how long, and what it scores. JSON for tools, Markdown for readers."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fer_edge.contract import codec
+from fer_edge.contract.manifest import Metric
+from fer_host.artifacts import write_bytes
+from fer_host.recipe import Recipe
+from fer_host.train.metrics import Scores
+
+SCHEMA = "fer-edge/card/1"
+
+
+@dataclass(frozen=True)
+class CardRow:
+    """Float scores of one protocol on PublicTest."""
+
+    protocol: str
+    n: int
+    accuracy: float
+    macro_f1: float
+    ece: float
+    recall: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Card:
+    """A model card; ``released`` holds figures of converted variants, by variant, "measured at release"."""
+
+    recipe: str
+    network: str
+    weights_sha256: str
+    dataset: str
+    n_train: int
+    split: str
+    seed: int
+    epochs: int
+    minutes: float
+    float_scores: tuple[CardRow, ...]
+    curve: tuple[dict[str, float], ...] = ()
+    released: dict[str, tuple[Metric, ...]] = field(default_factory=dict)
+
+
+def card_path(weights: Path) -> Path:
+    """The card's place: beside its weights."""
+    return weights.with_suffix(".card.json")
+
+
+def read_card(weights: Path) -> Card | None:
+    """The card beside these weights, if there is one."""
+    path = card_path(weights)
+    return codec.loads(SCHEMA, Card, path.read_bytes()) if path.is_file() else None
+
+
+def save_card(card: Card, weights: Path) -> None:
+    """Writes the card as JSON and as Markdown."""
+    write_bytes(card_path(weights), codec.dumps(SCHEMA, card).encode())
+    write_bytes(weights.with_suffix(".card.md"), card_markdown(card).encode())
+
+
+def write_card(
+    recipe: Recipe,
+    weights: Path,
+    rows: dict[str, Scores],
+    curve: list[dict[str, Any]],
+    minutes: float,
+    n_train: int,
+) -> None:
+    """Card and confusion matrix for freshly trained weights.
+
+    Args:
+        recipe: what was trained.
+        weights: the .safetensors file.
+        rows: float scores by protocol; the first is the one drawn as a confusion matrix.
+        curve: one mapping of figures an epoch.
+        minutes: wall-clock training time on two cores.
+        n_train: number of training images.
+    """
+    from fer_host.weights import load_network, weights_sha256
+
+    float_scores = []
+    for protocol, scores in rows.items():
+        names = recipe.label_names
+        if len(scores.recall) != len(names):
+            names = tuple(name for name in names if name != "contempt")
+        recall = {name: round(value, 4) for name, value in zip(names, scores.recall, strict=True)}
+        row = CardRow(
+            protocol, scores.n, round(scores.accuracy, 5), round(scores.macro_f1, 4), round(scores.ece, 4), recall
+        )
+        float_scores.append(row)
+    card = Card(
+        recipe=recipe.id,
+        network=recipe.network,
+        weights_sha256=weights_sha256(load_network(recipe, weights)),
+        dataset="FER2013 images with FERPlus votes as target distributions",
+        n_train=n_train,
+        split="trained on Training, chosen on PublicTest; PrivateTest never seen",
+        seed=recipe.train.seed,
+        epochs=sum(phase.epochs for phase in recipe.train.phases),
+        minutes=round(minutes, 1),
+        float_scores=tuple(float_scores),
+        curve=tuple({key: float(value) for key, value in entry.items()} for entry in curve),
+    )
+    save_card(card, weights)
+    first = next(iter(rows.values()))
+    plot_confusion(
+        first.confusion, recipe.label_names, weights.with_suffix(".confusion.png"), f"{recipe.id}, PublicTest"
+    )
+
+
+def card_markdown(card: Card) -> str:
+    """The card for readers."""
+    lines = [
+        f"# {card.recipe}",
+        "",
+        f"{card.network}, trained on {card.dataset} ({card.n_train:,} images; {card.split}).",
+        f"Seed {card.seed}, {card.epochs} epochs, {card.minutes:g} minutes on two shared cores.",
+        "",
+        "Float, single view, PublicTest:",
+        "",
+        "| protocol | n | accuracy | macro-F1 | ECE |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {r.protocol} | {r.n} | {r.accuracy:.2%} | {r.macro_f1:.3f} | {r.ece:.3f} |" for r in card.float_scores
+    ]
+    first = card.float_scores[0]
+    lines += ["", f"Recall ({first.protocol}): " + ", ".join(f"{k} {v:.2f}" for k, v in first.recall.items()) + "."]
+    if card.released:
+        lines += ["", "Measured at release through the interpreter:", "", "| variant | protocol | n | accuracy |"]
+        lines += ["|---|---|---|---|"]
+        for variant, metrics in card.released.items():
+            lines += [f"| {variant} | {m.labels} | {m.n} | {m.accuracy:.2%} |" for m in metrics]
+    lines += ["", f"Weights (values) sha256: `{card.weights_sha256}`", ""]
+    return "\n".join(lines)
+
+
+def with_released(card: Card, released: dict[str, tuple[Metric, ...]]) -> Card:
+    """The card with the figures of converted variants."""
+    return dataclasses.replace(card, released=released)
+
+
+def plot_confusion(confusion: np.ndarray[Any, Any], names: tuple[str, ...], path: Path, title: str) -> None:
+    """Writes a row-normalized confusion matrix (rows are true) with counts as a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    figure, axes = pyplot.subplots(figsize=(7, 6), dpi=110)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.set_title(f"{title} (n = {int(confusion.sum())})")
+    for i, row in enumerate(confusion):
+        for j, count in enumerate(row):
+            if count:
+                axes.text(j, i, str(count), ha="center", va="center", color="white" if shares[i, j] > 0.5 else "black")
+    figure.tight_layout()
+    temporary = path.with_name(path.name + ".tmp")
+    figure.savefig(temporary, format="png")
+    pyplot.close(figure)
+    temporary.replace(path)

@@ -1,0 +1,61 @@
+"""Classification metrics from probabilities: pure functions of arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Accuracy figures over n rows; recall and confusion are in label order, rows of the confusion matrix are true."""
+
+    n: int
+    accuracy: float
+    macro_f1: float
+    recall: tuple[float, ...]
+    confusion: NDArray[np.int64]
+    ece: float
+
+
+def score(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Scores:
+    """Scores predictions.
+
+    Args:
+        probabilities: (n, classes).
+        labels: (n,) true class of each row.
+    """
+    n_classes = probabilities.shape[1]
+    predicted = probabilities.argmax(axis=1)
+    confusion = np.zeros((n_classes, n_classes), dtype=np.int64)
+    np.add.at(confusion, (labels, predicted), 1)
+    hits = np.diag(confusion).astype(np.float64)
+    true, guessed = confusion.sum(axis=1), confusion.sum(axis=0)
+    f1 = 2 * hits / np.maximum(true + guessed, 1)
+    return Scores(
+        n=len(labels),
+        accuracy=float(hits.sum() / max(1, len(labels))),
+        macro_f1=float(f1[true > 0].mean()) if len(labels) else 0.0,
+        recall=tuple((hits / np.maximum(true, 1)).tolist()),
+        confusion=confusion,
+        ece=expected_calibration_error(probabilities.max(axis=1), predicted == labels),
+    )
+
+
+def expected_calibration_error(confidence: NDArray[np.float32], correct: NDArray[np.bool_], n_bins: int = 15) -> float:
+    """Guo et al. 2017, eq. 5: mean |accuracy - confidence| over equal-width bins, weighted by their share."""
+    bins = np.minimum((confidence * n_bins).astype(np.int64), n_bins - 1)
+    total = 0.0
+    for i in range(n_bins):
+        inside = bins == i
+        if inside.any():
+            total += float(inside.mean()) * abs(float(correct[inside].mean()) - float(confidence[inside].mean()))
+    return total
+
+
+def drop_label(probabilities: NDArray[np.float32], index: int) -> NDArray[np.float32]:
+    """Probabilities (n, c) without one class, renormalized (the thesis' seven-class score of eight classes)."""
+    kept = np.delete(probabilities, index, axis=1)
+    return np.asarray(kept / np.maximum(kept.sum(axis=1, keepdims=True), 1e-12), dtype=np.float32)

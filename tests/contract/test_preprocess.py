@@ -1,0 +1,63 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fer_edge.contract.manifest import InputSpec
+from fer_edge.contract.preprocess import preprocess, resize, softmax
+
+SPEC = InputSpec("gray3", 48, "bilinear", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+cv2 = pytest.importorskip("cv2")
+
+
+@pytest.mark.parametrize(("source", "target"), [(48, 96), (48, 64), (96, 112), (48, 48), (37, 96)])
+def test_enlarging_is_opencv_bilinear(source: int, target: int) -> None:
+    image = np.random.default_rng(1).uniform(0, 255, (source, source)).astype(np.float32)
+    expected = cv2.resize(image, (target, target), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_allclose(resize(image, (target, target), "bilinear"), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize(("source", "target"), [(96, 48), (200, 48), (131, 48), (49, 48)])
+def test_reducing_is_opencv_area(source: int, target: int) -> None:
+    image = np.random.default_rng(1).uniform(0, 255, (source, source)).astype(np.float32)
+    expected = cv2.resize(image, (target, target), interpolation=cv2.INTER_AREA)
+    np.testing.assert_allclose(resize(image, (target, target), "area"), expected, atol=1e-2)
+
+
+@given(st.integers(8, 200), st.integers(8, 200), st.sampled_from(["area", "bilinear"]))
+def test_a_flat_picture_stays_flat(source: int, target: int, method: str) -> None:
+    flat = np.full((source, source), 77, dtype=np.float32)
+    np.testing.assert_allclose(resize(flat, (target, target), method), 77, rtol=1e-5)
+
+
+def test_gray_and_its_rgb_copy_give_the_same_input() -> None:
+    gray = np.random.default_rng(2).integers(0, 256, (48, 48), dtype=np.uint8)
+    rgb = np.repeat(gray[:, :, None], 3, axis=2)
+    for color in ("gray3", "rgb"):
+        spec = replace(SPEC, color=color)
+        np.testing.assert_allclose(preprocess(gray, spec, (96, 96)), preprocess(rgb, spec, (96, 96)), atol=1e-4)
+
+
+def test_channels_are_red_green_blue() -> None:
+    red = np.zeros((48, 48, 3), dtype=np.uint8)
+    red[:, :, 0] = 255
+    out = preprocess(red, replace(SPEC, color="rgb"), (48, 48))
+    np.testing.assert_allclose(out[0, 0], [(1 - 0.485) / 0.229, -0.456 / 0.224, -0.406 / 0.225], rtol=1e-5)
+    gray = preprocess(red, SPEC, (48, 48))
+    np.testing.assert_allclose(gray[0, 0, 0], (0.299 - 0.485) / 0.229, rtol=1e-5)
+
+
+def test_a_sharp_crop_carries_no_more_detail_than_source_px() -> None:
+    fine = np.indices((192, 192)).sum(axis=0) % 2 * 255  # one-pixel checkerboard
+    out = preprocess(fine.astype(np.uint8), SPEC, (96, 96))
+    assert out.shape == (96, 96, 3)
+    assert out.dtype == np.float32
+    assert np.ptp(out[:, :, 0]) < 1e-4
+
+
+def test_softmax_survives_large_logits() -> None:
+    np.testing.assert_allclose(
+        softmax(np.array([[1000.0, 1000.0], [-1e4, 0.0]], dtype=np.float32)), [[0.5, 0.5], [0, 1]]
+    )

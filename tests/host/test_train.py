@@ -1,0 +1,203 @@
+"""The training loop on a real, small network and generated faces-like images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fer_edge.contract.labels import EMOTIONS8
+from fer_host.data import fer2013
+from fer_host.data.augment import Augment, augment_batch
+from fer_host.errors import DataError
+from fer_host.train.loop import Phase, TrainConfig, TrainSet, class_weights, one_cycle, soft_cross_entropy, train
+
+CONFIG = TrainConfig(phases=(Phase(2, 16), Phase(1, 24)), seed=3, batch=8, lr_max=0.05, ema_decay=0.9)
+NORMALIZE = (torch.full((3,), 0.5), torch.full((3,), 0.25))
+
+
+class Small(nn.Module):
+    """Convolution, batch norm, dropout, head: everything that could break determinism."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU())
+        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(8, 2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.head(self.body(x.expand(-1, 3, -1, -1)).mean((2, 3)))
+        return out
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainSet:
+    random = np.random.default_rng(0)
+    bright = random.integers(0, 2, 64)
+    images = (random.integers(0, 100, (64, 20, 20)) + 130 * bright[:, None, None]).astype(np.uint8)
+    return TrainSet(images, np.eye(2, dtype=np.float32)[bright])
+
+
+def run(data: TrainSet, path: Path, stop_after: int | None = None) -> tuple[nn.Module, list[tuple[float, ...]]]:
+    torch.manual_seed(0)
+    lines: list[tuple[float, ...]] = []
+    model, _ = train(
+        Small(),
+        data,
+        replace(CONFIG, augment=Augment(brightness=0.0, contrast=0.0)),
+        normalize=NORMALIZE,
+        checkpoint=path,
+        on_epoch=lambda epoch, size, _, loss, minutes: lines.append((epoch, size, loss)),
+        stop_after=stop_after,
+    )
+    return model, lines
+
+
+def test_a_killed_run_resumes_to_the_same_weights(data: TrainSet, tmp_path: Path) -> None:
+    whole, lines = run(data, tmp_path / "whole.pt")
+    for stop in (3, 7, 5, None):  # killed in the middle of an epoch, twice, and over a change of size
+        resumed, later = run(data, tmp_path / "resumed.pt", stop)
+    for (name, expected), found in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(expected, found), name
+    assert later[-1] == lines[-1]
+
+
+def test_it_learns(data: TrainSet, tmp_path: Path) -> None:
+    config = replace(CONFIG, phases=(Phase(12, 16),), augment=Augment(brightness=0.0, contrast=0.0))
+    torch.manual_seed(0)
+    model, _ = train(Small(), data, config, normalize=NORMALIZE, checkpoint=tmp_path / "c.pt", on_epoch=lambda *_: None)
+    gray = torch.from_numpy(data.images).float().unsqueeze(1) / 255
+    predicted = model((gray.expand(-1, 3, -1, -1) - 0.5) / 0.25).argmax(1).numpy()
+    assert (predicted == data.targets.argmax(1)).mean() > 0.95
+
+
+def test_one_cycle_rises_then_falls_to_zero() -> None:
+    rates = [one_cycle(step, 100, replace(CONFIG, warmup=0.2)) for step in range(100)]
+    assert rates[:20] == sorted(rates[:20])
+    assert rates[20:] == sorted(rates[20:], reverse=True)
+    assert max(rates) == CONFIG.lr_max
+    assert rates[-1] < 0.001 * CONFIG.lr_max
+
+
+def test_soft_cross_entropy_is_kl_plus_entropy() -> None:
+    logits, targets = torch.randn(5, 4), torch.softmax(torch.randn(5, 4), 1)
+    expected = nn.functional.kl_div(torch.log_softmax(logits, 1), targets, reduction="batchmean")
+    expected = expected - (targets * targets.log()).sum(1).mean()
+    torch.testing.assert_close(soft_cross_entropy(logits, targets, None), expected)
+    torch.testing.assert_close(soft_cross_entropy(logits, targets, torch.ones(4)), expected)
+
+
+def test_class_weights_are_largest_over_own() -> None:
+    targets = np.array([[1, 0], [1, 0], [1, 0], [0, 1]], dtype=np.float32)
+    np.testing.assert_allclose(class_weights(targets), [1, 3])
+
+
+def test_augmentation_is_a_resize_when_nothing_is_moved() -> None:
+    still = Augment(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    images = torch.rand(3, 1, 48, 48)
+    out = augment_batch(images, 96, still, torch.Generator().manual_seed(0))
+    expected = nn.functional.interpolate(images, (96, 96), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(out, expected, atol=2e-5, rtol=1e-4)
+
+
+def test_augmentation_comes_from_its_generator_alone() -> None:
+    images = torch.rand(4, 1, 48, 48)
+    first, again, other = (augment_batch(images, 64, Augment(), torch.Generator().manual_seed(s)) for s in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def npz(path: Path, **changes: object) -> Path:
+    """A tiny FER2013 in the real layout."""
+    plus = ["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF"]
+    fer = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+    votes = np.zeros((5, 10), dtype=np.int64)
+    votes[0, [0, 1]] = 5, 5  # a tie: the first column wins
+    votes[1, 8], votes[1, 1] = 6, 4  # unknown wins
+    votes[2, 7] = 10
+    votes[3, 9] = 10
+    votes[4, [4, 5]] = 9, 1
+    arrays: dict[str, object] = {
+        "images": np.zeros((5, 48, 48), dtype=np.uint8),
+        "fer_label": np.array([6, -1, 0, 3, 0], dtype=np.int8),
+        "ferplus_votes": votes,
+        "usage": np.array(["Training", "Training", "PublicTest", "PublicTest", "Training"]),
+        "duplicates_training": np.array([False] * 5),
+        "fer_classes": np.array(fer),
+        "ferplus_classes": np.array(plus),
+    } | changes
+    np.savez(path, **{name: value for name, value in arrays.items() if value is not None})  # type: ignore[arg-type]
+    return path
+
+
+def test_ferplus_labels_follow_the_protocol(tmp_path: Path) -> None:
+    data = fer2013.load(npz(tmp_path / "f.npz"))
+    names = [EMOTIONS8[i] if i >= 0 else None for i in data.label8]
+    assert names == ["neutral", None, "contempt", None, "anger"]
+    assert [fer2013.EMOTIONS7[i] if i >= 0 else None for i in data.label7] == [
+        "neutral", None, "anger", "happiness", "anger",
+    ]  # fmt: skip
+    targets = fer2013.vote_distribution(data.votes8)
+    assert targets[0, EMOTIONS8.index("neutral")] == pytest.approx(0.5)
+    assert targets[4, EMOTIONS8.index("anger")] == pytest.approx(1.0)  # the single vote is noise
+
+
+@pytest.mark.parametrize("key", ["images", "ferplus_votes", "fer_classes"])
+def test_a_half_present_data_set_is_named(tmp_path: Path, key: str) -> None:
+    with pytest.raises(DataError, match=f"lacks {key}"):
+        fer2013.load(npz(tmp_path / "f.npz", **{key: None}))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 not really", b"text"])
+def test_what_is_no_npz_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "f.npz"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match="data set"):
+        fer2013.load(path)
+
+
+@pytest.fixture
+def small_recipe(tmp_path: Path) -> Iterator[Path]:
+    """The flagship's recipe cut down to seconds."""
+    from fer_host.paths import RECIPES
+
+    text = (RECIPES / "hawqc_mbv2.toml").read_text()
+    text = text.replace(text[text.index("phases") : text.index("\nseed")], "phases = [{ epochs = 1, size_px = 32 }]")
+    text = text.replace('start = "imagenet"', 'start = "random"').replace("size_px = 96", "size_px = 32", 1)
+    text = text.replace("batch = 64", "batch = 4").replace("min_votes = 3", "min_votes = 0")
+    path = tmp_path / "small.toml"
+    path.write_text(text)
+    yield path
+
+
+def test_a_run_leaves_weights_card_and_confusion_matrix(tmp_path: Path, small_recipe: Path) -> None:
+    from fer_host.recipe import load_recipe
+    from fer_host.train.card import read_card
+    from fer_host.train.run import run_training
+
+    random = np.random.default_rng(0)
+    votes = np.zeros((24, 10), dtype=np.int64)
+    votes[np.arange(24), np.arange(24) % 8] = 10
+    path = npz(
+        tmp_path / "f.npz",
+        images=random.integers(0, 256, (24, 48, 48), dtype=np.uint8),
+        fer_label=(np.arange(24) % 7).astype(np.int8),
+        ferplus_votes=votes,
+        usage=np.array(["Training"] * 16 + ["PublicTest"] * 8),
+        duplicates_training=np.zeros(24, dtype=bool),
+    )
+    out = run_training(load_recipe(str(small_recipe)), path, tmp_path / "w.safetensors", tmp_path / "cache")
+    card = read_card(out)
+    assert card is not None
+    assert card.n_train == 16
+    assert [row.protocol for row in card.float_scores][:2] == ["ferplus8", "fer7"]
+    assert (tmp_path / "w.confusion.png").read_bytes().startswith(b"\x89PNG")
+    assert out.stat().st_size < 5_000_000
+    curve = [json.loads(line) for line in (tmp_path / "cache" / "curve.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in curve] == [0]
