@@ -45,15 +45,19 @@ class FaceReading:
 
 @dataclass(frozen=True)
 class FrameReading:
-    """All faces of one frame, and how long each stage took in ms."""
+    """All faces of one frame, and how long each stage took in ms.
+
+    ``size_hw`` is what positions refer to where that is not the frame itself: the original of a scaled photo.
+    """
 
     frame: Frame
     faces: tuple[FaceReading, ...]
     stage_ms: dict[str, float] = field(default_factory=dict)
+    size_hw: tuple[int, int] | None = None
 
     def to_doc(self, path: str | None = None) -> ReadingDoc:
         """As the reading schema; with ``path`` as a photo's reading, else as a stream's."""
-        height, width = self.frame.image.shape[:2]
+        height, width = self.size_hw or self.frame.image.shape[:2]
         faces = tuple(
             FaceReadingDoc(
                 box=_box_px(*reading.face.box),

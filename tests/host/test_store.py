@@ -240,7 +240,7 @@ def test_digest_arrays_sees_names_dtypes_shapes_and_values() -> None:
     base = {"a": np.zeros((2, 3), np.float32), "b": np.ones(1, np.float32)}
     others: list[dict[str, NDArray[Any]]] = [
         {"A": base["a"], "b": base["b"]},
-        {"a": base["a"].astype(np.float64), "b": base["b"]},
+        {"a": base["a"].astype(np.int32), "b": base["b"]},
         {"a": base["a"].reshape(3, 2), "b": base["b"]},
         {"a": base["a"] + np.float32(1e-7), "b": base["b"]},
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -163,7 +162,7 @@ def test_what_is_no_npz_is_refused(tmp_path: Path, content: bytes | None) -> Non
 
 
 @pytest.fixture
-def small_recipe(tmp_path: Path) -> Iterator[Path]:
+def small_recipe(tmp_path: Path) -> Path:
     """The flagship's recipe cut down to seconds."""
     from fer_host.paths import RECIPES
 
@@ -173,7 +172,7 @@ def small_recipe(tmp_path: Path) -> Iterator[Path]:
     text = text.replace("batch = 64", "batch = 4").replace("min_votes = 3", "min_votes = 0")
     path = tmp_path / "small.toml"
     path.write_text(text)
-    yield path
+    return path
 
 
 def test_a_run_leaves_weights_card_and_confusion_matrix(tmp_path: Path, small_recipe: Path) -> None:

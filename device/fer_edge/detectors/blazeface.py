@@ -1,6 +1,6 @@
 """BlazeFace short range: one look of the 128 x 128 px network at a region of a picture.
 
-Bazarevsky et al. 2019 (arXiv 1907.05047); anchors, decoding and thresholds as in MediaPipe's face_detection_short_range.
+Bazarevsky et al. 2019 (arXiv 1907.05047); anchors, decoding, thresholds as in MediaPipe's face_detection_short_range.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def anchor_centers() -> Floats:
         centers = (np.arange(INPUT_PX // stride) + 0.5) * stride
         y, x = np.meshgrid(centers, centers, indexing="ij")
         grids.append(np.repeat(np.stack([x, y], axis=-1).reshape(-1, 2), repeats, axis=0))
-    return np.concatenate(grids).astype(np.float32)
+    return np.asarray(np.concatenate(grids), dtype=np.float32)
 
 
 def sigmoid(logits: Floats) -> Floats:
@@ -126,7 +126,7 @@ def _network_input(image: RgbImage, region: Region) -> Floats:
         left, top = round((x0 - region.x) * scale), round((y0 - region.y) * scale)
         right = max(left + 1, round((x1 - region.x) * scale))
         bottom = max(top + 1, round((y1 - region.y) * scale))
-        left, right, top, bottom = (min(v, INPUT_PX) for v in (left, right, top, bottom))
+        left, right, top, bottom = (min(max(v, 0), INPUT_PX) for v in (left, right, top, bottom))
         if right > left and bottom > top:
             method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
             canvas[top:bottom, left:right] = cv2.resize(

@@ -26,6 +26,9 @@ OPSET = 17
 INPUT_NAME = "input"
 OUTPUT_NAME = "logits"
 
+EXPORT_TOOLS = ("torch", "onnx")  # whose versions change the result; for ``Stage.tools``
+SIMPLIFY_TOOLS = ("onnxsim", "onnx")
+
 
 def run_torch(model: nn.Module, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logits of the network in evaluation mode, one input at a time as every later stage computes them.

@@ -17,6 +17,8 @@ from fer_host.convert.tflite import quiet
 from fer_host.errors import ToolError
 from fer_host.quantize.ranges import ActivationRanges, activation_keys, check_applies
 
+TOOLS = ("ai-edge-quantizer", "ai-edge-litert", "numpy")  # whose versions change the result, for ``Stage.tools``
+
 
 def quantize_int8(float_tflite: Path, ranges: ActivationRanges, target: Path, *, weights_sha256: str) -> None:
     """Static int8: activations by the given ranges, weights per output channel by their own, biases in 32 bits.

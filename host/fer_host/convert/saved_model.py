@@ -19,6 +19,9 @@ from fer_host.errors import ToolError
 
 _LOW_SPACE_BYTES = 64 * 1024
 
+# Whose versions change the result, for ``Stage.tools``. onnx2tf checks its own layouts only where onnxruntime is there.
+TOOLS = ("onnx2tf", "tensorflow", "tf-keras", "onnx-graphsurgeon", "onnxruntime", "numpy")
+
 
 def to_saved_model(source: Path, target: Path, log: Path) -> None:
     """Writes the folder ``target`` with ``saved_model.pb``: (1, H, W, 3) ``input`` -> (1, classes) ``logits``.

@@ -23,6 +23,7 @@ def to_saved_model(source: str, target: str) -> None:
     import tensorflow as tf
 
     network = _onnx2tf(source)
+    network._name = "network"  # else "model_2" or "model_7", by how many trial models onnx2tf happened to make
     shape = network.inputs[0].shape
 
     class Served(tf.Module):  # type: ignore[misc]  # tensorflow has no types

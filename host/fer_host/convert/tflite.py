@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from fer_host.convert.saved_model import run_worker
 from fer_host.errors import DataError, ToolError
 
+TOOLS = ("tensorflow",)  # of ``to_float_tflite``, for ``Stage.tools``
+
 
 def to_float_tflite(saved_model: Path, target: Path, log: Path) -> None:
     """Writes ``target``, float32, with the signature that ai-edge-quantizer needs.

@@ -1,0 +1,68 @@
+"""Draws boxes and labels onto a picture, readable at any size."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fer_edge.errors import ImageError
+from fer_edge.types import FaceReading, RgbImage
+
+BOX, INK = (255, 200, 0), (20, 20, 20)  # R, G, B
+
+
+def annotate(image: RgbImage, faces: Iterable[FaceReading]) -> RgbImage:
+    """A copy with a box, "label 97%" and the landmarks of every face.
+
+    Args:
+        image: (h, w, 3) RGB uint8.
+        faces: in px of that picture.
+    """
+    out = image.copy()
+    height, width = out.shape[:2]
+    for reading in faces:
+        x, y, w, h = reading.face.box
+        line = max(1, round(min(w, h) / 60))
+        cv2.rectangle(out, (round(x), round(y)), (round(x + w), round(y + h)), BOX, line, cv2.LINE_AA)
+        for px, py in reading.face.landmarks.values():
+            cv2.circle(out, (round(px), round(py)), line + 1, BOX, -1, cv2.LINE_AA)
+        text = f"{reading.label} {reading.probabilities[reading.label]:.0%}"
+        scale = float(np.clip(w / 180, 0.35, 2.5))
+        thickness = max(1, round(scale * 1.6))
+        (tw, th), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
+        left = int(np.clip(round(x), 0, max(0, width - tw - 4)))
+        top = round(y) - th - base - 4
+        if top < 0:  # no room above: inside the box, below its upper edge
+            top = int(np.clip(round(y), 0, height - th - base - 4))
+        cv2.rectangle(out, (left, top), (left + tw + 4, top + th + base + 4), BOX, -1)
+        origin = (left + 2, top + th + 2)
+        cv2.putText(out, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, INK, thickness, cv2.LINE_AA)
+    return out
+
+
+def write_picture(path: Path, image: RgbImage) -> None:
+    """Writes RGB as the file type that the name says; complete or not at all.
+
+    Raises:
+        ImageError: a suffix that is no picture's, or a place that cannot be written.
+    """
+    try:
+        ok, content = cv2.imencode(path.suffix or ".jpg", image[:, :, ::-1])
+    except cv2.error:
+        ok = False
+    if not ok:
+        raise ImageError(f"picture {path}: cannot write {path.suffix!r} files; expected .jpg or .png")
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content.tobytes())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ImageError(f"picture {path}: {error.strerror}; expected a place that can be written") from error
+    finally:
+        if temporary.parent.is_dir():
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,171 @@
+"""The ``fer-edge`` command. Heavy imports stay inside the commands, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from fer_edge import __version__
+from fer_edge.errors import EdgeError, UsageError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; a user's error is one line on stderr and status 2, anything else keeps its traceback."""
+    arguments = _parser().parse_args(argv)
+    try:
+        status: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except EdgeError as error:
+        print(f"fer-edge: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("fer-edge: stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `fer-edge … | head`: nobody reads on, which is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fer-edge", description="Reads facial expressions from photos and cameras.")
+    parser.add_argument("--version", action="version", version=f"fer-edge {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--bundle", type=Path, metavar="DIR", help="default: FER_EDGE_BUNDLE, installed, or dist/")
+    common.add_argument("--variant", help="default: the bundle's default variant")
+    common.add_argument("--threads", type=_positive, default=min(4, os.cpu_count() or 1), metavar="N")
+
+    image = commands.add_parser("image", parents=[common], help="read the expressions in photos")
+    image.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    image.add_argument("--json", action="store_true", help="a list of fer-edge/reading/1 documents")
+    image.add_argument("--annotate", type=Path, metavar="OUT", help="picture to write; a folder for several photos")
+    image.add_argument(
+        "--tiles", type=_tiles, default=(2, 3), metavar="N,…", help="grids searched for small faces; 0: none"
+    )
+    image.set_defaults(run=_image)
+
+    run = commands.add_parser("run", parents=[common], help="read a clip, a folder or a camera")
+    run.add_argument(
+        "--source", required=True, metavar="URI", help="file://, images://, v4l2://, synthetic:// or a path"
+    )
+    run.add_argument("--jsonl", metavar="-|PATH", help="write a fer-edge/reading/1 line a frame")
+    run.add_argument("--realtime", action="store_true", help="play a clip at its own speed, dropping late frames")
+    run.add_argument("--max-frames", type=_positive, metavar="N")
+    run.add_argument("--tiles", type=_tiles, default=(), metavar="N,…", help="grids searched for small faces; 0: none")
+    run.set_defaults(run=_run)
+
+    bench = commands.add_parser("bench", parents=[common], help="time the pipeline or the network on this machine")
+    bench.add_argument("--model-only", action="store_true", help="the network alone")
+    bench.add_argument("--source", default="synthetic://?n=60", metavar="URI")
+    bench.add_argument("--n", type=_positive, default=200, help="measured repetitions, at least 2")
+    bench.add_argument("--warmup", type=_positive, default=20, metavar="N")
+    bench.add_argument("--tiles", type=_tiles, default=(), metavar="N,…")
+    bench.add_argument("--json", action="store_true", help="print the fer-edge/bench/1 document")
+    bench.set_defaults(run=_bench)
+
+    verify = commands.add_parser("verify", parents=[common], help="replay the bundle's golden vectors here")
+    verify.add_argument("--json", action="store_true")
+    verify.set_defaults(run=_verify)
+
+    info = commands.add_parser("info", parents=[common], help="what a bundle holds")
+    info.set_defaults(run=_info)
+    return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number above 0")
+    return int(text)
+
+
+def _tiles(text: str) -> tuple[int, ...]:
+    grids = text.split(",")
+    if not all(grid.isdecimal() and int(grid) <= 8 for grid in grids):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected grid sizes such as 2,3, or 0")
+    return tuple(int(grid) for grid in grids if int(grid) > 1)
+
+
+def _image(arguments: argparse.Namespace) -> int:
+    from fer_edge.bundles import find_bundle
+    from fer_edge.contract.bundle import open_bundle
+    from fer_edge.images import read_images
+
+    bundle = open_bundle(find_bundle(arguments.bundle))
+    return read_images(
+        bundle,
+        arguments.paths,
+        variant_id=arguments.variant,
+        threads=arguments.threads,
+        tiles=arguments.tiles,
+        as_json=arguments.json,
+        annotate_to=arguments.annotate,
+    )
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from fer_edge.bundles import find_bundle
+    from fer_edge.contract.bundle import open_bundle
+    from fer_edge.daemon import run
+    from fer_edge.pipeline import open_pipeline
+    from fer_edge.sinks.jsonl import JsonlSink
+    from fer_edge.sources import open_source
+
+    bundle = open_bundle(find_bundle(arguments.bundle))
+    pipeline = open_pipeline(bundle, arguments.variant, arguments.threads, arguments.tiles)
+    source = open_source(arguments.source, arguments.realtime)
+    if arguments.jsonl is None:
+        summary = run(source, pipeline, None, arguments.max_frames)
+    else:
+        with JsonlSink(arguments.jsonl) as sink:
+            summary = run(source, pipeline, sink, arguments.max_frames)
+    print(f"fer-edge: {summary}", file=sys.stderr)
+    return 0
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from fer_edge import bench
+    from fer_edge.bundles import find_bundle
+    from fer_edge.contract import bench as schema
+    from fer_edge.contract.bundle import open_bundle
+
+    if arguments.n < 2:
+        raise UsageError("--n 1: a single repetition has no spread; expected at least 2")
+    bundle = open_bundle(find_bundle(arguments.bundle))
+    numbers = (arguments.variant, arguments.threads, arguments.n, arguments.warmup)
+    if arguments.model_only:
+        document = bench.bench_model(bundle, *numbers)
+    else:
+        document = bench.bench_pipeline(bundle, *numbers, arguments.source, arguments.tiles)
+    print(schema.dumps(document), end="") if arguments.json else print(bench.format_table(document))
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    import dataclasses
+
+    from fer_edge import verify
+    from fer_edge.bundles import find_bundle
+    from fer_edge.contract.bundle import open_bundle
+
+    bundle = open_bundle(find_bundle(arguments.bundle))
+    names = [arguments.variant] if arguments.variant else [variant.id for variant in bundle.manifest.variants]
+    rows = verify.verify(bundle, names, arguments.threads)
+    print(json.dumps([dataclasses.asdict(row) for row in rows]) if arguments.json else verify.format_table(rows))
+    return 0
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    from fer_edge.bundles import find_bundle
+    from fer_edge.contract.bundle import open_bundle
+    from fer_edge.info import describe
+
+    print(describe(open_bundle(find_bundle(arguments.bundle))))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""``fer-edge info``: what a bundle holds, for readers."""
+
+from __future__ import annotations
+
+from fer_edge.contract.bundle import Bundle
+
+
+def describe(bundle: Bundle) -> str:
+    """The bundle in a screenful."""
+    manifest = bundle.manifest
+    source = manifest.input
+    lines = [
+        f"{manifest.model_id} {manifest.version}   bundle {bundle.path}   sha256 {bundle.sha256[:16]}",
+        f"labels: {', '.join(manifest.labels)}",
+        f"input: {source.color}, crop {manifest.align.crop_hw[0]} px → {source.source_px} px → network",
+        f"detector: {manifest.detector.id} "
+        + ", ".join(f"{name} {value:g}" for name, value in manifest.detector.thresholds.items()),
+        "variants:",
+    ]
+    for variant in manifest.variants:
+        size = manifest.files[variant.file]
+        weights = sum(layer.n_weights for layer in variant.layers)
+        bits = sum(layer.n_weights * layer.effective_bits for layer in variant.layers) / max(1, weights)
+        default = "  (default)" if variant.id == manifest.default_variant else ""
+        lines.append(
+            f"  {variant.id:8} {size.decoded_size_bytes:>9} bytes ({size.size_bytes} at rest), "
+            f"{bits:.2f} bits a weight, {variant.input_hw[0]} px, runtime >= {variant.min_runtime}{default}"
+        )
+        lines += [
+            f"           {m.accuracy:.2%} {m.labels} on {m.dataset}, n = {m.n}, measured {m.measured}"
+            for m in variant.metrics
+        ]
+    lines.append("licenses:")
+    lines += [f"  {entry.component}: {entry.license} — {entry.origin}" for entry in manifest.licenses]
+    tools = ", ".join(f"{name} {version}" for name, version in manifest.provenance.tools.items())
+    lines.append(f"made from {manifest.provenance.git_commit[:12]} with {tools}")
+    return "\n".join(lines)

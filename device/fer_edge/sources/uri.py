@@ -1,0 +1,83 @@
+"""Source URIs: ``file:///clip.mp4`` (or a plain path), ``images:///folder``, ``v4l2:///dev/video0``, ``synthetic://``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from fer_edge.errors import SourceError
+from fer_edge.types import FrameSource
+
+SCHEMES = ("file", "images", "v4l2", "synthetic")
+OPTIONS = {
+    "file": (),
+    "images": (),
+    "v4l2": ("width", "height", "fps"),
+    "synthetic": ("width", "height", "fps", "n", "faces", "seed"),
+}
+
+
+@dataclass(frozen=True)
+class SourceUri:
+    """A parsed source: scheme, path (empty for synthetic) and whole-number options."""
+
+    scheme: str
+    path: str
+    options: dict[str, int]
+    text: str
+
+
+def parse_uri(text: str) -> SourceUri:
+    """Parses a source.
+
+    Raises:
+        SourceError: unknown scheme or option, an option that is no whole number, or a missing path.
+    """
+    if "://" not in text:
+        text = f"file://{text}"
+    parts = urlsplit(text)
+    if parts.scheme not in SCHEMES:
+        expected = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+        raise SourceError(f"source {text!r}: unknown scheme {parts.scheme!r}; expected a path or one of {expected}")
+    query = parts.query if OPTIONS[parts.scheme] else ""
+    # a file's own name may hold ? and #; only sources that take options read them as such
+    path = unquote(parts.netloc + parts.path) if OPTIONS[parts.scheme] else unquote(text.partition("://")[2])
+    if not path and parts.scheme != "synthetic":
+        raise SourceError(f"source {text!r}: names no path; expected e.g. {parts.scheme}:///path")
+    options = {}
+    for key, value in parse_qsl(query, keep_blank_values=True):
+        if key not in OPTIONS[parts.scheme]:
+            known = ", ".join(OPTIONS[parts.scheme])
+            raise SourceError(f"source {text!r}: unknown option {key!r}; expected one of {known}")
+        if not value.isdecimal() or not 0 < int(value) < 100_000_000:
+            raise SourceError(f"source {text!r}: option {key} is {value!r}, expected a whole number above 0")
+        options[key] = int(value)
+    return SourceUri(parts.scheme, path, options, text)
+
+
+def open_source(text: str, realtime: bool = False) -> FrameSource:
+    """Opens a source; success means that its first frame can be read.
+
+    Args:
+        text: a URI or the path of a clip.
+        realtime: play a clip at its own speed and drop what comes too late, instead of reading every frame.
+
+    Raises:
+        SourceError: it cannot be opened; says why and what is expected.
+    """
+    uri = parse_uri(text)
+    if uri.scheme == "images":
+        from fer_edge.sources.images import ImagesSource
+
+        return ImagesSource(uri)
+    if uri.scheme == "synthetic":
+        from fer_edge.sources.synthetic import SyntheticSource
+
+        return SyntheticSource(uri, realtime)
+    if uri.scheme == "v4l2":
+        from fer_edge.sources.v4l2 import V4l2Source
+
+        return V4l2Source(uri)
+    from fer_edge.sources.video_file import VideoFileSource
+
+    return VideoFileSource(uri, realtime)
