@@ -19,8 +19,9 @@ import torch
 
 from fer_host.data import fer2013
 from fer_host.recipe import load_recipe
-from fer_host.train.loop import Phase, train
-from fer_host.train.run import scores8, train_config, train_split, validation_split
+from fer_host.train.config import Phase
+from fer_host.train.loop import train
+from fer_host.train.run import scores8, train_split, validation_split
 from fer_host.weights import build_network, start_from_imagenet
 
 
@@ -37,7 +38,7 @@ def main() -> int:
     rows, held_out = train_split(data, recipe.train.min_votes), validation_split(data)
     for weighted in (False, True):
         phases = (Phase(arguments.epochs, arguments.size),)
-        config = replace(train_config(recipe), phases=phases, class_weights=weighted)
+        config = replace(recipe.train, phases=phases, class_weights=weighted)
         network = build_network(recipe)
         start_from_imagenet(network, config.seed)
         with tempfile.TemporaryDirectory() as scratch:

@@ -51,6 +51,8 @@ def bench_pipeline(
         UsageError: the source has no frame with a face, so align and infer would never run.
     """
     frames = list(itertools.islice(_closing(source), 120))
+    if not frames:
+        raise UsageError(f"source {source}: no frames in it; expected a source with faces, e.g. synthetic://")
     pipeline = open_pipeline(bundle, variant_id, threads, tiles)
     stage_times: dict[str, list[float]] = {name: [] for name in STAGES}
     totals = []

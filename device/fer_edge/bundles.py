@@ -11,7 +11,7 @@ from fer_edge.errors import BundleError
 
 INSTALLED = (
     Path(sys.prefix) / "share" / "fer-edge" / "bundle",
-    Path.home() / ".local" / "share" / "fer-edge" / "bundle",
+    Path(os.environ.get("HOME", "/nonexistent")) / ".local" / "share" / "fer-edge" / "bundle",
     Path("/usr/local/share/fer-edge/bundle"),
 )
 

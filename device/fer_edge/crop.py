@@ -28,7 +28,7 @@ def crop_face(image: RgbImage, landmarks: Mapping[str, Point], align: AlignSpec)
         LandmarkError: a landmark is missing, or they coincide.
     """
     matrix = crop_matrix(landmarks, align)
-    factor = int(0.75 / matrix_scale(matrix))  # picture px per crop px: shrink first, so that fine detail cannot alias
+    factor = int(1 / matrix_scale(matrix))  # picture px per crop px: shrink first, so that fine detail cannot alias
     if factor > 1:
         image, matrix = _shrunk(image, matrix, align.crop_hw, factor)
     height, width = align.crop_hw

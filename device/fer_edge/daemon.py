@@ -21,6 +21,7 @@ class Summary:
     frames: int = 0
     faces: int = 0
     frames_with_face: int = 0
+    dropped: int = 0
     seconds: float = 0.0
     stage_ms: dict[str, float] = field(default_factory=dict)
     ended_by: str = "end of source"
@@ -30,7 +31,7 @@ class Summary:
         stages = ", ".join(f"{name} {ms / max(1, self.frames):.1f}" for name, ms in self.stage_ms.items())
         return (
             f"{self.ended_by}: {self.frames} frames in {self.seconds:.1f} s ({fps:.1f} per second), "
-            f"{self.faces} faces, a face in {self.frames_with_face}; mean ms a frame: {stages or 'none'}"
+            f"{self.dropped} dropped, {self.faces} faces, a face in {self.frames_with_face}; mean ms a frame: {stages or 'none'}"
         )
 
 
@@ -61,6 +62,7 @@ def run(source: FrameSource, pipeline: Pipeline, sink: JsonlSink | None, max_fra
                 source.close()
                 break
     summary.seconds = time.monotonic() - started
+    summary.dropped = source.dropped
     return summary
 
 

@@ -46,6 +46,10 @@ def read_images(
     """
     if annotate_to is not None and len(paths) > 1 and annotate_to.suffix:
         raise UsageError(f"--annotate {annotate_to}: one picture for {len(paths)} photos; expected a folder's name")
+    names = [path.name for path in paths]
+    twin = next((name for name in names if names.count(name) > 1), None)
+    if annotate_to is not None and twin:
+        raise UsageError(f"--annotate {annotate_to}: two photos are named {twin}; annotate them in two calls")
     pipeline = open_pipeline(bundle, variant_id, threads, tiles)
     documents: list[dict[str, Any]] = []
     for index, path in enumerate(paths):

@@ -17,6 +17,7 @@ from fer_edge.types import RgbImage
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 200_000_000
 _START_OF_SCAN = 0xDA
+_PNG = b"\x89PNG\r\n\x1a\n"
 SHORT_SIDE_PX = 600  # of the thesis' app: larger photos are scaled down to it, smaller ones are left alone
 
 
@@ -68,7 +69,7 @@ def decode_photo(content: bytes, what: str, short_side_px: int = SHORT_SIDE_PX) 
         raise ImageError(f"{what}: a JPEG without its end; it was cut off, copy it again")
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        image = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flags) if content else None
+        image = cv2.imdecode(np.frombuffer(without_color_profile(content), dtype=np.uint8), flags) if content else None
     except cv2.error:
         image = None
     if image is None:
@@ -96,6 +97,19 @@ def apply_orientation(image: NDArray[np.uint8], code: int) -> NDArray[np.uint8]:
     if code in (3, 4, 7, 8):
         image = image[::-1]
     return np.ascontiguousarray(image)
+
+
+def without_color_profile(content: bytes) -> bytes:
+    """A PNG without its iCCP chunk, which cv2 does not use and libpng complains of on stderr; others as they are."""
+    if not content.startswith(_PNG):
+        return content
+    kept, at = [_PNG], len(_PNG)
+    while at + 8 <= len(content):
+        end = at + 12 + int.from_bytes(content[at : at + 4], "big")
+        if content[at + 4 : at + 8] != b"iCCP":
+            kept.append(content[at:end])
+        at = end
+    return b"".join(kept)
 
 
 def jpeg_segments(content: bytes) -> Iterator[tuple[int, int, bytes]]:
@@ -146,7 +160,7 @@ def _tiff_orientation(tiff: bytes) -> int:
 
 def header_size(content: bytes) -> tuple[int, int] | None:
     """(height, width) from the header of a PNG or JPEG without decoding it; None where it does not tell."""
-    if content.startswith(b"\x89PNG\r\n\x1a\n") and len(content) >= 24:
+    if content.startswith(_PNG) and len(content) >= 24:
         width, height = struct.unpack_from(">II", content, 16)
         return int(height), int(width)
     for marker, _, payload in jpeg_segments(content):

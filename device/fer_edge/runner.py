@@ -65,4 +65,11 @@ def _checked(details: list[dict[str, Any]], spec: TensorSpec, what: str, role: s
         raise RunnerError(
             f"{what}: found {role} {found}, the manifest says {spec.shape} {spec.dtype}; rebuild the bundle"
         )
+    if spec.dtype != "float32":
+        scale, zero_point = details[0]["quantization"]
+        if not np.isclose(scale, spec.scale, rtol=1e-5, atol=0) or zero_point != spec.zero_point:
+            raise RunnerError(
+                f"{what}: found {role} scale {scale:.7g}, zero point {zero_point}, the manifest says "
+                f"{spec.scale:.7g}, {spec.zero_point}; rebuild the bundle"
+            )
     return int(details[0]["index"])

@@ -26,6 +26,7 @@ CANDIDATES = (
     ("tflite-runtime", "tflite_runtime.interpreter"),
     ("tensorflow", "tensorflow.lite.python.interpreter"),
 )
+UNKNOWN = "unknown"
 _TOO_NEW = re.compile(r"Didn't find op for builtin opcode '(\w+)' version '(\d+)'")
 
 
@@ -65,7 +66,7 @@ def _version(distribution: str) -> str:
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:  # a system build without metadata
-        return "unknown"
+        return UNKNOWN
 
 
 def open_interpreter(
@@ -84,6 +85,11 @@ def open_interpreter(
         RunnerError: no interpreter, not a tflite file, or one that this runtime is too old for.
     """
     runtime = find_runtime()
+    if is_older(runtime.name, runtime.version, min_runtime):
+        raise RunnerError(
+            f"{what}: needs {min_runtime} or newer, found {runtime}, which would compute it wrongly; "
+            "pip install -U ai-edge-litert, or take another variant with --variant"
+        )
     options: dict[str, Any] = {"model_content": model, "num_threads": threads}
     if reference_kernels:
         options["experimental_op_resolver_type"] = runtime.module.OpResolverType.BUILTIN_REF
@@ -94,6 +100,21 @@ def open_interpreter(
     except (ValueError, RuntimeError) as error:
         raise RunnerError(_problem(what, str(error), runtime, min_runtime)) from error
     return interpreter
+
+
+def is_older(name: str, version: str, needed: str) -> bool:
+    """True where a runtime is known to be older than ``needed`` ("<package> <version>"; empty asks for nothing).
+
+    tflite-runtime ended before ai-edge-litert began; other pairs of packages cannot be compared and pass.
+    """
+    needed_name, _, needed_version = needed.partition(" ")
+    if name != needed_name:
+        return (name, needed_name) == ("tflite-runtime", "ai-edge-litert")
+    return version != UNKNOWN and _numbers(version) < _numbers(needed_version)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
 def _problem(what: str, message: str, runtime: Runtime, min_runtime: str) -> str:

@@ -91,7 +91,12 @@ def _px(value: float) -> float:
 
 
 class FrameSource(Protocol):
-    """Yields frames until its end; ``close`` may be called from another thread or a signal handler and ends it."""
+    """Yields frames until its end; ``close`` may be called from another thread or a signal handler and ends it.
+
+    ``dropped`` counts frames that were there and not yielded (late, or unreadable).
+    """
+
+    dropped: int
 
     def __iter__(self) -> Iterator[Frame]: ...
 

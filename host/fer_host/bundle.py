@@ -9,7 +9,7 @@ from pathlib import Path
 from fer_edge.contract.bundle import Bundle, encode_file, write_bundle
 from fer_edge.contract.manifest import SCHEMES, Golden, Manifest, Metric, Provenance, Scheme, Variant
 from fer_host import gates
-from fer_host.artifacts import tool_versions
+from fer_host.artifacts import one_line_if_disk_full, tool_versions
 from fer_host.build import Build
 from fer_host.convert.inspection import inspect_tflite
 from fer_host.detector import detector_content, detector_spec
@@ -21,7 +21,10 @@ from fer_host.train.card import read_card
 from fer_host.weights import zoo_path
 
 MADE_HERE: tuple[Scheme, ...] = ("float32", "dynamic", "int8")
-_MIN_RUNTIME = "2.14.0"  # where the converter wrote none
+# The oldest interpreters that pass `fer-edge verify`. The version in the file is the converter's, which does not know
+# what the quantizer made of it: tflite-runtime 2.14.0 loads the dynamic-range file and computes other answers.
+_MIN_RUNTIME = {"dynamic": "ai-edge-litert 2.3.0"}
+_MIN_RUNTIME_ELSE = "tflite-runtime 2.14.0"
 _TOOLS = ("torch", "onnx", "onnxsim", "onnx2tf", "tensorflow", "ai-edge-quantizer", "ai-edge-litert", "numpy")
 
 
@@ -83,7 +86,8 @@ def assemble(build: Build, networks: Mapping[str, Path], scheme: str | None, out
         licenses=(*recipe.licenses, detector.license),
         provenance=Provenance(git_commit(), recipe.train.seed, tool_versions(_TOOLS)),
     )
-    return write_bundle(out, manifest, stored)
+    with one_line_if_disk_full(out):
+        return write_bundle(out, manifest, stored)
 
 
 def variant_of(name: str, path: Path) -> Variant:
@@ -95,7 +99,7 @@ def variant_of(name: str, path: Path) -> Variant:
         file=f"network/{name}",
         input=info.inputs[0],
         output=info.outputs[0],
-        min_runtime=info.min_runtime or _MIN_RUNTIME,
+        min_runtime=_MIN_RUNTIME.get(info.scheme, _MIN_RUNTIME_ELSE),
         layers=info.layers,
     )
 

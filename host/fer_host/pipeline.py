@@ -8,10 +8,10 @@ from pathlib import Path
 from fer_edge.contract.bundle import Bundle
 from fer_host.build import Build
 from fer_host.bundle import assemble, wanted_schemes
-from fer_host.calibration.sets import find_ranges
+from fer_host.calibration.sets import open_calibration, ranges_on
 from fer_host.recipe import Recipe, load_recipe
 from fer_host.store import Store
-from fer_host.weights import load_network
+from fer_host.weights import load_network, weights_sha256
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,15 @@ def convert(request: ConvertRequest) -> Bundle:
     recipe = load_recipe(request.model)
     schemes = wanted_schemes(recipe, request.scheme)
     network = load_network(recipe, request.weights)
+    calibration = open_calibration(request.calib, recipe, weights_sha256(network)) if "int8" in schemes else None
     with Store(Path("build") / recipe.id) as store:
         build = Build(store, recipe, network, quiet=request.quiet)
         float32 = _to_float_tflite(build)
         networks = {"float32": float32}
         if "dynamic" in schemes:
             networks["dynamic"] = build.dynamic(float32)
-        if "int8" in schemes:
-            ranges = find_ranges(request.calib, recipe, float32, build.weights_sha256)
+        if calibration is not None:
+            ranges = ranges_on(calibration, recipe, float32, build.weights_sha256)
             networks["int8"] = build.int8(float32, ranges)
         build.report_parity()
         bundle = assemble(build, networks, request.scheme, request.out or Path("dist") / recipe.id, request.data)

@@ -17,6 +17,7 @@ from fer_edge.contract.labels import LABEL_SETS
 from fer_edge.contract.manifest import AlignSpec, InputSpec, License, Scheme
 from fer_host.errors import RecipeError
 from fer_host.paths import RECIPES
+from fer_host.train.config import TrainConfig
 
 T = TypeVar("T")
 
@@ -41,47 +42,6 @@ class ConvertConfig:
 
 
 @dataclass(frozen=True)
-class PhaseConfig:
-    """Epochs trained at one input size."""
-
-    epochs: int
-    size_px: int
-
-
-@dataclass(frozen=True)
-class AugmentConfig:
-    """See ``fer_host.data.augment.Augment``."""
-
-    flip_p: float
-    rotate_deg: float
-    scale: float
-    shift: float
-    brightness: float
-    contrast: float
-    erase_p: float
-    erase_area: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class TrainRecipe:
-    """See ``fer_host.train.loop.TrainConfig``; ``start`` names where the weights come from."""
-
-    start: Literal["imagenet", "random"]
-    min_votes: int
-    phases: tuple[PhaseConfig, ...]
-    seed: int
-    batch: int
-    lr_max: float
-    warmup: float
-    momentum: float
-    weight_decay: float
-    ema_decay: float
-    clip_norm: float
-    class_weights: bool
-    augment: AugmentConfig
-
-
-@dataclass(frozen=True)
 class Recipe:
     """One network, its training, its conversion and its bundle."""
 
@@ -95,7 +55,7 @@ class Recipe:
     align: AlignSpec
     detector: str
     convert: ConvertConfig
-    train: TrainRecipe
+    train: TrainConfig
     licenses: tuple[License, ...]
     sha256: str = ""
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
-from fer_host.artifacts import digest_arrays
+from fer_host.artifacts import digest_arrays, write_bytes
 from fer_host.errors import WeightsError
 from fer_host.models import MODELS
 from fer_host.paths import ZOO
@@ -87,15 +86,12 @@ def save_weights(network: nn.Module, path: Path) -> None:
         for key, value in network.state_dict().items()
         if not key.endswith("num_batches_tracked")
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    save_file(state, temporary)
-    os.replace(temporary, path)
+    write_bytes(path, save(state))
 
 
 def save_exact(network: nn.Module, path: Path) -> None:
     """Writes the weights as they are, fp32 safetensors: the first stage of a build."""
-    save_file({key: value.contiguous() for key, value in network.state_dict().items()}, path)
+    write_bytes(path, save({key: value.contiguous() for key, value in network.state_dict().items()}))
 
 
 def weights_sha256(network: nn.Module) -> str:

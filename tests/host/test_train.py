@@ -13,11 +13,28 @@ from torch import nn
 
 from fer_edge.contract.labels import EMOTIONS8
 from fer_host.data import fer2013
-from fer_host.data.augment import Augment, augment_batch
+from fer_host.data.augment import augment_batch
 from fer_host.errors import DataError
-from fer_host.train.loop import Phase, TrainConfig, TrainSet, class_weights, one_cycle, soft_cross_entropy, train
+from fer_host.train.config import Augment, Phase, TrainConfig
+from fer_host.train.loop import TrainSet, class_weights, one_cycle, soft_cross_entropy, train
 
-CONFIG = TrainConfig(phases=(Phase(2, 16), Phase(1, 24)), seed=3, batch=8, lr_max=0.05, ema_decay=0.9)
+STILL = Augment(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, (0.02, 0.15))
+MOVED = replace(STILL, flip_p=0.5, rotate_deg=15.0, scale=0.12, shift=0.06, erase_p=0.4)
+CONFIG = TrainConfig(
+    start="random",
+    min_votes=0,
+    phases=(Phase(2, 16), Phase(1, 24)),
+    seed=3,
+    batch=8,
+    lr_max=0.05,
+    warmup=0.15,
+    momentum=0.9,
+    weight_decay=1e-4,
+    ema_decay=0.9,
+    clip_norm=2.0,
+    class_weights=False,
+    augment=MOVED,
+)
 NORMALIZE = (torch.full((3,), 0.5), torch.full((3,), 0.25))
 
 
@@ -48,7 +65,7 @@ def run(data: TrainSet, path: Path, stop_after: int | None = None) -> tuple[nn.M
     model, _ = train(
         Small(),
         data,
-        replace(CONFIG, augment=Augment(brightness=0.0, contrast=0.0)),
+        CONFIG,
         normalize=NORMALIZE,
         checkpoint=path,
         on_epoch=lambda epoch, size, _, loss, minutes: lines.append((epoch, size, loss)),
@@ -67,7 +84,7 @@ def test_a_killed_run_resumes_to_the_same_weights(data: TrainSet, tmp_path: Path
 
 
 def test_it_learns(data: TrainSet, tmp_path: Path) -> None:
-    config = replace(CONFIG, phases=(Phase(12, 16),), augment=Augment(brightness=0.0, contrast=0.0))
+    config = replace(CONFIG, phases=(Phase(12, 16),))
     torch.manual_seed(0)
     model, _ = train(Small(), data, config, normalize=NORMALIZE, checkpoint=tmp_path / "c.pt", on_epoch=lambda *_: None)
     gray = torch.from_numpy(data.images).float().unsqueeze(1) / 255
@@ -97,16 +114,15 @@ def test_class_weights_are_largest_over_own() -> None:
 
 
 def test_augmentation_is_a_resize_when_nothing_is_moved() -> None:
-    still = Augment(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     images = torch.rand(3, 1, 48, 48)
-    out = augment_batch(images, 96, still, torch.Generator().manual_seed(0))
+    out = augment_batch(images, 96, STILL, torch.Generator().manual_seed(0))
     expected = nn.functional.interpolate(images, (96, 96), mode="bilinear", align_corners=False)
     torch.testing.assert_close(out, expected, atol=2e-5, rtol=1e-4)
 
 
 def test_augmentation_comes_from_its_generator_alone() -> None:
     images = torch.rand(4, 1, 48, 48)
-    first, again, other = (augment_batch(images, 64, Augment(), torch.Generator().manual_seed(s)) for s in (1, 1, 2))
+    first, again, other = (augment_batch(images, 64, MOVED, torch.Generator().manual_seed(s)) for s in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from types import TracebackType
 from typing import TextIO
@@ -19,7 +20,7 @@ class JsonlSink:
     """
 
     def __init__(self, target: str) -> None:
-        self._own = target != "-"
+        self._own, self._target = target != "-", target
         try:
             self._file: TextIO = open(target, "a", encoding="utf-8") if self._own else sys.stdout  # noqa: SIM115 closed in __exit__
         except OSError as error:
@@ -28,9 +29,19 @@ class JsonlSink:
             ) from error
 
     def publish(self, reading: FrameReading) -> None:
-        """Writes one line; raises BrokenPipeError where the reader of standard output has gone."""
-        self._file.write(dump_line(reading.to_doc()) + "\n")
-        self._file.flush()
+        """Writes one line.
+
+        Raises:
+            BrokenPipeError: the reader of standard output has gone.
+            UsageError: the line cannot be written, e.g. because the disk is full.
+        """
+        try:
+            self._file.write(dump_line(reading.to_doc()) + "\n")
+            self._file.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise UsageError(f"--jsonl {self._target}: {error.strerror}; the readings so far are in it") from error
 
     def __enter__(self) -> JsonlSink:
         return self
@@ -39,4 +50,6 @@ class JsonlSink:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._own:
-            self._file.close()
+            # after a failed write the rest cannot be written either: that error is on its way already
+            with contextlib.suppress(OSError) if value else contextlib.nullcontext():
+                self._file.close()

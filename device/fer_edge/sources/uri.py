@@ -33,9 +33,12 @@ def parse_uri(text: str) -> SourceUri:
     Raises:
         SourceError: unknown scheme or option, an option that is no whole number, or a missing path.
     """
-    if "://" not in text:
-        text = f"file://{text}"
-    parts = urlsplit(text)
+    if text and "://" not in text:  # a plain path is taken as it is, % and all
+        return SourceUri("file", text, {}, f"file://{text}")
+    try:
+        parts = urlsplit(text.replace("[", "%5B").replace("]", "%5D"))  # brackets are no IPv6 address here
+    except ValueError as error:
+        raise SourceError(f"source {text!r}: not a URI ({error}); expected a path or e.g. synthetic://") from error
     if parts.scheme not in SCHEMES:
         expected = ", ".join(f"{scheme}://" for scheme in SCHEMES)
         raise SourceError(f"source {text!r}: unknown scheme {parts.scheme!r}; expected a path or one of {expected}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 from fer_edge.errors import SourceError
 from fer_edge.sources.uri import SourceUri
 from fer_edge.types import Frame
+
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: our own line says what is wrong with a file
 
 
 class VideoFileSource:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,17 +111,16 @@ def path_of_ranges(recipe: Recipe, set_name: str) -> Path:
     return CALIBRATION_RANGES / (f"{recipe.id}.json" if own else f"{recipe.id}.{set_name}.json")
 
 
-def find_ranges(calib: str | None, recipe: Recipe, float_tflite: Path, weights_sha256: str) -> ActivationRanges:
-    """The activation ranges for int8: shipped ones, or measured on the user's photos.
+def open_calibration(calib: str | None, recipe: Recipe, weights_sha256: str) -> ActivationRanges | CalibrationFaces:
+    """What int8 is calibrated with: shipped ranges, or the user's faces; refused before anything is converted.
 
     Args:
         calib: a folder of photos, the name of a set with shipped ranges, or None for the recipe's own set.
         recipe: what is being converted.
-        float_tflite: its float network.
         weights_sha256: digest of its weights.
 
     Raises:
-        DataError: no such folder or set, or faces that are not fit to calibrate with.
+        DataError: no such folder or set, faces that are not fit to calibrate with, or ranges of other weights.
     """
     if calib is None or not Path(calib).exists():
         path = path_of_ranges(recipe, calib or recipe.convert.calibration_set)
@@ -132,10 +130,20 @@ def find_ranges(calib: str | None, recipe: Recipe, float_tflite: Path, weights_s
                 f"calibration {calib or recipe.convert.calibration_set}: found neither a folder nor ranges of that "
                 f"name; expected a folder of photos or one of the sets {known}; `fer-host calibrate` makes one"
             )
-        return ranges_format.load(path)
+        shipped = ranges_format.load(path)
+        ranges_format.check_weights(shipped, weights_sha256)
+        return shipped
     faces = load_faces(Path(calib), recipe, 512, seed=1)
     for line in faces.report.warnings:
         print(f"  calibration note: {line}")
-    inputs = (row[None] for row in inputs_of(faces.crops, recipe))
-    measured = collect_ranges(float_tflite, inputs, weights_sha256=weights_sha256)
-    return dataclasses.replace(measured, calibration_set=Path(calib).name)
+    return faces
+
+
+def ranges_on(
+    calibration: ActivationRanges | CalibrationFaces, recipe: Recipe, float_tflite: Path, weights_sha256: str
+) -> ActivationRanges:
+    """The ranges themselves: as shipped, or observed on the faces by the float network."""
+    if isinstance(calibration, ActivationRanges):
+        return calibration
+    inputs = (row[None] for row in inputs_of(calibration.crops, recipe))
+    return collect_ranges(float_tflite, inputs, weights_sha256=weights_sha256)

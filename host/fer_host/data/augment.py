@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
 
-
-@dataclass(frozen=True)
-class Augment:
-    """How far training images are moved. All draws are uniform; probabilities in 0..1."""
-
-    flip_p: float = 0.5
-    rotate_deg: float = 15.0
-    scale: float = 0.12
-    shift: float = 0.06  # fraction of the image side
-    brightness: float = 0.15  # added, of the 0..1 range
-    contrast: float = 0.25  # factor 1 ± this
-    erase_p: float = 0.4
-    erase_area: tuple[float, float] = (0.02, 0.15)
+from fer_host.train.config import Augment
 
 
 def augment_batch(images: torch.Tensor, size_px: int, how: Augment, generator: torch.Generator) -> torch.Tensor:

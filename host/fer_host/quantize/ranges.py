@@ -24,7 +24,7 @@ from fer_host.errors import DataError
 SCHEMA = "fer-edge/ranges/1"
 Method = Literal["minmax", "percentile", "moving_average"]
 
-_REMEDY = "make new ranges with `fer-host calibrate NAME --data FOLDER`"
+_REMEDY = "give photos with CALIB=FOLDER, or make new ranges with `fer-host calibrate NAME --data FOLDER`"
 _SMOOTHING = 0.95  # of ai-edge-quantizer's own moving average
 
 
@@ -186,6 +186,19 @@ def collect_ranges(
     )
 
 
+def check_weights(ranges: ActivationRanges, weights_sha256: str) -> None:
+    """Refuses ranges of other weights: what can be known before anything is converted.
+
+    Raises:
+        DataError: the digests differ; the message has the remedy.
+    """
+    if ranges.weights_sha256 != weights_sha256:
+        raise DataError(
+            "activation ranges: they belong to other weights "
+            f"(found {ranges.weights_sha256[:12]}…, expected {weights_sha256[:12]}…); {_REMEDY}"
+        )
+
+
 def check_applies(ranges: ActivationRanges, info: TfliteInfo, weights_sha256: str) -> None:
     """Refuses ranges that were observed on another network.
 
@@ -197,11 +210,7 @@ def check_applies(ranges: ActivationRanges, info: TfliteInfo, weights_sha256: st
     Raises:
         DataError: other weights, another graph, or an activation without a range; the message has the remedy.
     """
-    if ranges.weights_sha256 != weights_sha256:
-        raise DataError(
-            "activation ranges: they belong to other weights "
-            f"(found {ranges.weights_sha256[:12]}…, expected {weights_sha256[:12]}…); {_REMEDY}"
-        )
+    check_weights(ranges, weights_sha256)
     digest = graph_digest(info)
     if ranges.graph_sha256 != digest:
         raise DataError(

