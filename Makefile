@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 CODE := device host benchmarks tests
 # TensorFlow's wheels decide: Python 3.11 or 3.12 on the host.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; assert sys.version_info[:2] in ((3, 11), (3, 12))' 2>/dev/null && echo $$p && break; done)
-PIP_FLAGS := --disable-pip-version-check --quiet -c constraints.txt
+PIP_FLAGS := --disable-pip-version-check -qq -c constraints.txt
 # TORCH_INDEX=<wheel index> takes torch from there, e.g. from PyTorch's CPU index to save gigabytes of CUDA packages.
 TORCH_FLAGS := $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)")
 

@@ -31,7 +31,8 @@ class Summary:
         stages = ", ".join(f"{name} {ms / max(1, self.frames):.1f}" for name, ms in self.stage_ms.items())
         return (
             f"{self.ended_by}: {self.frames} frames in {self.seconds:.1f} s ({fps:.1f} per second), "
-            f"{self.dropped} dropped, {self.faces} faces, a face in {self.frames_with_face}; mean ms a frame: {stages or 'none'}"
+            f"{self.dropped} dropped, {self.faces} faces, a face in {self.frames_with_face}; "
+            f"mean ms a frame: {stages or 'none'}"
         )
 
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from fer_edge.crop import crop_face
-from fer_edge.photo import read_photo
-from fer_edge.runner import LiteRunner
-
 from fer_edge.detectors import make_detector
 from fer_edge.errors import ImageError, RunnerError, SourceError
+from fer_edge.photo import read_photo
+from fer_edge.runner import LiteRunner
 from fer_edge.types import FaceBox, FaceDetector, RgbImage
 
 __all__ = [
