@@ -66,7 +66,7 @@ test: $(VENV)/.ready $(DEVICE_VENV)/.ready ## all tests: host, then the device's
 	  $(DEVICE_VENV)/bin/python -m pytest tests/contract tests/device
 
 check: $(VENV)/.ready ## ruff, ruff format, mypy strict
-	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff check --no-cache $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy device/fer_edge host/fer_host
 

@@ -35,10 +35,10 @@ def main() -> int:
     arguments = parser.parse_args()
     recipe = load_recipe(arguments.model)
     data = fer2013.load(arguments.data)
-    rows, held_out = train_split(data, recipe.train.min_votes), validation_split(data)
+    rows, held_out = train_split(data, recipe.train[0]), validation_split(data)
     for weighted in (False, True):
         phases = (Phase(arguments.epochs, arguments.size),)
-        config = replace(recipe.train, phases=phases, class_weights=weighted)
+        config = replace(recipe.train[0], phases=phases, class_weights=weighted)
         network = build_network(recipe)
         start_from_imagenet(network, config.seed)
         with tempfile.TemporaryDirectory() as scratch:

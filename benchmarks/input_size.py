@@ -36,10 +36,10 @@ def main() -> int:
     arguments = parser.parse_args()
     recipe = load_recipe(arguments.model)
     data = fer2013.load(arguments.data)
-    rows, held_out = train_split(data, recipe.train.min_votes), validation_split(data)
+    rows, held_out = train_split(data, recipe.train[0]), validation_split(data)
     rows = type(rows)(rows.images[: arguments.images], rows.targets[: arguments.images])
     for size in arguments.sizes:
-        config = replace(recipe.train, phases=(Phase(1, size),), lr_max=arguments.lr, ema_decay=0.9, warmup=0.05)
+        config = replace(recipe.train[0], phases=(Phase(1, size),), lr_max=arguments.lr, ema_decay=0.9, warmup=0.05)
         network = load_network(recipe)
         with tempfile.TemporaryDirectory() as scratch:
             average, minutes = train(

@@ -84,7 +84,7 @@ def assemble(build: Build, networks: Mapping[str, Path], scheme: str | None, out
         files=files,
         golden=Golden("golden", N_SHIPPED, MARGIN, {n: recipe.convert.tolerance_p[n] for n in variants}),
         licenses=(*recipe.licenses, detector.license),
-        provenance=Provenance(git_commit(), recipe.train.seed, tool_versions(_TOOLS)),
+        provenance=Provenance(git_commit(), recipe.train[0].seed, tool_versions(_TOOLS)),
     )
     with one_line_if_disk_full(out):
         return write_bundle(out, manifest, stored)

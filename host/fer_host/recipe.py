@@ -55,13 +55,15 @@ class Recipe:
     align: AlignSpec
     detector: str
     convert: ConvertConfig
-    train: TrainConfig
+    train: tuple[TrainConfig, ...]
     licenses: tuple[License, ...]
     sha256: str = ""
 
     def __post_init__(self) -> None:
         if self.convert.default_variant not in self.convert.variants or "float32" not in self.convert.variants:
             raise SchemaError("convert.variants", "must hold float32 and the default variant")
+        if not self.train or any((cycle.start == "previous") != (i > 0) for i, cycle in enumerate(self.train)):
+            raise SchemaError("train", "expected cycles, of which all but the first start from the previous")
 
     @property
     def label_names(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The constants of a training run, as a recipe's ``[train]`` table states them: nothing has a default."""
+"""The constants of a training run, as a recipe's ``[[train]]`` tables state them: nothing has a default."""
 
 from __future__ import annotations
 
@@ -41,11 +41,12 @@ class Augment:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run.
+    """One cycle of training; a recipe has one or more, each with its own rise and fall of the learning rate.
 
     Attributes:
-        start: where the weights come from.
+        start: where the weights come from; "previous" takes the averaged ones of the cycle before.
         min_votes: rows with fewer emotion votes (of ten) are left out.
+        label_votes: FER2013's own label counts as this many votes beside the crowd's ten.
         phases: epochs by input size, in order.
         seed: of every draw.
         batch: images a step.
@@ -59,8 +60,9 @@ class TrainConfig:
         augment: how images are moved.
     """
 
-    start: Literal["imagenet", "random"]
+    start: Literal["imagenet", "random", "previous"]
     min_votes: int
+    label_votes: float
     phases: tuple[Phase, ...]
     seed: int
     batch: int

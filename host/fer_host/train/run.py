@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +15,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fer_edge.contract.preprocess import preprocess, softmax
-from fer_host.artifacts import digest_json
+from fer_host.artifacts import digest_json, write_bytes
 from fer_host.data import fer2013
 from fer_host.paths import TRAIN_CACHE
 from fer_host.recipe import Recipe
 from fer_host.train.card import write_card
+from fer_host.train.config import TrainConfig
 from fer_host.train.loop import TrainSet, train
 from fer_host.train.metrics import Scores, drop_label, score
 from fer_host.weights import build_network, load_network, save_weights, start_from_imagenet, zoo_path
@@ -34,10 +37,10 @@ class Epoch:
     minutes: float
 
 
-def train_split(data: fer2013.FerData, min_votes: int) -> TrainSet:
+def train_split(data: fer2013.FerData, cycle: TrainConfig) -> TrainSet:
     """Training rows that the crowd could read, with the votes as target distributions."""
-    rows = data.select((data.usage == "Training") & (data.label8 >= 0) & (data.votes8.sum(axis=1) >= min_votes))
-    return TrainSet(rows.images, fer2013.vote_distribution(rows.votes8))
+    rows = data.select((data.usage == "Training") & (data.label8 >= 0) & (data.votes8.sum(axis=1) >= cycle.min_votes))
+    return TrainSet(rows.images, fer2013.vote_distribution(rows, cycle.label_votes))
 
 
 def validation_split(data: fer2013.FerData) -> fer2013.FerData:
@@ -84,15 +87,9 @@ def run_training(recipe: Recipe, data_path: Path, out: Path | None = None, cache
     """
     data = fer2013.load(data_path)
     held_out = validation_split(data)
-    config = recipe.train
     state = cache or TRAIN_CACHE / f"{recipe.id}-{train_digest(recipe)}"
     state.mkdir(parents=True, exist_ok=True)
-    curve_path = state / "curve.jsonl"
-    torch.manual_seed(config.seed)
-    network = build_network(recipe)
-    if recipe.train.start == "imagenet":
-        start_from_imagenet(network, config.seed)
-    best_path = state / "best.safetensors"
+    curve_path, best_path = state / "curve.jsonl", state / "best.safetensors"
 
     def on_epoch(epoch: int, size_px: int, average: nn.Module, loss: float, minutes: float) -> None:
         accuracy = scores8(average, recipe, held_out, size_px).accuracy
@@ -101,22 +98,44 @@ def run_training(recipe: Recipe, data_path: Path, out: Path | None = None, cache
         if accuracy >= max(old.accuracy for old in curve):
             save_weights(average, best_path)
         text = "".join(json.dumps(dataclasses.asdict(entry)) + "\n" for entry in curve)
-        curve_path.write_text(text)
+        write_bytes(curve_path, text.encode())
         print(f"epoch {epoch}: {size_px} px, loss {loss:.4f}, PublicTest {accuracy:.4f}, {minutes:.1f} min", flush=True)
 
+    torch.manual_seed(recipe.train[0].seed)
+    network = build_network(recipe)
+    if recipe.train[0].start == "imagenet":
+        start_from_imagenet(network, recipe.train[0].seed)
     mean, std = torch.tensor(recipe.input.mean), torch.tensor(recipe.input.std)
-    _, minutes = train(
-        network,
-        train_split(data, recipe.train.min_votes),
-        config,
-        normalize=(mean, std),
-        checkpoint=state / "checkpoint.pt",
-        on_epoch=on_epoch,
-    )
+    epochs, minutes = 0, 0.0
+    for number, cycle in enumerate(recipe.train, 1):
+        # the averaged weights of a cycle are where the next one starts
+        network, spent = train(
+            network,
+            train_split(data, cycle),
+            cycle,
+            normalize=(mean, std),
+            checkpoint=state / f"cycle-{number}.pt",
+            on_epoch=partial(_shifted, on_epoch, epochs, minutes),
+        )
+        epochs, minutes = epochs + sum(phase.epochs for phase in cycle.phases), minutes + spent
     target = out or zoo_path(recipe)
     save_weights(load_network(recipe, best_path), target)
     write_card_for(recipe, target, data_path, read_curve(curve_path), minutes)
     return target
+
+
+def _shifted(
+    on_epoch: Callable[[int, int, nn.Module, float, float], None],
+    epochs: int,
+    minutes: float,
+    epoch: int,
+    size_px: int,
+    average: nn.Module,
+    loss: float,
+    spent: float,
+) -> None:
+    """Counts epochs and minutes from the first cycle's start."""
+    on_epoch(epochs + epoch, size_px, average, loss, minutes + spent)
 
 
 def write_card_for(recipe: Recipe, weights: Path, data_path: Path, curve: list[Epoch], minutes: float) -> None:
@@ -131,13 +150,13 @@ def write_card_for(recipe: Recipe, weights: Path, data_path: Path, curve: list[E
         "ferplus8 without training duplicates": scores8(network, recipe, fresh),
         "fer7 without training duplicates": scores7(network, recipe, fresh),
     }
-    n_train = len(train_split(data, recipe.train.min_votes).images)
+    n_train = len(train_split(data, recipe.train[-1]).images)
     write_card(recipe, weights, rows, [dataclasses.asdict(entry) for entry in curve], minutes, n_train)
 
 
 def train_digest(recipe: Recipe) -> str:
     """Short digest of all that training depends on, so that a changed recipe starts afresh."""
-    return digest_json([dataclasses.asdict(recipe.train), recipe.network, recipe.labels])[:12]
+    return digest_json([[dataclasses.asdict(cycle) for cycle in recipe.train], recipe.network, recipe.labels])[:12]
 
 
 def read_curve(path: Path) -> list[Epoch]:
