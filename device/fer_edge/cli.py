@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     image.add_argument("--json", action="store_true", help="a list of fer-edge/reading/1 documents")
     image.add_argument("--annotate", type=Path, metavar="OUT", help="picture to write; a folder for several photos")
     image.add_argument(
-        "--tiles", type=_tiles, default=(2, 3), metavar="N,…", help="grids searched for small faces; 0: none"
+        "--tiles", type=_tiles, metavar="N,…", help="grids searched for small faces; 0: none (default: 2,3)"
     )
     image.set_defaults(run=_image)
 
@@ -55,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--jsonl", metavar="-|PATH", help="write a fer-edge/reading/1 line a frame")
     run.add_argument("--realtime", action="store_true", help="play a clip at its own speed, dropping late frames")
     run.add_argument("--max-frames", type=_positive, metavar="N")
-    run.add_argument("--tiles", type=_tiles, default=(), metavar="N,…", help="grids searched for small faces; 0: none")
+    run.add_argument(
+        "--tiles", type=_tiles, metavar="N,…", help="grids searched for small faces; 0: none (default: 2,3 unless live)"
+    )
     run.set_defaults(run=_run)
 
     bench = commands.add_parser("bench", parents=[common], help="time the pipeline or the network on this machine")
@@ -92,6 +94,7 @@ def _tiles(text: str) -> tuple[int, ...]:
 def _image(arguments: argparse.Namespace) -> int:
     from fer_edge.bundles import find_bundle
     from fer_edge.contract.bundle import open_bundle
+    from fer_edge.detectors import PHOTO_TILES
     from fer_edge.images import read_images
 
     bundle = open_bundle(find_bundle(arguments.bundle))
@@ -100,7 +103,7 @@ def _image(arguments: argparse.Namespace) -> int:
         arguments.paths,
         variant_id=arguments.variant,
         threads=arguments.threads,
-        tiles=arguments.tiles,
+        tiles=PHOTO_TILES if arguments.tiles is None else arguments.tiles,
         as_json=arguments.json,
         annotate_to=arguments.annotate,
     )
@@ -110,12 +113,15 @@ def _run(arguments: argparse.Namespace) -> int:
     from fer_edge.bundles import find_bundle
     from fer_edge.contract.bundle import open_bundle
     from fer_edge.daemon import run
+    from fer_edge.detectors import PHOTO_TILES
     from fer_edge.pipeline import open_pipeline
     from fer_edge.sinks.jsonl import JsonlSink
-    from fer_edge.sources import open_source
+    from fer_edge.sources import open_source, parse_uri
 
     bundle = open_bundle(find_bundle(arguments.bundle))
-    pipeline = open_pipeline(bundle, arguments.variant, arguments.threads, arguments.tiles)
+    live = arguments.realtime or parse_uri(arguments.source).scheme in ("v4l2", "synthetic")
+    tiles = arguments.tiles if arguments.tiles is not None else () if live else PHOTO_TILES
+    pipeline = open_pipeline(bundle, arguments.variant, arguments.threads, tiles)
     source = open_source(arguments.source, arguments.realtime)
     if arguments.jsonl is None:
         summary = run(source, pipeline, None, arguments.max_frames)

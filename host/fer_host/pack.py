@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -40,8 +41,10 @@ def pack(bundle_path: Path, out: Path) -> Path:
 
 
 def _wheel(scratch: Path) -> Path:
+    # built from a copy: setuptools would leave a build folder in the tree and take its stale files next time
+    source = shutil.copytree(ROOT / "device", scratch / "device", ignore=shutil.ignore_patterns("build", "*.egg-info"))
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(scratch)]
-    done = subprocess.run([*command, str(ROOT / "device")], capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)
     wheels = list(scratch.glob("*.whl"))
     if done.returncode or not wheels:
         last = (done.stderr.strip().splitlines() or ["pip said nothing"])[-1]

@@ -114,7 +114,7 @@ def _load(cls: type[T], folder: Path, name: str, known: list[str]) -> tuple[T, s
     path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
     if not path.is_file():
         close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else "see `fer-host models`"
+        hint = f"did you mean {close[0]}?" if close else "recipes are in host/recipes"
         raise RecipeError(f"MODEL {name!r}: no such recipe; expected one of {', '.join(known)}; {hint}")
     text = path.read_bytes()
     try:

@@ -9,8 +9,7 @@ from fer_edge.detectors.blazeface import BlazeFace
 from fer_edge.detectors.search import SearchingDetector
 from fer_edge.errors import BundleError
 
-PHOTO_TILES = (2, 3)  # a photo is looked at once, so small faces are worth the time
-STREAM_TILES = ()
+PHOTO_TILES = (2, 3)  # for what is not live: photos and clips can wait, so small faces are worth ten times the looks
 
 
 def make_detector(
