@@ -8,6 +8,7 @@ MODEL ?=
 VENV := .venv
 DEVICE_VENV := .venv-device
 BIN := $(VENV)/bin
+TEST_BUNDLE := $(CURDIR)/build/test-bundle
 CODE := device host benchmarks tests
 # TensorFlow's wheels decide: Python 3.11 or 3.12 on the host.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; assert sys.version_info[:2] in ((3, 11), (3, 12))' 2>/dev/null && echo $$p && break; done)
@@ -46,23 +47,24 @@ convert: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 [CALIB=folder|set] [SCHEM
 	@$(BIN)/fer-host convert "$(MODEL)" $(if $(CALIB),--calib "$(CALIB)") $(if $(SCHEME),--scheme "$(SCHEME)") \
 	  $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(DATA),--data "$(DATA)") $(if $(OUT),--out "$(OUT)")
 
-bundle: convert ## MODEL=hawqc_mbv2: pack the bundle and the fer-edge wheel as dist/<model>-<version>.tar.gz
+bundle: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2: pack the bundle in dist/ (made if absent) and the fer-edge wheel as one archive
+	@test -d "$(or $(OUT),dist/$(MODEL))" || $(MAKE) --no-print-directory convert
 	@$(BIN)/fer-host pack "$(MODEL)" $(if $(OUT),--bundle "$(OUT)")
 
 demo: $(VENV)/.ready ## read the expression in a packaged photo; writes dist/demo.jpg
-	@$(BIN)/fer-host convert hawqc_mbv2 --quiet
+	@test -d dist/hawqc_mbv2 || $(BIN)/fer-host convert hawqc_mbv2
 	@$(BIN)/fer-host sample-photo build/astronaut.png
 	@$(BIN)/fer-edge image build/astronaut.png --bundle dist/hawqc_mbv2 --annotate dist/demo.jpg
 	@echo "annotated picture: dist/demo.jpg"
 
-train: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 DATA=fer2013.npz: train a recipe, resuming a killed run
-	@$(BIN)/fer-host train "$(MODEL)" $(if $(DATA),--data "$(DATA)")
+train: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 DATA=fer2013.npz PHOTOS=folder: train a recipe, resuming a killed run
+	@$(BIN)/fer-host train "$(MODEL)" $(if $(DATA),--data "$(DATA)") $(if $(PHOTOS),--photos "$(PHOTOS)")
 
 test: $(VENV)/.ready $(DEVICE_VENV)/.ready ## all tests: host, then the device's in an environment without host packages
-	@$(BIN)/fer-host convert hawqc_mbv2 --quiet
+	@$(BIN)/fer-host convert hawqc_mbv2 --quiet --out $(TEST_BUNDLE)
 	@$(BIN)/fer-host sample-photo build/photos
-	$(BIN)/python -m pytest tests/contract tests/host tests/e2e
-	FER_TEST_PHOTOS=$(CURDIR)/build/photos FER_TEST_BUNDLE=$(CURDIR)/dist/hawqc_mbv2 \
+	FER_TEST_BUNDLE=$(TEST_BUNDLE) $(BIN)/python -m pytest tests/contract tests/host tests/e2e
+	FER_TEST_PHOTOS=$(CURDIR)/build/photos FER_TEST_BUNDLE=$(TEST_BUNDLE) \
 	  $(DEVICE_VENV)/bin/python -m pytest tests/contract tests/device
 
 check: $(VENV)/.ready ## ruff, ruff format, mypy strict
@@ -71,7 +73,7 @@ check: $(VENV)/.ready ## ruff, ruff format, mypy strict
 	$(BIN)/mypy device/fer_edge host/fer_host
 
 bench: $(VENV)/.ready ## time the pipeline and the network alone on this machine
-	@$(BIN)/fer-host convert hawqc_mbv2 --quiet
+	@test -d dist/hawqc_mbv2 || $(BIN)/fer-host convert hawqc_mbv2
 	@$(BIN)/fer-edge bench --bundle dist/hawqc_mbv2
 
 clean: ## remove environments, builds and bundles (trained weights and calibration sets stay)

@@ -30,7 +30,7 @@ def find_bundle(given: Path | None) -> Path:
     for place in INSTALLED:
         if (place / MANIFEST_NAME).is_file():
             return place
-    built = sorted(path.parent for path in Path("dist").glob(f"*/{MANIFEST_NAME}"))
+    built = sorted(path.parent for path in Path("dist").glob(f"[!.]*/{MANIFEST_NAME}"))
     if len(built) == 1:
         return built[0]
     found = f"found {', '.join(map(str, built))} in dist/" if built else "none is installed and none is in dist/"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -14,6 +15,9 @@ from fer_edge.errors import EdgeError, UsageError
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; a user's error is one line on stderr and status 2, anything else keeps its traceback."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show "→" shows "?" instead of a traceback
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     arguments = _parser().parse_args(argv)
     try:
         status: int = arguments.run(arguments)
@@ -21,12 +25,24 @@ def main(argv: list[str] | None = None) -> int:
     except EdgeError as error:
         print(f"fer-edge: error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("fer-edge: stopped", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # `fer-edge … | head`: nobody reads on, which is no error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except ModuleNotFoundError as error:
+        if error.name != "cv2":
+            raise
+        print(
+            "fer-edge: error: OpenCV: not installed; pip install 'fer-edge[opencv]', or your system's", file=sys.stderr
+        )
+        return 2
+    except OSError as error:  # a place that cannot be read or written; without a name it is a bug of ours
+        if error.filename is None:
+            raise
+        print(f"fer-edge: error: {error.filename}: {error.strerror}; expected a usable place", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("fer-edge: stopped", file=sys.stderr)
+        return 130
     return status
 
 
@@ -160,7 +176,8 @@ def _verify(arguments: argparse.Namespace) -> int:
     bundle = open_bundle(find_bundle(arguments.bundle))
     names = [arguments.variant] if arguments.variant else [variant.id for variant in bundle.manifest.variants]
     rows = verify.verify(bundle, names, arguments.threads)
-    print(json.dumps([dataclasses.asdict(row) for row in rows]) if arguments.json else verify.format_table(rows))
+    document = {"schema": verify.SCHEMA, "variants": [dataclasses.asdict(row) for row in rows]}
+    print(json.dumps(document) if arguments.json else verify.format_table(rows))
     return 0
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from fer_edge.annotate import annotate, write_picture
 from fer_edge.contract.bundle import Bundle
-from fer_edge.contract.reading import dump_line
+from fer_edge.contract.reading import ReadingDoc, dump_line
 from fer_edge.errors import UsageError
-from fer_edge.photo import Photo, read_photo
+from fer_edge.photo import read_photo
 from fer_edge.pipeline import open_pipeline
-from fer_edge.types import FaceBox, FaceReading, Frame, FrameReading
+from fer_edge.types import Frame
 
 
 def read_images(
@@ -46,6 +46,10 @@ def read_images(
     """
     if annotate_to is not None and len(paths) > 1 and annotate_to.suffix:
         raise UsageError(f"--annotate {annotate_to}: one picture for {len(paths)} photos; expected a folder's name")
+    inputs = {path.resolve() for path in paths}
+    for path in paths:
+        if annotate_to is not None and _target(annotate_to, path).resolve() in inputs:
+            raise UsageError(f"--annotate {annotate_to}: would overwrite {path}; expected another name or folder")
     names = [path.name for path in paths]
     twin = next((name for name in names if names.count(name) > 1), None)
     if annotate_to is not None and twin:
@@ -54,45 +58,30 @@ def read_images(
     documents: list[dict[str, Any]] = []
     for index, path in enumerate(paths):
         photo = read_photo(path)
-        reading = in_original_px(pipeline.read_frame(Frame(photo.image, index, time.monotonic(), str(path))), photo)
+        frame = Frame(photo.image, index, time.monotonic(), str(path), photo.scale, photo.original_hw)
+        reading = pipeline.read_frame(frame)
+        document = reading.to_doc(path=str(path))
         if as_json:
-            documents.append(json.loads(dump_line(reading.to_doc(path=str(path)))))
+            documents.append(json.loads(dump_line(document)))
         else:
-            _print(path, reading)
+            _print(path, document)
         if annotate_to is not None:
-            target = annotate_to if annotate_to.suffix else annotate_to / path.name
-            write_picture(target, annotate(photo.image, _scaled(reading.faces, photo.scale)))
+            write_picture(_target(annotate_to, path), annotate(photo.image, reading.faces))
     if as_json:
         print(json.dumps(documents, indent=1, ensure_ascii=False))
     return 0
 
 
-def in_original_px(reading: FrameReading, photo: Photo) -> FrameReading:
-    """The reading with positions in px of the upright original instead of the scaled picture."""
-    height, width = photo.original_hw
-    return FrameReading(reading.frame, _scaled(reading.faces, 1 / photo.scale), reading.stage_ms, (height, width))
+def _target(annotate_to: Path, path: Path) -> Path:
+    """The picture to write for one photo: the name itself, or one in a folder."""
+    return annotate_to if annotate_to.suffix else annotate_to / path.name
 
 
-def _scaled(faces: tuple[FaceReading, ...], by: float) -> tuple[FaceReading, ...]:
-    return tuple(
-        FaceReading(
-            FaceBox(
-                (face.face.box[0] * by, face.face.box[1] * by, face.face.box[2] * by, face.face.box[3] * by),
-                {name: (x * by, y * by) for name, (x, y) in face.face.landmarks.items()},
-                face.face.score,
-            ),
-            face.label,
-            face.probabilities,
-        )
-        for face in faces
-    )
-
-
-def _print(path: Path, reading: FrameReading) -> None:
+def _print(path: Path, reading: ReadingDoc) -> None:
     if not reading.faces:
         print(f"{path}: no face")
     for i, face in enumerate(reading.faces):
-        x, y, w, h = (round(value) for value in face.face.box)
+        x, y, w, h = (round(value) for value in face.box)
         ranked = sorted(face.probabilities.items(), key=lambda item: -item[1])[:3]
         shares = ", ".join(f"{name} {p:.0%}" for name, p in ranked)
         print(f"{path}: face {i + 1} at {x},{y} {w}x{h} px: {face.label} ({shares})")

@@ -17,12 +17,18 @@ RgbImage = NDArray[np.uint8]  # (height, width, 3), R, G, B, upright
 
 @dataclass(frozen=True)
 class Frame:
-    """One upright RGB picture and when it was captured (monotonic clock, s)."""
+    """One upright RGB picture and when it was captured (monotonic clock, s).
+
+    Where the picture is a large photo scaled down, ``scale`` is its px per px of the original and ``original_hw`` the
+    original's (height, width).
+    """
 
     image: RgbImage
     index: int
     t_capture_s: float
     source: str
+    scale: float = 1.0
+    original_hw: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,23 +51,20 @@ class FaceReading:
 
 @dataclass(frozen=True)
 class FrameReading:
-    """All faces of one frame, and how long each stage took in ms.
-
-    ``size_hw`` is what positions refer to where that is not the frame itself: the original of a scaled photo.
-    """
+    """All faces of one frame in px of its picture, and how long each stage took in ms."""
 
     frame: Frame
     faces: tuple[FaceReading, ...]
     stage_ms: dict[str, float] = field(default_factory=dict)
-    size_hw: tuple[int, int] | None = None
 
     def to_doc(self, path: str | None = None) -> ReadingDoc:
-        """As the reading schema; with ``path`` as a photo's reading, else as a stream's."""
-        height, width = self.size_hw or self.frame.image.shape[:2]
+        """As the reading schema, in px of the original; with ``path`` as a photo's reading, else as a stream's."""
+        height, width = self.frame.original_hw or self.frame.image.shape[:2]
+        by = 1 / self.frame.scale
         faces = tuple(
             FaceReadingDoc(
-                box=_box_px(*reading.face.box),
-                landmarks={name: (_px(x), _px(y)) for name, (x, y) in reading.face.landmarks.items()},
+                box=_box_px(*(value * by for value in reading.face.box)),
+                landmarks={name: (_px(x * by), _px(y * by)) for name, (x, y) in reading.face.landmarks.items()},
                 score=round(reading.face.score, 4),
                 label=reading.label,
                 probabilities={name: round(p, 4) for name, p in reading.probabilities.items()},

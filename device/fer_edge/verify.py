@@ -15,6 +15,7 @@ from fer_edge.contract.preprocess import preprocess, softmax
 from fer_edge.errors import BundleError, VerifyError
 from fer_edge.runner import LiteRunner
 
+SCHEMA = "fer-edge/verify/1"
 INPUT_TOLERANCE = 1e-3  # of a normalized input: what float32 sums in another order may differ
 FLOAT_TOLERANCE = 1e-4  # of a float output with reference kernels
 

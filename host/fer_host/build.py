@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from fer_host.artifacts import digest_json, sha256_file
 from fer_host.convert import onnx_export, quantize, saved_model, tflite
 from fer_host.convert.inspection import inspect_tflite, not_int8
 from fer_host.convert.parity import (
@@ -25,14 +27,12 @@ from fer_host.convert.parity import (
 )
 from fer_host.detector import detector_content, load_detector_model
 from fer_host.errors import GateError
-from fer_host.golden import golden_crops, network_inputs
+from fer_host.golden import PHOTOS, golden_crops, network_inputs
 from fer_host.quantize import ranges as ranges_format
 from fer_host.quantize.ranges import ActivationRanges
 from fer_host.recipe import Recipe, load_detector
 from fer_host.store import Stage, StageResult, Store
-from fer_host.weights import save_exact, weights_sha256
-
-_TF_TOOLS = ("tensorflow", "tf-keras", "onnx2tf", "onnx", "onnx-graphsurgeon", "sng4onnx")
+from fer_host.weights import package_file, save_exact, weights_sha256
 
 
 class Build:
@@ -53,6 +53,7 @@ class Build:
         self.weights_sha256 = weights_sha256(network)
         self.parity: list[Parity] = []
         self._digests: dict[Path, str] = {}
+        self._ranges_text = ""
 
     @cached_property
     def _golden(self) -> dict[str, NDArray[np.float32]]:
@@ -76,6 +77,7 @@ class Build:
             np.savez_compressed(folder / "golden.npz", crops=crops, inputs=inputs, logits=logits)
 
         inputs = {"weights": self.weights_sha256, "recipe": self.recipe.sha256, "detector": detector.sha256}
+        inputs |= {name: sha256_file(package_file(*source)) for name, source in PHOTOS.items()}
         stage = Stage(1, "checkpoint", inputs=inputs, tools=("torch", "numpy", "opencv-python-headless"))
         detector_content(detector)
         self._checkpoint_folder = self._run(stage, make).path
@@ -84,7 +86,7 @@ class Build:
     def onnx(self, checkpoint: Path) -> Path:
         """02: torch's own export."""
         return self._network_stage(
-            Stage(2, "onnx", inputs=self._input(checkpoint.parent), tools=("torch", "onnx")),
+            Stage(2, "onnx", inputs=self._input(checkpoint.parent), tools=onnx_export.EXPORT_TOOLS),
             "network.onnx",
             lambda target: onnx_export.export_onnx(self.network, self.recipe.input_hw, target),
             onnx_export.run_onnx,
@@ -94,7 +96,7 @@ class Build:
     def simplified(self, onnx: Path) -> Path:
         """03: constants folded, no-ops removed by onnxsim."""
         return self._network_stage(
-            Stage(3, "simplified", inputs=self._input(onnx.parent), tools=("onnxsim", "onnx")),
+            Stage(3, "simplified", inputs=self._input(onnx.parent), tools=onnx_export.SIMPLIFY_TOOLS),
             "network.onnx",
             lambda target: onnx_export.simplify_onnx(onnx, target),
             onnx_export.run_onnx,
@@ -103,7 +105,7 @@ class Build:
 
     def saved_model(self, simplified: Path) -> Path:
         """04: TensorFlow's SavedModel (saved_model.pb), channels last."""
-        stage = Stage(4, "saved-model", inputs=self._input(simplified.parent), tools=_TF_TOOLS)
+        stage = Stage(4, "saved-model", inputs=self._input(simplified.parent), tools=saved_model.TOOLS)
         log = self.store.log(stage)
         return self._network_stage(
             stage,
@@ -115,7 +117,7 @@ class Build:
 
     def float_tflite(self, model: Path) -> Path:
         """05: tflite in float."""
-        stage = Stage(5, "float32", inputs=self._input(model.parent), tools=("tensorflow", "ai-edge-litert"))
+        stage = Stage(5, "float32", inputs=self._input(model.parent), tools=tflite.TOOLS)
         log = self.store.log(stage)
         return self._network_stage(
             stage,
@@ -128,7 +130,7 @@ class Build:
     def dynamic(self, float_tflite: Path) -> Path:
         """06: int8 weights, float activations; needs no calibration."""
         return self._network_stage(
-            Stage(6, "dynamic", inputs=self._input(float_tflite.parent), tools=("ai-edge-quantizer", "ai-edge-litert")),
+            Stage(6, "dynamic", inputs=self._input(float_tflite.parent), tools=quantize.TOOLS),
             "network.tflite",
             lambda target: quantize.quantize_dynamic(float_tflite, target),
             tflite.run_tflite,
@@ -138,12 +140,13 @@ class Build:
 
     def int8(self, float_tflite: Path, ranges: ActivationRanges) -> Path:
         """07: int8 weights and activations, by the ranges of a calibration set."""
+        self._ranges_text = ranges_format.dumps(ranges)
         stage = Stage(
             7,
             "int8",
-            config={"ranges": ranges_format.dumps(ranges)},
+            config={"ranges": self._ranges_text},
             inputs=self._input(float_tflite.parent),
-            tools=("ai-edge-quantizer", "ai-edge-litert"),
+            tools=quantize.TOOLS,
         )
         return self._network_stage(
             stage,
@@ -153,6 +156,11 @@ class Build:
             QUANTIZED_GATES,
             scheme="int8",
         )
+
+    def conditions(self, variant: str) -> str:
+        """Digest of all that a variant's accuracy depends on: weights, preprocess, and for int8 the ranges."""
+        ranges = self._ranges_text if variant == "int8" else ""
+        return digest_json([self.weights_sha256, asdict(self.recipe.input), self.recipe.size_px, ranges])
 
     def report_parity(self) -> None:
         """Writes ``build/<recipe>/parity.json`` over all stages, and prints it as a table."""
@@ -180,12 +188,15 @@ class Build:
             if scheme is not None:
                 _check_scheme(stage.name, folder / name, scheme)
             parity = compare(stage.name, self._golden["logits"], run(folder / name, self._golden["inputs"]))
-            check(parity, gates)
             write_parity(folder / "parity.json", [parity])
+            self.parity.append(parity)  # before the gate: what stopped the build is to be seen
+            check(parity, gates)
 
-        folder = self._run(stage, build).path
-        self.parity += read_parity(folder / "parity.json")
-        return folder / name
+        result = self._run(stage, build)
+        if result.reused:
+            self.parity += read_parity(result.path / "parity.json")
+            check(self.parity[-1], gates)
+        return result.path / name
 
     def _run(self, stage: Stage, make: Callable[[Path], None]) -> StageResult:
         result = self.store.run(stage, make)

@@ -12,9 +12,10 @@ from fer_host import gates
 from fer_host.artifacts import one_line_if_disk_full, tool_versions
 from fer_host.build import Build
 from fer_host.convert.inspection import inspect_tflite
+from fer_host.convert.parity import MARGIN
 from fer_host.detector import detector_content, detector_spec
-from fer_host.errors import RecipeError
-from fer_host.golden import MARGIN, N_SHIPPED, golden_file
+from fer_host.errors import DataError, RecipeError
+from fer_host.golden import N_SHIPPED, golden_file
 from fer_host.paths import ROOT
 from fer_host.recipe import Recipe, load_detector
 from fer_host.train.card import read_card
@@ -29,7 +30,7 @@ _TOOLS = ("torch", "onnx", "onnxsim", "onnx2tf", "tensorflow", "ai-edge-quantize
 
 
 def wanted_schemes(recipe: Recipe, scheme: str | None) -> tuple[str, ...]:
-    """The variants to make: the recipe's, and the one asked for.
+    """The variants to make: the recipe's, or float32 and the one asked for.
 
     Raises:
         RecipeError: no such scheme, or one that this version does not make.
@@ -37,7 +38,22 @@ def wanted_schemes(recipe: Recipe, scheme: str | None) -> tuple[str, ...]:
     if scheme is not None and scheme not in MADE_HERE:
         why = "is not made by this version" if scheme in SCHEMES else "is no scheme"
         raise RecipeError(f"SCHEME {scheme!r}: {why}; expected one of {', '.join(MADE_HERE)}")
-    return (*recipe.convert.variants, *([scheme] if scheme and scheme not in recipe.convert.variants else []))
+    if scheme is None:
+        return recipe.convert.variants
+    return tuple(dict.fromkeys(("float32", scheme)))
+
+
+def check_places(out: Path, data: Path | None) -> None:
+    """Refuses what could only fail at the end, before anything is converted.
+
+    Raises:
+        RecipeError: ``out`` cannot be a bundle's folder.
+        DataError: there is no such data set.
+    """
+    if out.exists() and not out.is_dir():
+        raise RecipeError(f"OUT {out}: a file; expected a folder to make, an empty one, or an older bundle")
+    if data is not None and not data.is_file():
+        raise DataError(f"data set {data}: no such file; expected FER2013's npz, see host/fer_host/data/fer2013.py")
 
 
 def assemble(build: Build, networks: Mapping[str, Path], scheme: str | None, out: Path, data: Path | None) -> Bundle:
@@ -109,9 +125,15 @@ def _with_metrics(variant: Variant, metrics: tuple[Metric, ...]) -> Variant:
 
 
 def _release_metrics(build: Build) -> dict[str, tuple[Metric, ...]]:
-    """The model card's figures, if these are the weights that it describes."""
+    """The model card's figures of those variants that were made from the same things."""
     card = read_card(zoo_path(build.recipe))
-    return dict(card.released) if card is not None and card.weights_sha256 == build.weights_sha256 else {}
+    if card is None:
+        return {}
+    return {
+        name: released.metrics
+        for name, released in card.released.items()
+        if released.conditions_sha256 == build.conditions(name)
+    }
 
 
 def git_commit() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from pathlib import Path
 
@@ -15,11 +16,19 @@ DEFAULT_DATA = Path("../shared/data/fer2013/fer2013_train_public.npz")
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; a user's error is one line on stderr and status 2, anything else keeps its traceback."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show "→" shows "?" instead of a traceback
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     arguments = _parser().parse_args(argv)
     try:
         status: int = arguments.run(arguments)
     except (HostError, EdgeError) as error:
         print(f"fer-host: error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # a place that cannot be read or written; without a name it is a bug of ours
+        if error.filename is None:
+            raise
+        print(f"fer-host: error: {error.filename}: {error.strerror}; expected a usable place", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("fer-host: stopped", file=sys.stderr)
@@ -50,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train a recipe; a killed run resumes")
     train.add_argument("model", metavar="RECIPE")
     train.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="NPZ")
+    train.add_argument("--photos", type=Path, metavar="FOLDER", help="unlabelled faces, for recipes that use them")
     train.add_argument("--out", type=Path, metavar="FILE", help=".safetensors to write (default: host/zoo)")
     train.set_defaults(run=_train)
 
@@ -59,10 +69,10 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--labels", choices=("ferplus8", "fer7"), default="ferplus8")
     evaluate.add_argument("--usage", help="split of the npz (default: every row that is not Training)")
     evaluate.add_argument("--variant", help="default: the bundle's default variant")
-    evaluate.add_argument("--per-class", type=int, metavar="N", help="a balanced, seeded draw of N a class")
-    evaluate.add_argument("--seed", type=int, default=1)
+    evaluate.add_argument("--per-class", type=_positive, metavar="N", help="a balanced, seeded draw of N a class")
+    evaluate.add_argument("--seed", type=_positive, default=1)
     evaluate.add_argument("--crops", action="store_true", help="the folder's photos are face crops already")
-    evaluate.add_argument("--threads", type=int, default=1)
+    evaluate.add_argument("--threads", type=_positive, default=1)
     evaluate.add_argument("--json", action="store_true", help="print the fer-edge/evaluate/1 document")
     evaluate.set_defaults(run=_evaluate)
 
@@ -71,16 +81,16 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--data", type=Path, required=True, metavar="NPZ|FOLDER")
     calibrate.add_argument("--model", default="hawqc_mbv2", metavar="RECIPE")
     calibrate.add_argument("--weights", type=Path, metavar="FILE")
-    calibrate.add_argument("--n", type=int, default=256, help="faces at most")
-    calibrate.add_argument("--seed", type=int, default=1)
+    calibrate.add_argument("--n", type=_positive, default=256, help="faces at most")
+    calibrate.add_argument("--seed", type=_positive, default=1)
     calibrate.add_argument("--source", default="", help="where the faces come from, for the set's record")
     calibrate.add_argument("--license", default="unknown", help="their licence, for the set's record")
     calibrate.set_defaults(run=_calibrate)
 
     geometry = commands.add_parser("geometry", help="measure where landmarks lie in FER2013's training images")
     geometry.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="NPZ")
-    geometry.add_argument("--n", type=int, default=2000)
-    geometry.add_argument("--seed", type=int, default=1)
+    geometry.add_argument("--n", type=_positive, default=2000)
+    geometry.add_argument("--seed", type=_positive, default=1)
     geometry.add_argument("--detector", default="blazeface_short")
     geometry.set_defaults(run=_geometry)
 
@@ -93,6 +103,12 @@ def _parser() -> argparse.ArgumentParser:
     photo.add_argument("target", type=Path, metavar="FILE.png|DIR")
     photo.set_defaults(run=_sample_photo)
     return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number above 0")
+    return int(text)
 
 
 def _convert(arguments: argparse.Namespace) -> int:
@@ -123,7 +139,7 @@ def _train(arguments: argparse.Namespace) -> int:
     from fer_host.recipe import load_recipe
     from fer_host.train.run import run_training
 
-    print(run_training(load_recipe(arguments.model), arguments.data, arguments.out))
+    print(run_training(load_recipe(arguments.model), arguments.data, arguments.out, photos=arguments.photos))
     return 0
 
 

@@ -12,6 +12,8 @@ from fer_edge.detectors import make_detector
 from fer_edge.errors import ImageError, RunnerError, SourceError
 from fer_edge.photo import read_photo
 from fer_edge.runner import LiteRunner
+from fer_edge.sources import open_source
+from fer_edge.sources.images import SUFFIXES as PHOTO_SUFFIXES
 from fer_edge.types import FaceBox, FaceDetector, RgbImage
 
 __all__ = [
@@ -26,11 +28,10 @@ __all__ = [
     "crop_face",
     "largest_face",
     "make_detector",
+    "open_source",
     "photo_files",
     "read_photo",
 ]
-
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 def photo_files(folder: Path) -> list[Path]:

@@ -86,13 +86,13 @@ def evaluate(
         n_dropped=rows.n_dropped,
         accuracy=round(scores.accuracy, 6),
         macro_f1=round(scores.macro_f1, 6),
-        recall={name: round(value, 6) for name, value in zip(names, scores.recall, strict=True)},
+        recall={names[i]: round(value, 6) for i, value in enumerate(scores.recall) if scores.confusion[i].any()},
         confusion=tuple(tuple(int(count) for count in row) for row in scores.confusion),
         ece=round(scores.ece, 6),
         without_duplicates=WithoutDuplicates(
             round(float((outputs[fresh].argmax(axis=1) == rows.labels[fresh]).mean()), 6), int(fresh.sum())
         )
-        if fresh.any()
+        if fresh.any() and not data.is_dir()
         else None,
         data=rows.source,
         usage=usage,
@@ -160,6 +160,7 @@ def _balanced(rows: LabelledCrops, per_class: int, seed: int) -> LabelledCrops:
 
 def format_table(document: EvaluateDoc) -> str:
     """The document for the terminal."""
+    names = LABEL_SETS[document.labels]
     lines = [
         f"{document.variant} on {document.data} ({document.labels}): "
         f"accuracy {document.accuracy:.2%} of n = {document.n} ({document.n_dropped} dropped), "
@@ -168,7 +169,8 @@ def format_table(document: EvaluateDoc) -> str:
     fresh = document.without_duplicates
     if fresh is not None and fresh.n != document.n:
         lines.append(f"without images that are pixel-identical to a training image: {fresh.accuracy:.2%} of {fresh.n}")
-    lines.append(f"{'true':>10}  recall  " + " ".join(f"{name[:8]:>8}" for name in document.recall))
-    for (name, recall), row in zip(document.recall.items(), document.confusion, strict=True):
-        lines.append(f"{name:>10}  {recall:6.1%}  " + " ".join(f"{count:8d}" for count in row))
+    lines.append(f"{'true':>10}  recall  " + " ".join(f"{name[:8]:>8}" for name in names))
+    for name, row in zip(names, document.confusion, strict=True):
+        recall = f"{document.recall[name]:6.1%}" if name in document.recall else "     -"
+        lines.append(f"{name:>10}  {recall}  " + " ".join(f"{count:8d}" for count in row))
     return "\n".join(lines) + "\n"

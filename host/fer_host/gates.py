@@ -14,6 +14,7 @@ from fer_edge.contract.preprocess import preprocess
 from fer_host.convert.parity import DATA_GATES, check, check_accuracy_drop, compare
 from fer_host.data import fer2013
 from fer_host.device_pipeline import LiteRunner
+from fer_host.errors import DataError
 from fer_host.recipe import Recipe
 
 
@@ -27,6 +28,8 @@ def check_accuracy(
     """
     rows = fer2013.load(data)
     rows = rows.select((rows.usage == "PublicTest") & (rows.label8 >= 0))
+    if not len(rows):
+        raise DataError(f"data set {data}: no labelled PublicTest rows; expected some to measure accuracy on")
     inputs = [preprocess(image, recipe.input, recipe.input_hw)[None] for image in rows.images]
     logits: dict[str, NDArray[np.float32]] = {}
     metrics: dict[str, tuple[Metric, ...]] = {}

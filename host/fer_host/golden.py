@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from fer_edge.contract.manifest import AlignSpec, Variant
 from fer_edge.contract.preprocess import preprocess, softmax
-from fer_host.device_pipeline import FaceDetector, LiteRunner, crop_face, largest_face, read_photo
+from fer_host.device_pipeline import FaceDetector, LiteRunner, crop_face, largest_face, open_source, read_photo
+from fer_host.errors import ToolError
 from fer_host.recipe import Recipe
 from fer_host.weights import package_file
 
@@ -22,7 +23,7 @@ PHOTOS = {
 }
 N_PARITY = 64
 N_SHIPPED = 8
-MARGIN = 0.10
+N_DRAWN = 2  # pictures of a drawn face, in two moods
 
 
 def write_sample_photos(target: Path) -> list[Path]:
@@ -35,15 +36,17 @@ def write_sample_photos(target: Path) -> list[Path]:
 
 
 def golden_crops(detector: FaceDetector, align: AlignSpec, n: int = N_PARITY, seed: int = 0) -> NDArray[np.uint8]:
-    """Aligned crops (n, h, w, 3) uint8 RGB of the packaged photos, moved and relit at random.
+    """Aligned crops (n, h, w, 3) uint8 RGB of the packaged photos and of drawn faces, moved and relit at random.
 
-    The first ones are the photos as they are. Flat or random pictures would say nothing: all get one answer.
+    The first ones are the pictures as they are. Flat or random pictures would say nothing: all get one answer.
     """
+    pictures = [read_photo(package_file(*source)).image for source in PHOTOS.values()]
+    pictures += [frame.image for frame in open_source(f"synthetic://?n={N_DRAWN}&fps=1")]
     faces = []
-    for source in PHOTOS.values():
-        image = read_photo(package_file(*source)).image
+    for number, image in enumerate(pictures):
         face = largest_face(detector, image)
-        assert face is not None, f"the detector finds no face in {source}"
+        if face is None:
+            raise ToolError(f"golden picture {number}: the detector finds no face; reinstall the packages")
         faces.append((image, face.landmarks))
     random = np.random.default_rng(seed)
     crops = []

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from fer_edge.contract.bundle import Bundle
 from fer_host.build import Build
-from fer_host.bundle import assemble, wanted_schemes
-from fer_host.calibration.sets import open_calibration, ranges_on
+from fer_host.bundle import assemble, check_places, wanted_schemes
+from fer_host.calibration.sets import open_calibration, ranges_on, shipped_ranges
 from fer_host.recipe import Recipe, load_recipe
 from fer_host.store import Store
 from fer_host.weights import load_network, weights_sha256
@@ -45,19 +45,25 @@ def convert(request: ConvertRequest) -> Bundle:
     """
     recipe = load_recipe(request.model)
     schemes = wanted_schemes(recipe, request.scheme)
+    out = request.out or Path("dist") / recipe.id
+    check_places(out, request.data)
     network = load_network(recipe, request.weights)
-    calibration = open_calibration(request.calib, recipe, weights_sha256(network)) if "int8" in schemes else None
+    calibration = (
+        open_calibration(request.calib, recipe, weights_sha256(network), request.quiet) if "int8" in schemes else None
+    )
     with Store(Path("build") / recipe.id) as store:
         build = Build(store, recipe, network, quiet=request.quiet)
-        float32 = _to_float_tflite(build)
-        networks = {"float32": float32}
-        if "dynamic" in schemes:
-            networks["dynamic"] = build.dynamic(float32)
-        if calibration is not None:
-            ranges = ranges_on(calibration, recipe, float32, build.weights_sha256)
-            networks["int8"] = build.int8(float32, ranges)
-        build.report_parity()
-        bundle = assemble(build, networks, request.scheme, request.out or Path("dist") / recipe.id, request.data)
+        try:
+            float32 = _to_float_tflite(build)
+            networks = {"float32": float32}
+            if "dynamic" in schemes:
+                networks["dynamic"] = build.dynamic(float32)
+            if calibration is not None:
+                ranges = ranges_on(calibration, recipe, float32, build.weights_sha256)
+                networks["int8"] = build.int8(float32, ranges)
+        finally:
+            build.report_parity()
+        bundle = assemble(build, networks, request.scheme, out, request.data)
     if not request.quiet:
         print(f"bundle: {bundle.path}")
     return bundle
@@ -75,3 +81,11 @@ def float_network(recipe: Recipe, weights: Path | None = None) -> tuple[Path, st
     with Store(Path("build") / recipe.id) as store:
         build = Build(store, recipe, load_network(recipe, weights), quiet=True)
         return _to_float_tflite(build), build.weights_sha256
+
+
+def conditions_of(recipe: Recipe, bundle: Bundle) -> dict[str, str]:
+    """By variant, the digest of what the recipe's own bundle was made from (see ``Build.conditions``)."""
+    with Store(Path("build") / recipe.id) as store:
+        build = Build(store, recipe, load_network(recipe), quiet=True)
+        build.int8(_to_float_tflite(build), shipped_ranges(recipe))
+        return {variant.id: build.conditions(variant.id) for variant in bundle.manifest.variants}

@@ -49,7 +49,7 @@ class Recipe:
     version: str
     summary: str
     network: str
-    labels: Literal["ferplus8", "fer7"]
+    labels: Literal["ferplus8"]
     size_px: int
     input: InputSpec
     align: AlignSpec
@@ -62,6 +62,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.convert.default_variant not in self.convert.variants or "float32" not in self.convert.variants:
             raise SchemaError("convert.variants", "must hold float32 and the default variant")
+        if not set(self.convert.variants) <= set(self.convert.tolerance_p):
+            raise SchemaError("convert.tolerance_p", "must name every variant")
         if not self.train or any((cycle.start == "previous") != (i > 0) for i, cycle in enumerate(self.train)):
             raise SchemaError("train", "expected cycles, of which all but the first start from the previous")
 

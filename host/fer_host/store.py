@@ -102,9 +102,7 @@ class Store:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             self._lock.close()
-            raise HostError(
-                f"{self.root}: another fer-host is building there; wait for it, or use OUT= and another build folder"
-            ) from error
+            raise HostError(f"{self.root}: another fer-host is building there; wait for it") from error
         for left_over in self.root.glob(f"{_TEMPORARY}*"):  # of a killed build: the lock says nobody works in it
             shutil.rmtree(left_over, ignore_errors=True)
         return self

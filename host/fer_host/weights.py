@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from fer_host.artifacts import digest_arrays, write_bytes
-from fer_host.errors import WeightsError
+from fer_host.errors import RecipeError, WeightsError
 from fer_host.models import MODELS
 from fer_host.paths import ZOO
 from fer_host.recipe import Recipe
@@ -26,6 +26,8 @@ def zoo_path(recipe: Recipe) -> Path:
 
 def build_network(recipe: Recipe) -> nn.Module:
     """The recipe's network with fresh weights, in eval mode."""
+    if recipe.network not in MODELS:
+        raise RecipeError(f"recipe {recipe.id}: network {recipe.network!r} is unknown; expected {', '.join(MODELS)}")
     return MODELS[recipe.network](len(recipe.label_names)).eval()
 
 
@@ -74,7 +76,9 @@ def _read(path: Path) -> StateDict:
         raise WeightsError(f"weights {path}: cannot be read as plain tensors ({reason[:120]})") from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()
+    ):
         raise WeightsError(f"weights {path}: found no state dict; expected a dict of tensors, as torch.save writes it")
     return dict(state)
 

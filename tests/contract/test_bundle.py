@@ -1,4 +1,5 @@
 import lzma
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -96,14 +97,20 @@ def test_a_folder_that_is_no_bundle_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "precious"
 
 
+@pytest.mark.parametrize("failing", [1, 2])
 def test_a_failed_write_leaves_the_older_bundle_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
 ) -> None:
     path = tmp_path / "b"
     before = make_bundle(path).sha256
 
-    def full(*args: object) -> None:
-        raise OSError(28, "No space left on device")
+    replace_file, calls = os.replace, []
+
+    def full(source: str, target: str) -> None:
+        calls.append(source)
+        if len(calls) == failing:
+            raise OSError(28, "No space left on device")
+        replace_file(source, target)
 
     monkeypatch.setattr(bundle_format.os, "replace", full)
     with pytest.raises(OSError, match="No space left"):

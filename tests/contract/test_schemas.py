@@ -60,9 +60,10 @@ def test_evaluate_comes_back() -> None:
     assert evaluate.dumps(evaluate.loads(text)) == text
 
 
-def test_bench_comes_back_and_unmeasured_power_is_absent() -> None:
+def test_bench_comes_back_and_unmeasured_power_is_null() -> None:
     text = bench.dumps(BENCH)
-    assert "power" not in json.loads(text)
+    assert json.loads(text)["power"] is None
+    assert bench.dumps(bench.loads(text)) == text
     assert bench.loads(text) == BENCH
 
 

@@ -256,7 +256,7 @@ def test_info_and_verify(edge: Edge, bundle: Bundle) -> None:
         assert words in done.stdout
     done = edge("verify", "--bundle", bundle.path, "--json")
     assert done.returncode == 0, done.stderr
-    assert [row["variant"] for row in json.loads(done.stdout)] == ["float32", "int8"]
+    assert [row["variant"] for row in json.loads(done.stdout)["variants"]] == ["float32", "int8"]
 
 
 def test_bench(edge: Edge, bundle: Bundle) -> None:

@@ -26,9 +26,9 @@ def data() -> Path:
 
 @pytest.fixture(scope="session")
 def bundle() -> Path:
-    path = ROOT / "dist" / "hawqc_mbv2"
+    path = Path(os.environ.get("FER_TEST_BUNDLE") or ROOT / "dist" / "hawqc_mbv2")
     if not path.is_dir():
-        pytest.fail("dist/hawqc_mbv2 is not there: run `make convert MODEL=hawqc_mbv2` (make test does)")
+        pytest.fail(f"{path} is not there: run `make convert MODEL=hawqc_mbv2` (make test makes one)")
     return path
 
 

@@ -54,7 +54,7 @@ def test_london_photos(run: Run, bundle: Path, data: Path) -> None:
 
 @pytest.mark.parametrize(
     ("clip", "share"),
-    [("head-pose-face-detection-male.mp4", 0.99), ("classroom.mp4", 0.0), ("face-demographics-walking.mp4", 0.0)],
+    [("head-pose-face-detection-male.mp4", 0.99), ("classroom.mp4", 0.9), ("face-demographics-walking.mp4", 0.5)],
 )
 def test_clips_run_end_to_end(run: Run, bundle: Path, data: Path, tmp_path: Path, clip: str, share: float) -> None:
     out = tmp_path / "readings.jsonl"
@@ -62,9 +62,7 @@ def test_clips_run_end_to_end(run: Run, bundle: Path, data: Path, tmp_path: Path
     done = run("fer-edge", "run", "--source", source, "--jsonl", out, "--bundle", bundle)
     assert done.returncode == 0, done.stderr
     readings = [json.loads(line) for line in out.read_text().splitlines()]
-    assert len(readings) > 10
     assert [reading["frame_index"] for reading in readings] == list(range(len(readings)))
     with_face = sum(bool(reading["faces"]) for reading in readings)
     assert with_face / len(readings) >= share
-    if share:
-        assert len(readings) == 62
+    assert len(readings) == {"h": 62, "c": 45, "f": 35}[clip[0]]

@@ -56,10 +56,12 @@ def test_a_second_run_reuses_every_stage(run: Run, bundle: Path, tmp_path: Path)
 def test_scheme_becomes_the_default(run: Run, tmp_path: Path) -> None:
     done = run("fer-host", "convert", "hawqc_mbv2", "--scheme", "dynamic", "--out", tmp_path / "b")
     assert done.returncode == 0, done.stderr
-    assert open_bundle(tmp_path / "b").manifest.default_variant == "dynamic"
+    made = open_bundle(tmp_path / "b").manifest
+    assert made.default_variant == "dynamic"
+    assert {variant.id for variant in made.variants} == {"float32", "dynamic"}
 
 
-def test_calibration_with_photos_of_ones_own(run: Run, tmp_path: Path) -> None:
+def test_calibration_with_photos_of_ones_own(run: Run, bundle: Path, tmp_path: Path) -> None:
     """Twenty relit copies of the packaged photo: few, but faces; the notes say so."""
     run("fer-host", "sample-photo", tmp_path / "a.png")
     photo = cv2.imread(str(tmp_path / "a.png"))
@@ -69,10 +71,12 @@ def test_calibration_with_photos_of_ones_own(run: Run, tmp_path: Path) -> None:
     done = run("fer-host", "convert", "hawqc_mbv2", "--calib", tmp_path / "photos", "--out", tmp_path / "b")
     assert done.returncode == 0, done.stderr
     assert "steadier ranges" in done.stdout
-    plain = open_bundle(ROOT / "dist" / "hawqc_mbv2").manifest
+    plain = open_bundle(bundle).manifest
     mine = open_bundle(tmp_path / "b").manifest
     assert mine.files["network/int8"].sha256 != plain.files["network/int8"].sha256
     assert mine.files["network/float32"].sha256 == plain.files["network/float32"].sha256
+    assert mine.variant("float32").metrics == plain.variant("float32").metrics
+    assert mine.variant("int8").metrics == (), "figures of another int8 file"
 
 
 def test_the_second_shipped_set(run: Run, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fer_edge.contract import codec
 
@@ -60,7 +60,7 @@ class Throttled:
 
 @dataclass(frozen=True)
 class BenchDoc:
-    """One run of ``fer-edge bench``. ``power`` is absent where no probe was read, never estimated."""
+    """One run of ``fer-edge bench``. ``power`` is null where no probe was read, never estimated."""
 
     board: str
     cpu: str
@@ -78,7 +78,7 @@ class BenchDoc:
     throttled: Throttled
     tainted: tuple[str, ...]
     emulated: bool
-    power: Power | None = None
+    power: Power | None = field(default=None, metadata={"null": True})
 
 
 def dumps(document: BenchDoc) -> str:

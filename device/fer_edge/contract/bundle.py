@@ -130,6 +130,8 @@ def write_bundle(path: Path, manifest: Manifest, stored: dict[str, bytes]) -> Bu
     if stored.keys() != manifest.files.keys():
         raise SchemaError("manifest.files", f"roles {sorted(manifest.files)} differ from the contents {sorted(stored)}")
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left_over in path.parent.glob(f".{path.name}.*.tmp"):  # of a killed write
+        shutil.rmtree(left_over, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
         temporary.chmod(0o755)
@@ -142,10 +144,14 @@ def write_bundle(path: Path, manifest: Manifest, stored: dict[str, bytes]) -> Bu
         (temporary / DIGEST_NAME).write_bytes(_digest_line(hashlib.sha256(text).hexdigest()))
         bundle = open_bundle(temporary)
         old = path.with_name(f".{path.name}.old.tmp")
-        shutil.rmtree(old, ignore_errors=True)
         if path.exists():
             os.replace(path, old)
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except BaseException:
+            if old.exists():
+                os.replace(old, path)
+            raise
         shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -52,10 +52,11 @@ def _schema_problem(expected: str, found: object) -> str:
 
 
 def encode(value: Any) -> Any:
-    """A dataclass (or a field of one) as JSON-ready values; fields that are None are left out."""
+    """A dataclass (or a field of one) as JSON-ready values; None is left out unless the metadata say ``null``."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        pairs = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
-        return {name: encode(item) for name, item in pairs if item is not None}
+        fields = dataclasses.fields(value)
+        pairs = ((field.name, getattr(value, field.name), field.metadata.get("null")) for field in fields)
+        return {name: encode(item) for name, item, null in pairs if item is not None or null}
     if isinstance(value, Mapping):
         return {key: encode(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -76,9 +77,11 @@ def decode(cls: type[T], data: Any, path: str) -> T:
     for key in data:
         if key not in fields:
             raise SchemaError(f"{path}.{key}", f"unknown field; expected one of {', '.join(fields)}")
-    values = {}
+    values: dict[str, Any] = {}
     for name, field in fields.items():
-        if name in data:
+        if field.metadata.get("null") and data.get(name, 0) is None:
+            values[name] = None
+        elif name in data:
             values[name] = _decode_value(hints[name], data[name], f"{path}.{name}")
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise SchemaError(f"{path}.{name}", "missing")

@@ -38,12 +38,12 @@ class ImagesSource:
             if self._closed:
                 return
             try:
-                image = read_photo(path).image
+                photo = read_photo(path)
             except ImageError as error:
                 self.dropped += 1
                 log.warning("skipped: %s", error)
                 continue
-            yield Frame(image, index, time.monotonic(), str(path))
+            yield Frame(photo.image, index, time.monotonic(), str(path), photo.scale, photo.original_hw)
 
     def close(self) -> None:
         """Ends the iteration at the next photo."""

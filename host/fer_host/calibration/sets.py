@@ -111,13 +111,16 @@ def path_of_ranges(recipe: Recipe, set_name: str) -> Path:
     return CALIBRATION_RANGES / (f"{recipe.id}.json" if own else f"{recipe.id}.{set_name}.json")
 
 
-def open_calibration(calib: str | None, recipe: Recipe, weights_sha256: str) -> ActivationRanges | CalibrationFaces:
+def open_calibration(
+    calib: str | None, recipe: Recipe, weights_sha256: str, quiet: bool = False
+) -> ActivationRanges | CalibrationFaces:
     """What int8 is calibrated with: shipped ranges, or the user's faces; refused before anything is converted.
 
     Args:
         calib: a folder of photos, the name of a set with shipped ranges, or None for the recipe's own set.
         recipe: what is being converted.
         weights_sha256: digest of its weights.
+        quiet: do not print what is odd about the faces.
 
     Raises:
         DataError: no such folder or set, faces that are not fit to calibrate with, or ranges of other weights.
@@ -134,9 +137,14 @@ def open_calibration(calib: str | None, recipe: Recipe, weights_sha256: str) -> 
         ranges_format.check_weights(shipped, weights_sha256)
         return shipped
     faces = load_faces(Path(calib), recipe, 512, seed=1)
-    for line in faces.report.warnings:
+    for line in () if quiet else faces.report.warnings:
         print(f"  calibration note: {line}")
     return faces
+
+
+def shipped_ranges(recipe: Recipe) -> ActivationRanges:
+    """The ranges of the recipe's own set."""
+    return ranges_format.load(path_of_ranges(recipe, recipe.convert.calibration_set))
 
 
 def ranges_on(

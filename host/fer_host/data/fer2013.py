@@ -107,21 +107,12 @@ def majority_label(votes: NDArray[np.float32], names: list[str]) -> NDArray[np.i
     return np.asarray(to8[votes.argmax(axis=1)], dtype=np.int64)
 
 
-def vote_distribution(data: FerData, label_votes: float = 0.0) -> NDArray[np.float32]:
-    """Crowd votes as target distributions (N, 8): single votes are noise and dropped, rows sum to 1.
+def vote_distribution(votes8: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Crowd votes (N, 8) as target distributions: single votes are noise and dropped, rows sum to 1.
 
     Rows with no emotion vote left fall back to all votes cast (FERPlus' own clean-up drops votes of one).
-
-    Args:
-        data: rows with ``votes8`` and ``label7``.
-        label_votes: FER2013's own label, where there is one, counts as this many votes more.
     """
-    votes8 = data.votes8
     kept = np.where(votes8 > 1, votes8, 0.0)
     kept = np.where(kept.sum(axis=1, keepdims=True) > 0, kept, votes8)
-    to8 = np.array([EMOTIONS8.index(name) for name in EMOTIONS7])
-    labelled = np.flatnonzero(data.label7 >= 0)
-    kept = kept.astype(np.float32)
-    kept[labelled, to8[data.label7[labelled]]] += label_votes
     total = np.maximum(kept.sum(axis=1, keepdims=True), 1e-6)
     return np.asarray(kept / total, dtype=np.float32)

@@ -24,7 +24,10 @@ from fer_host.errors import DataError
 SCHEMA = "fer-edge/ranges/1"
 Method = Literal["minmax", "percentile", "moving_average"]
 
-_REMEDY = "give photos with CALIB=FOLDER, or make new ranges with `fer-host calibrate NAME --data FOLDER`"
+_REMEDY = (
+    "give photos with CALIB=FOLDER, or make a set with "
+    "`fer-host calibrate NAME --data FOLDER [--weights FILE]` and give CALIB=NAME"
+)
 _SMOOTHING = 0.95  # of ai-edge-quantizer's own moving average
 
 

@@ -31,6 +31,14 @@ class CardRow:
 
 
 @dataclass(frozen=True)
+class Released:
+    """Figures of one converted variant, and the digest of what it was made from (see ``Build.conditions``)."""
+
+    conditions_sha256: str
+    metrics: tuple[Metric, ...]
+
+
+@dataclass(frozen=True)
 class Card:
     """A model card; ``released`` holds figures of converted variants, by variant, "measured at release"."""
 
@@ -45,7 +53,7 @@ class Card:
     minutes: float
     float_scores: tuple[CardRow, ...]
     curve: tuple[dict[str, float], ...] = ()
-    released: dict[str, tuple[Metric, ...]] = field(default_factory=dict)
+    released: dict[str, Released] = field(default_factory=dict)
 
 
 def card_path(weights: Path) -> Path:
@@ -136,13 +144,13 @@ def card_markdown(card: Card) -> str:
     if card.released:
         lines += ["", "Measured at release through the interpreter:", "", "| variant | protocol | n | accuracy |"]
         lines += ["|---|---|---|---|"]
-        for variant, metrics in card.released.items():
-            lines += [f"| {variant} | {m.labels} | {m.n} | {m.accuracy:.2%} |" for m in metrics]
+        for variant, released in card.released.items():
+            lines += [f"| {variant} | {m.labels} | {m.n} | {m.accuracy:.2%} |" for m in released.metrics]
     lines += ["", f"Weights (values) sha256: `{card.weights_sha256}`", ""]
     return "\n".join(lines)
 
 
-def with_released(card: Card, released: dict[str, tuple[Metric, ...]]) -> Card:
+def with_released(card: Card, released: dict[str, Released]) -> Card:
     """The card with the figures of converted variants."""
     return dataclasses.replace(card, released=released)
 

@@ -46,7 +46,7 @@ class TrainConfig:
     Attributes:
         start: where the weights come from; "previous" takes the averaged ones of the cycle before.
         min_votes: rows with fewer emotion votes (of ten) are left out.
-        label_votes: FER2013's own label counts as this many votes beside the crowd's ten.
+        photo_repeats: unlabelled photos take part this many times an epoch, labelled by the cycle before; 0: none.
         phases: epochs by input size, in order.
         seed: of every draw.
         batch: images a step.
@@ -62,7 +62,7 @@ class TrainConfig:
 
     start: Literal["imagenet", "random", "previous"]
     min_votes: int
-    label_votes: float
+    photo_repeats: int
     phases: tuple[Phase, ...]
     seed: int
     batch: int

@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fer_edge.contract.preprocess import preprocess, softmax
-from fer_host.artifacts import digest_json, write_bytes
+from fer_host.artifacts import digest_json, sha256_file, write_bytes
 from fer_host.data import fer2013
+from fer_host.errors import WeightsError
 from fer_host.paths import TRAIN_CACHE
 from fer_host.recipe import Recipe
 from fer_host.train.card import write_card
 from fer_host.train.config import TrainConfig
 from fer_host.train.loop import TrainSet, train
 from fer_host.train.metrics import Scores, drop_label, score
+from fer_host.train.photos import joined, labelled_by, photo_crops
 from fer_host.weights import build_network, load_network, save_weights, start_from_imagenet, zoo_path
 
 
@@ -40,7 +42,7 @@ class Epoch:
 def train_split(data: fer2013.FerData, cycle: TrainConfig) -> TrainSet:
     """Training rows that the crowd could read, with the votes as target distributions."""
     rows = data.select((data.usage == "Training") & (data.label8 >= 0) & (data.votes8.sum(axis=1) >= cycle.min_votes))
-    return TrainSet(rows.images, fer2013.vote_distribution(rows, cycle.label_votes))
+    return TrainSet(rows.images, fer2013.vote_distribution(rows.votes8))
 
 
 def validation_split(data: fer2013.FerData) -> fer2013.FerData:
@@ -73,34 +75,51 @@ def scores7(network: nn.Module, recipe: Recipe, rows: fer2013.FerData) -> Scores
     return score(drop_label(probabilities, recipe.label_names.index("contempt")), kept.label7)
 
 
-def run_training(recipe: Recipe, data_path: Path, out: Path | None = None, cache: Path | None = None) -> Path:
+def run_training(
+    recipe: Recipe,
+    data_path: Path,
+    out: Path | None = None,
+    cache: Path | None = None,
+    photos: Path | None = None,
+) -> Path:
     """Trains a recipe, resuming where a killed run of the same recipe stopped.
 
     Args:
         recipe: what to train.
         data_path: FER2013's npz, see ``fer2013.load``.
         out: the .safetensors file to write; None writes the zoo's.
+        photos: folder of unlabelled photos, for recipes that take part of them.
         cache: folder of the resumable state; None takes ``~/.cache/fer-edge/train/<recipe>-<digest>``.
 
     Returns:
         The weights file; its model card and confusion matrix stand beside it.
     """
+    target = out or zoo_path(recipe)
+    if target.suffix != ".safetensors" or not target.parent.is_dir():
+        raise WeightsError(f"--out {target}: expected a .safetensors file in a folder that is there")
     data = fer2013.load(data_path)
     held_out = validation_split(data)
-    state = cache or TRAIN_CACHE / f"{recipe.id}-{train_digest(recipe)}"
+    state = cache or TRAIN_CACHE / f"{recipe.id}-{train_digest(recipe, data_path)}"
     state.mkdir(parents=True, exist_ok=True)
     curve_path, best_path = state / "curve.jsonl", state / "best.safetensors"
+
+    last_cycle = sum(phase.epochs for cycle in recipe.train[:-1] for phase in cycle.phases)
 
     def on_epoch(epoch: int, size_px: int, average: nn.Module, loss: float, minutes: float) -> None:
         accuracy = scores8(average, recipe, held_out, size_px).accuracy
         line = Epoch(epoch, size_px, round(loss, 4), round(accuracy, 5), round(minutes, 2))
         curve = [old for old in read_curve(curve_path) if old.epoch < epoch] + [line]
-        if accuracy >= max(old.accuracy for old in curve):
+        # the last cycle ships, its best epoch at the size that ships
+        rivals = [old.accuracy for old in curve if old.epoch >= last_cycle and old.size_px == recipe.size_px]
+        if rivals and size_px == recipe.size_px and accuracy >= max(rivals):
             save_weights(average, best_path)
         text = "".join(json.dumps(dataclasses.asdict(entry)) + "\n" for entry in curve)
         write_bytes(curve_path, text.encode())
         print(f"epoch {epoch}: {size_px} px, loss {loss:.4f}, PublicTest {accuracy:.4f}, {minutes:.1f} min", flush=True)
 
+    # refused before anything is trained
+    unlabelled = any(cycle.photo_repeats for cycle in recipe.train)
+    crops = photo_crops(photos, recipe) if unlabelled else np.empty((0, 1, 1), dtype=np.uint8)
     torch.manual_seed(recipe.train[0].seed)
     network = build_network(recipe)
     if recipe.train[0].start == "imagenet":
@@ -109,16 +128,19 @@ def run_training(recipe: Recipe, data_path: Path, out: Path | None = None, cache
     epochs, minutes = 0, 0.0
     for number, cycle in enumerate(recipe.train, 1):
         # the averaged weights of a cycle are where the next one starts
+        rows = train_split(data, cycle)
+        if cycle.photo_repeats:
+            teacher_px = recipe.train[max(0, number - 2)].phases[-1].size_px
+            rows = joined(rows, labelled_by(network, crops, recipe, teacher_px), cycle.photo_repeats)
         network, spent = train(
             network,
-            train_split(data, cycle),
+            rows,
             cycle,
             normalize=(mean, std),
             checkpoint=state / f"cycle-{number}.pt",
             on_epoch=partial(_shifted, on_epoch, epochs, minutes),
         )
         epochs, minutes = epochs + sum(phase.epochs for phase in cycle.phases), minutes + spent
-    target = out or zoo_path(recipe)
     save_weights(load_network(recipe, best_path), target)
     write_card_for(recipe, target, data_path, read_curve(curve_path), minutes)
     return target
@@ -154,9 +176,9 @@ def write_card_for(recipe: Recipe, weights: Path, data_path: Path, curve: list[E
     write_card(recipe, weights, rows, [dataclasses.asdict(entry) for entry in curve], minutes, n_train)
 
 
-def train_digest(recipe: Recipe) -> str:
+def train_digest(recipe: Recipe, data_path: Path) -> str:
     """Short digest of all that training depends on, so that a changed recipe starts afresh."""
-    return digest_json([[dataclasses.asdict(cycle) for cycle in recipe.train], recipe.network, recipe.labels])[:12]
+    return digest_json([dataclasses.asdict(recipe) | {"convert": None, "sha256": None}, sha256_file(data_path)])[:12]
 
 
 def read_curve(path: Path) -> list[Epoch]:
