@@ -57,8 +57,8 @@ demo: $(VENV)/.ready ## read the expression in a packaged photo; writes dist/dem
 	@$(BIN)/fer-edge image build/astronaut.png --bundle dist/hawqc_mbv2 --annotate dist/demo.jpg
 	@echo "annotated picture: dist/demo.jpg"
 
-train: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 DATA=fer2013.npz PHOTOS=folder: train a recipe, resuming a killed run
-	@$(BIN)/fer-host train "$(MODEL)" $(if $(DATA),--data "$(DATA)") $(if $(PHOTOS),--photos "$(PHOTOS)")
+train: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 DATA=fer2013.npz: train a recipe, resuming a killed run
+	@$(BIN)/fer-host train "$(MODEL)" $(if $(DATA),--data "$(DATA)")
 
 test: $(VENV)/.ready $(DEVICE_VENV)/.ready ## all tests: host, then the device's in an environment without host packages
 	@$(BIN)/fer-host convert hawqc_mbv2 --quiet --out $(TEST_BUNDLE)

@@ -59,7 +59,6 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train a recipe; a killed run resumes")
     train.add_argument("model", metavar="RECIPE")
     train.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="NPZ")
-    train.add_argument("--photos", type=Path, metavar="FOLDER", help="unlabelled faces, for recipes that use them")
     train.add_argument("--out", type=Path, metavar="FILE", help=".safetensors to write (default: host/zoo)")
     train.set_defaults(run=_train)
 
@@ -139,7 +138,7 @@ def _train(arguments: argparse.Namespace) -> int:
     from fer_host.recipe import load_recipe
     from fer_host.train.run import run_training
 
-    print(run_training(load_recipe(arguments.model), arguments.data, arguments.out, photos=arguments.photos))
+    print(run_training(load_recipe(arguments.model), arguments.data, arguments.out))
     return 0
 
 

@@ -46,7 +46,6 @@ class TrainConfig:
     Attributes:
         start: where the weights come from; "previous" takes the averaged ones of the cycle before.
         min_votes: rows with fewer emotion votes (of ten) are left out.
-        photo_repeats: unlabelled photos take part this many times an epoch, labelled by the cycle before; 0: none.
         phases: epochs by input size, in order.
         seed: of every draw.
         batch: images a step.
@@ -62,7 +61,6 @@ class TrainConfig:
 
     start: Literal["imagenet", "random", "previous"]
     min_votes: int
-    photo_repeats: int
     phases: tuple[Phase, ...]
     seed: int
     batch: int

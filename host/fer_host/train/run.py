@@ -24,7 +24,6 @@ from fer_host.train.card import write_card
 from fer_host.train.config import TrainConfig
 from fer_host.train.loop import TrainSet, train
 from fer_host.train.metrics import Scores, drop_label, score
-from fer_host.train.photos import joined, labelled_by, photo_crops
 from fer_host.weights import build_network, load_network, save_weights, start_from_imagenet, zoo_path
 
 
@@ -80,7 +79,6 @@ def run_training(
     data_path: Path,
     out: Path | None = None,
     cache: Path | None = None,
-    photos: Path | None = None,
 ) -> Path:
     """Trains a recipe, resuming where a killed run of the same recipe stopped.
 
@@ -88,7 +86,6 @@ def run_training(
         recipe: what to train.
         data_path: FER2013's npz, see ``fer2013.load``.
         out: the .safetensors file to write; None writes the zoo's.
-        photos: folder of unlabelled photos, for recipes that take part of them.
         cache: folder of the resumable state; None takes ``~/.cache/fer-edge/train/<recipe>-<digest>``.
 
     Returns:
@@ -117,9 +114,6 @@ def run_training(
         write_bytes(curve_path, text.encode())
         print(f"epoch {epoch}: {size_px} px, loss {loss:.4f}, PublicTest {accuracy:.4f}, {minutes:.1f} min", flush=True)
 
-    # refused before anything is trained
-    unlabelled = any(cycle.photo_repeats for cycle in recipe.train)
-    crops = photo_crops(photos, recipe) if unlabelled else np.empty((0, 1, 1), dtype=np.uint8)
     torch.manual_seed(recipe.train[0].seed)
     network = build_network(recipe)
     if recipe.train[0].start == "imagenet":
@@ -128,13 +122,9 @@ def run_training(
     epochs, minutes = 0, 0.0
     for number, cycle in enumerate(recipe.train, 1):
         # the averaged weights of a cycle are where the next one starts
-        rows = train_split(data, cycle)
-        if cycle.photo_repeats:
-            teacher_px = recipe.train[max(0, number - 2)].phases[-1].size_px
-            rows = joined(rows, labelled_by(network, crops, recipe, teacher_px), cycle.photo_repeats)
         network, spent = train(
             network,
-            rows,
+            train_split(data, cycle),
             cycle,
             normalize=(mean, std),
             checkpoint=state / f"cycle-{number}.pt",
