@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fer_host.artifacts import sha256_bytes
 from fer_host.errors import DataError
 
-MIN_FACES = 16  # below this int8 accuracy falls; see calibration/README.md for the curve
+MIN_FACES = 16  # fewer say too little of the faces to come; see the curve in calibration/README.md
 ADVISED_FACES = 100
 # 1st and 99th percentile of the mean and of the standard deviation over FER2013's Training images (gray, 0..255),
 # printed by `fer-host geometry`
