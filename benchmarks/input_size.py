@@ -2,7 +2,7 @@
 
 python benchmarks/input_size.py hawqc_mbv2 --data ../shared/data/fer2013/fer2013_train_public.npz
 
-Prints accuracy and macro-F1 on PublicTest, MACs relative to 96 px, and int8-free float time as a ratio to 96 px.
+Prints accuracy and macro-F1 on PublicTest, MACs relative to 96 px (about: maps round up), and torch's time here.
 """
 
 from __future__ import annotations
