@@ -24,7 +24,7 @@ help: ## this list
 $(VENV)/.ready: constraints.txt host/pyproject.toml device/pyproject.toml
 	@if [ -z "$(PYTHON)" ]; then echo "python: found none of 3.11, 3.12; expected one on PATH (Debian: apt install python3.11 python3.11-venv), or give PYTHON=/path/to/python" >&2; exit 2; fi
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "python: $(PYTHON) has no venv module; apt install python3-venv" >&2; exit 2; }
-	@echo "creating $(VENV) (a few minutes, 3 GB)"
+	@echo "creating $(VENV) (a few minutes, 4 GB)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install $(PIP_FLAGS) $(TORCH_FLAGS) torch==2.13.0
 	@$(BIN)/pip install $(PIP_FLAGS) -e "device[opencv,litert]" -e "host[dev]"

@@ -11,18 +11,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
-
-import torch
 
 from fer_host.data import fer2013
 from fer_host.recipe import load_recipe
 from fer_host.train.config import Phase
-from fer_host.train.loop import train
 from fer_host.train.run import scores8, train_split, validation_split
 from fer_host.weights import build_network, start_from_imagenet
+from short_run import short_run
 
 
 def main() -> int:
@@ -41,16 +38,7 @@ def main() -> int:
         config = replace(recipe.train[0], phases=phases, class_weights=weighted)
         network = build_network(recipe)
         start_from_imagenet(network, config.seed)
-        with tempfile.TemporaryDirectory() as scratch:
-            average, minutes = train(
-                network,
-                rows,
-                config,
-                normalize=(torch.tensor(recipe.input.mean), torch.tensor(recipe.input.std)),
-                checkpoint=Path(scratch) / "checkpoint.pt",
-                on_epoch=lambda *_: None,
-                checkpoint_every=1_000_000,
-            )
+        average, minutes = short_run(network, recipe, rows, config)
         found = scores8(average, recipe, held_out, arguments.size)
         recall = {name: round(value, 3) for name, value in zip(recipe.label_names, found.recall, strict=True)}
         line = {**asdict(found), "recall": recall, "class_weights": weighted, "minutes": round(minutes, 1)}

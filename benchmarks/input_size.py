@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +19,9 @@ import torch
 from fer_host.data import fer2013
 from fer_host.recipe import load_recipe
 from fer_host.train.config import Phase
-from fer_host.train.loop import train
 from fer_host.train.run import scores8, train_split, validation_split
 from fer_host.weights import load_network
+from short_run import short_run
 
 
 def main() -> int:
@@ -41,16 +40,7 @@ def main() -> int:
     for size in arguments.sizes:
         config = replace(recipe.train[0], phases=(Phase(1, size),), lr_max=arguments.lr, ema_decay=0.9, warmup=0.05)
         network = load_network(recipe)
-        with tempfile.TemporaryDirectory() as scratch:
-            average, minutes = train(
-                network,
-                rows,
-                config,
-                normalize=(torch.tensor(recipe.input.mean), torch.tensor(recipe.input.std)),
-                checkpoint=Path(scratch) / "checkpoint.pt",
-                on_epoch=lambda *_: None,
-                checkpoint_every=1_000_000,
-            )
+        average, minutes = short_run(network, recipe, rows, config)
         before = scores8(load_network(recipe), recipe, held_out, size)
         found = scores8(average, recipe, held_out, size)
         started = time.perf_counter()

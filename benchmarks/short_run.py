@@ -1,0 +1,27 @@
+"""One short training run that keeps nothing on disk, for the comparisons in this folder."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from fer_host.recipe import Recipe
+from fer_host.train.config import TrainConfig
+from fer_host.train.loop import TrainSet, train
+
+
+def short_run(network: nn.Module, recipe: Recipe, rows: TrainSet, config: TrainConfig) -> tuple[nn.Module, float]:
+    """Trains ``network``; returns its averaged weights and the minutes it took."""
+    with tempfile.TemporaryDirectory() as scratch:
+        return train(
+            network,
+            rows,
+            config,
+            normalize=(torch.tensor(recipe.input.mean), torch.tensor(recipe.input.std)),
+            checkpoint=Path(scratch) / "checkpoint.pt",
+            on_epoch=lambda *_: None,
+            checkpoint_every=1_000_000,
+        )
