@@ -16,7 +16,7 @@ PIP_FLAGS := --disable-pip-version-check -qq -c constraints.txt
 # TORCH_INDEX=<wheel index> takes torch from there, e.g. from PyTorch's CPU index to save gigabytes of CUDA packages.
 TORCH_FLAGS := $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)")
 
-.PHONY: help convert bundle demo train test check bench clean
+.PHONY: help convert bundle demo train test test-arm64 test-vm check bench clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -47,9 +47,10 @@ convert: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 [CALIB=folder|set] [SCHEM
 	@$(BIN)/fer-host convert "$(MODEL)" $(if $(CALIB),--calib "$(CALIB)") $(if $(SCHEME),--scheme "$(SCHEME)") \
 	  $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(DATA),--data "$(DATA)") $(if $(OUT),--out "$(OUT)")
 
-bundle: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2: pack the bundle in dist/ (made if absent) and the fer-edge wheel as one archive
+bundle: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 [TARGET=pi-bookworm|pi-trixie|jetson-jp6|x86] [OFFLINE=1]: bundle (made if absent), wheel and installer as one archive
 	@test -d "$(or $(OUT),dist/$(MODEL))" || $(MAKE) --no-print-directory convert
-	@$(BIN)/fer-host pack "$(MODEL)" $(if $(OUT),--bundle "$(OUT)")
+	@$(BIN)/fer-host pack "$(MODEL)" $(if $(OUT),--bundle "$(OUT)") $(if $(TARGET),--target "$(TARGET)") \
+	  $(if $(filter-out 0,$(OFFLINE)),--offline)
 
 demo: $(VENV)/.ready ## read the expression in a packaged photo; writes dist/demo.jpg
 	@test -d dist/hawqc_mbv2 || $(BIN)/fer-host convert hawqc_mbv2
@@ -67,10 +68,19 @@ test: $(VENV)/.ready $(DEVICE_VENV)/.ready ## all tests: host, then the device's
 	FER_TEST_PHOTOS=$(CURDIR)/build/photos FER_TEST_BUNDLE=$(TEST_BUNDLE) \
 	  $(DEVICE_VENV)/bin/python -m pytest tests/contract tests/device
 
-check: $(VENV)/.ready ## ruff, ruff format, mypy strict
+test-arm64: $(VENV)/.ready ## as root: the same answers on ARM, in Debian 12 and 13 userlands run by qemu (build/arm64)
+	@$(BIN)/fer-host convert hawqc_mbv2 --quiet --out $(TEST_BUNDLE)
+	@$(BIN)/fer-host sample-photo build/photos
+	FER_TEST_PHOTOS=$(CURDIR)/build/photos FER_TEST_BUNDLE=$(TEST_BUNDLE) $(BIN)/python -m pytest tests/arm64
+
+test-vm: ## [STAGE=vivid|vimc] as root: cameras on real kernel drivers, in emulated machines (build/vm; minutes; not in CI)
+	@tests/vm/run.sh $(STAGE) || [ $$? = 77 ]
+
+check: $(VENV)/.ready ## ruff, ruff format, mypy strict, shellcheck
 	$(BIN)/ruff check --no-cache $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy device/fer_edge host/fer_host
+	$(BIN)/shellcheck device/install.sh
 
 bench: $(VENV)/.ready ## time the pipeline and the network alone on this machine
 	@test -d dist/hawqc_mbv2 || $(BIN)/fer-host convert hawqc_mbv2

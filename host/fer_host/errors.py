@@ -5,6 +5,7 @@ HostError
 ├── DataError (ValueError)        a data set or photo folder that cannot be used
 ├── WeightsError (ValueError)     weights that do not fit the network
 ├── GateError (ArithmeticError)   a conversion stage outside its parity or accuracy limit
+├── PackError (ValueError)        an archive that cannot be made for the target asked for
 └── ToolError (RuntimeError)      a third-party converter that failed
 """
 
@@ -29,6 +30,10 @@ class WeightsError(HostError, ValueError):
 
 class GateError(HostError, ArithmeticError):
     """A stage's output is outside the limit that its gate sets."""
+
+
+class PackError(HostError, ValueError):
+    """An archive that cannot be made as asked: no such target, or wheels that do not fit it."""
 
 
 class ToolError(HostError, RuntimeError):

@@ -1,0 +1,469 @@
+#!/bin/sh
+# Installs fer-edge and the bundle beside this script: a new version is built and verified before it takes over.
+#
+# PREFIX/versions/<name>-<digest>/{venv,bundle,fer-edge}   one folder a version; without `complete` in it: unfinished
+# PREFIX/current, PREFIX/previous                          links into versions/, switched in one step
+# PREFIX/bin/fer-edge                                      link to current/fer-edge
+# shellcheck disable=SC2154 # py_* and archive_* are assigned by eval in find_python
+set -eu
+umask 022
+
+usage() {
+    cat <<'END'
+usage: sh install.sh [--prefix DIR] [--python FILE] [--service] [--verbose]
+       sh install.sh --uninstall [--prefix DIR]
+
+Installs fer-edge from this unpacked archive. Needs no root. A second run of the same version only verifies it.
+
+  --prefix DIR   where to (default: /opt/fer-edge as root, else ~/.local/share/fer-edge;
+                 the command is then also linked in /usr/local/bin or ~/.local/bin)
+  --python FILE  the Python to use, 3.10 to 3.13 (default: /usr/bin/python3, which sees the system's camera packages)
+  --service      as root: also install, enable and start the systemd service fer-edge
+  --rollback     go back to the version before
+  --uninstall    remove everything that this script installed
+  --verbose      show what pip prints
+  --help         this text
+END
+}
+
+UNIT=/etc/systemd/system/fer-edge.service
+LOWEST_NUMPY=1.24  # of fer-edge; an older one of the system's is left alone and not used
+LOWEST_CV2=4.6
+
+say() { printf 'install.sh: %s\n' "$*"; }
+
+refuse() {
+    printf 'install.sh: error: %s\n' "$*" >&2
+    exit 2
+}
+
+main() {
+    here=$(cd "$(dirname "$0")" && pwd -P)
+    prefix='' python='' service=0 verbose=0 action=install candidate=''
+    while [ $# -gt 0 ]; do
+        case $1 in
+            --prefix | --python)
+                if [ $# -lt 2 ] || [ -z "$2" ]; then refuse "$1: no value given; see --help"; fi
+                if [ "$1" = --prefix ]; then prefix=$2; else python=$2; fi
+                shift
+                ;;
+            --prefix=*) prefix=${1#*=} ;;
+            --python=*) python=${1#*=} ;;
+            --service) service=1 ;;
+            --uninstall) action=uninstall ;;
+            --rollback) action=rollback ;;
+            --verbose) verbose=1 ;;
+            -h | --help) usage && exit 0 ;;
+            *) refuse "$1: unknown option; see --help" ;;
+        esac
+        shift
+    done
+    # of the caller's environment, what would lead Python, pip or fer-edge elsewhere
+    unset PYTHONPATH PYTHONHOME PYTHONSTARTUP FER_EDGE_BUNDLE PIP_TARGET PIP_PREFIX PIP_ROOT PIP_CONSTRAINT \
+        PIP_REQUIREMENT PIP_NO_BINARY PIP_LOG || true
+    find_prefix
+    case $action in
+        install) install ;;
+        rollback) rollback ;;
+        uninstall) uninstall ;;
+    esac
+}
+
+# Sets prefix, and link_dir: where the command is linked for the shell to find ('' with --prefix).
+find_prefix() {
+    link_dir=''
+    if [ -z "$prefix" ] && [ "$(id -u)" = 0 ]; then
+        prefix=/opt/fer-edge link_dir=/usr/local/bin
+    elif [ -z "$prefix" ]; then
+        [ -n "${HOME:-}" ] || refuse "HOME: not set; give --prefix DIR"
+        prefix=$HOME/.local/share/fer-edge link_dir=$HOME/.local/bin
+    fi
+    case $prefix in /*) ;; *) prefix=$PWD/$prefix ;; esac
+    case $prefix in *[!A-Za-z0-9/._+@\ -]*) refuse "--prefix $prefix: only letters, digits, blanks and /._+@- work" ;; esac
+    [ ! -d "$prefix" ] || prefix=$(cd "$prefix" && pwd -P)
+    if [ -e "$prefix" ] && [ ! -e "$prefix/.fer-edge" ]; then
+        [ -d "$prefix" ] || refuse "--prefix $prefix: is a file, expected a folder"
+        for name in versions current previous bin; do
+            if [ -e "$prefix/$name" ] || [ -L "$prefix/$name" ]; then
+                refuse "--prefix $prefix: has a '$name' that is not of fer-edge; give a folder of its own"
+            fi
+        done
+    fi
+    if [ $service = 1 ]; then
+        [ "$(id -u)" = 0 ] || refuse "--service: needs root; sudo sh install.sh --service"
+        command -v systemctl >/dev/null || refuse "--service: this machine has no systemctl; leave --service out"
+        case $prefix in
+            *[!A-Za-z0-9/._+-]* | /home/* | /root/* | /tmp/*)
+                refuse "--service: a service cannot read $prefix; leave --prefix out, or give one in /opt" ;;
+        esac
+    fi
+}
+
+install() {
+    for name in target.json SHA256SUMS bundle/manifest.json fer-edge.service; do
+        [ -f "$here/$name" ] || refuse "$here: no $name beside install.sh; unpack the whole archive of \`make bundle\`"
+    done
+    find_python
+    check_machine
+    check_archive
+    make_prefix
+    choose_version
+    if [ -n "$installed" ]; then
+        say "$label is installed in $prefix and verifies; nothing to do"
+    else
+        build
+        switch
+    fi
+    link_command
+    if [ $service = 1 ] || unit_is_ours; then install_service; fi
+}
+
+# Sets python, and what probe.py says of it and of the archive: py_* and archive_*.
+find_python() {
+    if [ -z "$python" ]; then
+        python=/usr/bin/python3
+        [ -x "$python" ] || python=$(command -v python3) || refuse "python3: not found; apt install python3 python3-venv"
+    fi
+    command -v "$python" >/dev/null || refuse "--python $python: no such command"
+    found=$("$python" -I - "$here/target.json" "$LOWEST_NUMPY" 2>&1 <<'END'
+# Runs on Python 3.4 and newer, so that an old one can be refused by name.
+import importlib.util, json, os, platform, shlex, struct, sys
+
+def numbers(text):
+    return [int("0" + "".join(c for c in part if c.isdigit())) for part in text.split(".")[:2]]
+
+def own(name):
+    """Version of a module that this Python has; "" for one that cannot be imported, whatever it prints."""
+    stderr, quiet = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 2)
+    try:
+        return __import__(name).__version__
+    except Exception:
+        return ""
+    finally:
+        os.dup2(stderr, 2)
+
+def has(name):
+    try:
+        __import__(name)
+    except Exception:
+        return 0
+    return 1
+
+with open(sys.argv[1]) as file:
+    archive = json.load(file)
+if archive.get("schema") != "fer-edge/target/1":
+    raise SystemExit("target.json: schema %r, expected fer-edge/target/1" % archive.get("schema"))
+values = {"archive_" + name: archive[name] for name in
+          ("model_id", "version", "target", "machine", "python", "offline", "install_bytes")}
+values["py_version"] = "%d.%d" % sys.version_info[:2]
+values["py_bits"] = struct.calcsize("P") * 8
+values["py_machine"] = platform.machine()
+values["py_system"] = platform.system()
+values["py_libc"] = " ".join(platform.libc_ver())
+values["py_in_venv"] = int(sys.prefix != sys.base_prefix)
+values["py_has_venv"] = has("venv") and has("ensurepip")
+new = sys.version_info >= (3, 10) and values["py_bits"] == 64
+values["py_numpy"] = own("numpy") if new else ""
+values["py_numpy_ok"] = int(numbers(values["py_numpy"]) >= numbers(sys.argv[2]))
+values["py_has_cv2"] = int(new and importlib.util.find_spec("cv2") is not None)
+for name, value in values.items():
+    value = "" if value is None else int(value) if isinstance(value, bool) else value
+    print("%s=%s" % (name, shlex.quote(str(value))))
+END
+    ) || refuse "$python: cannot run ($(printf '%s' "$found" | tail -n 1)); give the system's Python with --python"
+    eval "$found"
+    label="$archive_model_id $archive_version"
+}
+
+check_machine() {
+    [ "$py_system" = Linux ] || refuse "$py_system: expected Linux (Raspberry Pi OS, Debian, Ubuntu, JetPack 6)"
+    [ "$py_bits" = 64 ] || refuse "$python is $py_bits-bit (kernel: $(uname -m)): no LiteRT for 32-bit systems;" \
+        "install the 64-bit Raspberry Pi OS"
+    case $py_machine in
+        aarch64 | x86_64) ;;
+        *) refuse "$py_machine: expected aarch64 or x86_64, for which there are LiteRT wheels" ;;
+    esac
+    case $py_version in
+        3.10 | 3.11 | 3.12 | 3.13) ;;
+        *) refuse "$python is Python $py_version, expected 3.10 to 3.13; $(python_remedy)" ;;
+    esac
+    case $py_libc in
+        glibc*) ;;
+        *) refuse "C library ${py_libc:-unknown}: expected glibc, as on Debian, Ubuntu, Raspberry Pi OS and JetPack" ;;
+    esac
+    if [ -n "$archive_machine" ] && [ "$archive_machine/$archive_python" != "$py_machine/$py_version" ]; then
+        refuse "this archive is for $archive_target (Python $archive_python on $archive_machine), found Python" \
+            "$py_version on $py_machine; pack one for this machine: make bundle TARGET=…"
+    fi
+    [ "$py_in_venv" = 0 ] || refuse "$python is in a virtual environment, expected the system's; give --python /usr/bin/python3"
+    [ "$py_has_venv" = 1 ] || refuse "$python has no venv or ensurepip; sudo apt install python3-venv"
+}
+
+python_remedy() {
+    case $(cat /etc/nv_tegra_release 2>/dev/null) in
+        *R32*) echo "this is JetPack 4: boards that take JetPack 6 need it, others a newer Python given with --python" ;;
+        *R35*) echo "this is JetPack 5: update to JetPack 6, or give a newer Python with --python" ;;
+        *)
+            case $py_version in
+                2.* | 3.?) echo "update the system (Debian 12, Ubuntu 22.04, JetPack 6) or give a newer one with --python" ;;
+                *) echo "give an older one with --python" ;;
+            esac
+            ;;
+    esac
+}
+
+check_archive() {
+    if ! bad=$(cd "$here" && sha256sum --check --strict --quiet SHA256SUMS 2>/dev/null); then
+        bad=${bad%%:*}
+        refuse "$here: ${bad:-SHA256SUMS} is missing or its sha256 differs; copy and unpack the archive again"
+    fi
+    digest=$(sha256sum "$here/SHA256SUMS" | cut -c 1-12)
+    wheel=$(cd "$here" && echo fer_edge-*.whl)
+}
+
+make_prefix() {
+    mkdir -p "$prefix" 2>/dev/null || true
+    lock_prefix
+    prefix=$(cd "$prefix" && pwd -P)
+    mkdir -p "$prefix/versions" "$prefix/bin"
+    trap give_up EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM HUP
+    current=$(readlink "$prefix/current" || true)
+    for version in "$prefix"/versions/*; do # left by an installation that was killed
+        if [ -d "$version" ] && [ ! -e "$version/complete" ]; then rm -rf "$version"; fi
+    done
+}
+
+# The file that says that PREFIX is ours is also the lock; a killed run gives it back.
+lock_prefix() {
+    [ -w "$prefix" ] || refuse "--prefix $prefix: cannot be written; run with sudo, or give another --prefix DIR"
+    exec 9>>"$prefix/.fer-edge"
+    flock -n 9 || refuse "$prefix: another install.sh is at work there; wait for it to end"
+}
+
+# On every way out before the switch: nothing of a version that did not make it stays.
+give_up() {
+    status=$?
+    trap - EXIT INT TERM HUP
+    if [ -n "$candidate" ]; then rm -rf "$candidate"; fi
+    rm -f "$prefix/.current.new" "$prefix/.previous.new" "$prefix/bin/.fer-edge.new"
+    if [ ! -L "$prefix/current" ]; then
+        rm -f "$prefix/.fer-edge"
+        rmdir "$prefix/versions" "$prefix/bin" "$prefix" 2>/dev/null || true
+    fi
+    exit $status
+}
+
+# Sets installed to the version in use if it is this archive's and still verifies; else candidate, the folder to make.
+choose_version() {
+    installed=''
+    name=$archive_model_id-$archive_version-$digest
+    case $current in
+        "versions/$name" | "versions/$name.again")
+            if verify "$prefix/$current"; then installed=$current && return; fi
+            say "$label is installed but does not verify ($problem); installing it again"
+            ;;
+    esac
+    if [ "$current" = "versions/$name" ]; then name=$name.again; fi
+    rm -rf "${prefix:?}/versions/$name"
+    candidate=$prefix/versions/$name
+}
+
+# Makes the candidate and verifies it; the version in use is not touched.
+build() {
+    needed=$((archive_install_bytes / 1024 / 1024 + 1))
+    free=$(($(df -Pk "$prefix" | awk 'NR == 2 { print $4 }') / 1024))
+    [ $free -ge $needed ] || refuse "$prefix: $free MB free, expected at least $needed MB; free some space, or give another --prefix"
+    say "installing $label in $prefix (Python $py_version, the system's numpy: ${py_numpy:-none})"
+    mkdir -p "$candidate/tmp"
+    run_quietly cp -R "$here/bundle" "$candidate/bundle" || refuse "$prefix: $problem"
+    run_quietly "$python" -I -m venv --system-site-packages "$candidate/venv" ||
+        refuse "virtual environment: python -m venv failed ($problem); sudo apt install python3-venv"
+    mkdir -p "$candidate/venv/share/fer-edge"
+    ln -s ../../../bundle "$candidate/venv/share/fer-edge/bundle" # where fer-edge looks first
+    constrain_numpy
+    # The system's OpenCV is tried with the NumPy that it will meet: JetPack's 4.8 may want a newer one than JetPack's.
+    if [ "$py_has_cv2" = 1 ]; then extras=litert; else extras=litert,opencv; fi
+    add_packages $extras
+    if [ $extras = litert ] && ! imports cv2 "$LOWEST_CV2"; then add_packages litert,opencv; fi
+    check_numpy
+    numpy_version=$module_version
+    imports cv2 "$LOWEST_CV2" || refuse "OpenCV: cannot be imported ($problem); sudo apt install python3-opencv"
+    rm -rf "$candidate/tmp"
+    # -s: packages in a user's home are neither seen here nor by a service
+    cat >"$candidate/fer-edge" <<END
+#!/bin/sh
+exec "$candidate/venv/bin/python3" -s "$candidate/venv/bin/fer-edge" "\$@"
+END
+    chmod 755 "$candidate/fer-edge"
+    verify "$candidate" || refuse "$label does not verify here ($problem);$(what_stays)"
+    sync -f "$candidate"
+    : >"$candidate/complete"
+}
+
+# Pins the system's NumPy, which its camera packages were built for. Where there is none, or one too old for fer-edge
+# (JetPack 6), the environment gets its own, of a generation that packages built for the system's also run with.
+constrain_numpy() {
+    if [ "$py_numpy_ok" = 1 ]; then
+        pin=numpy==$py_numpy
+    else
+        case $py_version in 3.13) pin='numpy>=2.1' ;; *) pin='numpy<2' ;; esac
+    fi
+    echo "$pin" >"$candidate/tmp/constraints.txt"
+}
+
+add_packages() {
+    if [ -d "$here/wheels" ]; then from="--isolated --no-index --find-links=."; else from=--retries=2; fi
+    # temporary files beside the target: /tmp may be small
+    # shellcheck disable=SC2086 # the words of $from are options
+    (
+        if [ -d "$here/wheels" ]; then cd "$here/wheels"; fi
+        export TMPDIR="$candidate/tmp" PIP_USER=0 PIP_REQUIRE_VIRTUALENV=0
+        run_quietly "$candidate/venv/bin/python3" -I -m pip install --no-cache-dir --no-input \
+            --disable-pip-version-check --progress-bar off --only-binary :all: $from \
+            --constraint "$candidate/tmp/constraints.txt" "$here/${wheel}[$1]" ||
+            refuse "packages: pip failed ($problem); expected a network, or an archive packed with OFFLINE=1;$(what_stays)"
+    ) || exit $?
+}
+
+check_numpy() {
+    imports numpy "$LOWEST_NUMPY" || refuse "numpy: cannot be imported ($problem)"
+    if [ "$py_numpy_ok" = 1 ] && [ "$module_version" != "$py_numpy" ]; then
+        refuse "numpy: became $module_version, expected the system's $py_numpy to stay;$(what_stays)"
+    fi
+}
+
+what_stays() {
+    if [ -n "$current" ]; then echo " ${current#versions/} stays in use"; else echo " nothing was installed"; fi
+}
+
+# imports MODULE LOWEST: whether the candidate can import it, and it is new enough; sets module_version or problem
+imports() {
+    if module_version=$("$candidate/venv/bin/python3" -I -c "
+import $1
+numbers = [int(part) for part in $1.__version__.split('.')[:2]]
+if numbers < [int(part) for part in '$2'.split('.')]:
+    raise SystemExit('found ' + $1.__version__ + ', expected $2 or newer')
+print($1.__version__)" 2>"$candidate/tmp/stderr"); then
+        return 0
+    fi
+    problem=$(tail -n 1 "$candidate/tmp/stderr")
+    return 1
+}
+
+# Replays the golden vectors of an installed version; sets problem. Writes nothing.
+verify() {
+    problem=$(cd / && PYTHONDONTWRITEBYTECODE=1 "$1/fer-edge" verify 2>&1 >/dev/null) && return 0
+    problem=$(printf '%s' "$problem" | tail -n 1)
+    problem=${problem#fer-edge: error: }
+    return 1
+}
+
+# Runs a command; shows its output with --verbose, else sets problem to its last error line.
+run_quietly() {
+    if [ $verbose = 1 ]; then
+        problem='see above'
+        "$@"
+        return
+    fi
+    problem=$("$@" 2>&1) && return 0
+    case $problem in # without a network, pip speaks of conflicting dependencies
+        *'Retrying ('*) problem='the package index cannot be reached' && return 1 ;;
+    esac
+    errors=$(printf '%s\n' "$problem" | grep '^ERROR: ' | grep -v ResolutionImpossible || true)
+    problem=$(printf '%s\n' "${errors:-$problem}" | tail -n 1)
+    problem=${problem#ERROR: }
+    return 1
+}
+
+switch() {
+    made=$candidate
+    point current "versions/${made##*/}"
+    candidate='' # from here on it stays
+    point bin/fer-edge ../current/fer-edge
+    if [ -n "$current" ]; then point previous "$current"; fi
+    for version in "$prefix"/versions/*; do # two versions are kept
+        case versions/${version##*/} in
+            "versions/${made##*/}" | "$current") ;;
+            *) rm -rf "$version" ;;
+        esac
+    done
+    say "$label is installed and verified (numpy $numpy_version, OpenCV $module_version): $prefix/bin/fer-edge"
+}
+
+# point NAME TARGET: makes the link PREFIX/NAME, or moves it, in one step
+point() {
+    new=$prefix/$(dirname "$1")/.$(basename "$1").new
+    rm -f "$new"
+    ln -s "$2" "$new"
+    mv -T "$new" "$prefix/$1"
+}
+
+link_command() {
+    [ -n "$link_dir" ] || return 0
+    link=$link_dir/fer-edge
+    if [ "$(readlink "$link" || true)" = "$prefix/bin/fer-edge" ]; then return 0; fi
+    if [ -e "$link" ] || [ -L "$link" ] || ! { mkdir -p "$link_dir" && ln -s "$prefix/bin/fer-edge" "$link"; } 2>/dev/null; then
+        say "$link is not this installation's, or cannot be written: start $prefix/bin/fer-edge"
+        return 0
+    fi
+    case ":$PATH:" in
+        *":$link_dir:"*) say "command: fer-edge" ;;
+        *) say "command: $link (log in again, or add $link_dir to PATH)" ;;
+    esac
+}
+
+unit_is_ours() { [ "$(id -u)" = 0 ] && grep -qsF "ExecStart=$prefix/bin/fer-edge " "$UNIT"; }
+
+install_service() {
+    new=$UNIT.new
+    sed "s#/opt/fer-edge#$prefix#g" "$here/fer-edge.service" >"$new"
+    if cmp -s "$new" "$UNIT"; then
+        rm -f "$new"
+        changed=''
+    else
+        chmod 644 "$new"
+        mv -T "$new" "$UNIT"
+        changed=1
+    fi
+    if [ $service = 1 ]; then systemctl --quiet enable fer-edge || refuse "systemctl enable fer-edge: failed"; fi
+    if [ ! -d /run/systemd/system ]; then # a chroot or a container: it starts with the system
+        say "service: fer-edge is enabled, systemd does not run here"
+    elif [ -n "$changed" ] || [ -z "$installed" ]; then
+        systemctl daemon-reload
+        if [ $service = 1 ]; then systemctl restart fer-edge; else systemctl try-restart fer-edge; fi
+        say "service: systemctl status fer-edge; journalctl -u fer-edge"
+    fi
+}
+
+rollback() {
+    [ -L "$prefix/previous" ] || refuse "$prefix: no earlier version is kept there"
+    make_prefix
+    earlier=$(readlink "$prefix/previous")
+    [ -e "$prefix/$earlier/complete" ] || refuse "$prefix: no earlier version is kept there"
+    verify "$prefix/$earlier" || refuse "${earlier#versions/} does not verify here ($problem); ${current#versions/} stays in use"
+    point current "$earlier"
+    point previous "$current"
+    if unit_is_ours && [ -d /run/systemd/system ]; then systemctl try-restart fer-edge; fi
+    say "back to ${earlier#versions/}"
+}
+
+uninstall() {
+    [ -e "$prefix/.fer-edge" ] || refuse "$prefix: fer-edge is not installed there; give the --prefix it was installed with"
+    lock_prefix
+    if unit_is_ours; then
+        if [ -d /run/systemd/system ]; then systemctl --quiet disable --now fer-edge || true; fi
+        systemctl --quiet disable fer-edge 2>/dev/null || true
+        rm -f "$UNIT"
+        if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+    fi
+    link=${link_dir:-/usr/local/bin}/fer-edge
+    if [ "$(readlink "$link" || true)" = "$prefix/bin/fer-edge" ]; then rm -f "$link"; fi
+    rm -rf "${prefix:?}/bin" "$prefix/current" "$prefix/previous" "$prefix/versions"
+    rm -f "$prefix/.fer-edge"
+    if rmdir "$prefix" 2>/dev/null; then say "removed $prefix"; else say "removed; other files stay in $prefix"; fi
+}
+
+main "$@"
