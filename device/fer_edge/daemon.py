@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
 from fer_edge.pipeline import Pipeline
 from fer_edge.sinks.jsonl import JsonlSink
-from fer_edge.types import FrameSource
+from fer_edge.types import Frame, FrameSource
 
 
 @dataclass
@@ -43,8 +44,8 @@ def run(source: FrameSource, pipeline: Pipeline, sink: JsonlSink | None, max_fra
         SourceError: the source was lost.
     """
     summary, started = Summary(), time.monotonic()
-    with _ended_by_signal(source, summary):
-        for frame in source:
+    with _ended_by_signal(source, summary), _finished(source) as frames:
+        for frame in frames:
             reading = pipeline.read_frame(frame)
             summary.frames += 1
             summary.faces += len(reading.faces)
@@ -65,6 +66,33 @@ def run(source: FrameSource, pipeline: Pipeline, sink: JsonlSink | None, max_fra
     summary.seconds = time.monotonic() - started
     summary.dropped = source.dropped
     return summary
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """While no frame is there yet, SIGTERM ends the process with status 0, through every ``finally`` on the way."""
+
+    def end(_: int, __: FrameType | None) -> None:
+        print("fer-edge: SIGTERM: before the first frame", file=sys.stderr)
+        raise SystemExit(0)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _finished(source: FrameSource) -> Iterator[Iterator[Frame]]:
+    """The source's frames; on leaving, the source's own clean-up has run: a camera is closed and not just let go."""
+    frames = iter(source)
+    try:
+        yield frames
+    finally:
+        source.close()
+        if isinstance(frames, Generator):
+            frames.close()
 
 
 @contextmanager

@@ -99,7 +99,10 @@ class FrameSource(Protocol):
     ``dropped`` counts frames that were there and not yielded (late, or unreadable).
     """
 
-    dropped: int
+    @property
+    def dropped(self) -> int:
+        """See above."""
+        ...
 
     def __iter__(self) -> Iterator[Frame]: ...
 

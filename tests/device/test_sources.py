@@ -31,6 +31,10 @@ from fer_edge.sources import open_source, parse_uri
         ("images:///[2024] x", "images", "/[2024] x", {}),
         ("images://[2024", "images", "[2024", {}),
         ("v4l2:///dev/video0?width=1280&height=720", "v4l2", "/dev/video0", {"width": 1280, "height": 720}),
+        ("csi://", "csi", "", {}),
+        ("csi://0?width=640&height=480&fps=30", "csi", "0", {"width": 640, "height": 480, "fps": 30}),
+        ("argus://1", "argus", "1", {}),
+        ("v4l2:///dev/v4l/by-id/usb-046d_0825-video-index0", "v4l2", "/dev/v4l/by-id/usb-046d_0825-video-index0", {}),
         ("synthetic://", "synthetic", "", {}),
         ("synthetic://?n=5&faces=2", "synthetic", "", {"n": 5, "faces": 2}),
     ],
@@ -141,7 +145,7 @@ def test_no_such_clip_folder_or_camera(tmp_path: Path) -> None:
 def test_a_file_that_is_no_camera(tmp_path: Path) -> None:
     (tmp_path / "video0").write_bytes(b"x")
     started = time.monotonic()
-    with pytest.raises(SourceError, match="without a frame"):
+    with pytest.raises(SourceError, match="not a V4L2 device"):
         open_source(f"v4l2://{tmp_path}/video0")
     assert time.monotonic() - started < 2
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from fer_edge.sources.uri import SourceUri, open_source, parse_uri
+from fer_edge.sources.uri import CAMERAS, SourceUri, open_source, parse_uri
 
-__all__ = ["SourceUri", "open_source", "parse_uri"]
+__all__ = ["CAMERAS", "SourceUri", "open_source", "parse_uri"]

@@ -1,4 +1,7 @@
-"""Source URIs: ``file:///clip.mp4`` (or a plain path), ``images:///folder``, ``v4l2:///dev/video0``, ``synthetic://``."""
+"""Source URIs: ``file:///clip.mp4`` (or a plain path), ``images:///folder``, ``synthetic://``, and cameras.
+
+Cameras: ``csi://0`` (Raspberry Pi's connector), ``v4l2:///dev/video0`` (USB), ``argus://0`` (Jetson's connector).
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,22 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from fer_edge.errors import SourceError
 from fer_edge.types import FrameSource
 
-SCHEMES = ("file", "images", "v4l2", "synthetic")
+SCHEMES = ("file", "images", "csi", "v4l2", "argus", "synthetic")
+CAMERAS = ("csi", "v4l2", "argus")
+NAMELESS = ("csi", "argus", "synthetic")  # sources that need no path
 OPTIONS = {
     "file": (),
     "images": (),
+    "csi": ("width", "height", "fps", "hflip", "vflip", "rotation"),
     "v4l2": ("width", "height", "fps"),
+    "argus": ("width", "height", "fps", "hflip", "vflip", "rotation"),
     "synthetic": ("width", "height", "fps", "n", "faces", "seed"),
 }
 
 
 @dataclass(frozen=True)
 class SourceUri:
-    """A parsed source: scheme, path (empty for synthetic) and whole-number options."""
+    """A parsed source: scheme, path (a camera's number for csi and argus) and whole-number options."""
 
     scheme: str
     path: str
@@ -45,7 +52,7 @@ def parse_uri(text: str) -> SourceUri:
     query = parts.query if OPTIONS[parts.scheme] else ""
     # a file's own name may hold ? and #; only sources that take options read them as such
     path = unquote(parts.netloc + parts.path) if OPTIONS[parts.scheme] else unquote(text.partition("://")[2])
-    if not path and parts.scheme != "synthetic":
+    if not path and parts.scheme not in NAMELESS:
         raise SourceError(f"source {text!r}: names no path; expected e.g. {parts.scheme}:///path")
     options = {}
     for key, value in parse_qsl(query, keep_blank_values=True):
@@ -77,10 +84,18 @@ def open_source(text: str, realtime: bool = False) -> FrameSource:
         from fer_edge.sources.synthetic import SyntheticSource
 
         return SyntheticSource(uri, realtime)
-    if uri.scheme == "v4l2":
-        from fer_edge.sources.v4l2 import V4l2Source
+    if uri.scheme == "csi":
+        from fer_edge.sources.picamera import picamera_source
 
-        return V4l2Source(uri)
+        return picamera_source(uri)
+    if uri.scheme == "v4l2":
+        from fer_edge.sources.v4l2 import v4l2_source
+
+        return v4l2_source(uri)
+    if uri.scheme == "argus":
+        from fer_edge.sources.argus import argus_source
+
+        return argus_source(uri)
     from fer_edge.sources.video_file import VideoFileSource
 
     return VideoFileSource(uri, realtime)

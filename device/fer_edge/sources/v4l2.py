@@ -1,67 +1,140 @@
-"""A V4L2 camera by its path, through OpenCV."""
+"""A V4L2 camera (USB, or any with a V4L2 capture node) by its path, through OpenCV."""
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+
+os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")  # s; OpenCV's own is 10
 
 import cv2
 import numpy as np
 
 from fer_edge.errors import SourceError
+from fer_edge.sources.devices import Capability, busy, explain, find_cameras, query
+from fer_edge.sources.live import LiveSource
+from fer_edge.sources.opencv import opencv_log_level
+from fer_edge.sources.options import CameraOptions, camera_options, differences
 from fer_edge.sources.uri import SourceUri
-from fer_edge.types import Frame
+from fer_edge.types import RgbImage
 
-FIRST_FRAME_S = 5.0
+GOOD_FRAME_S = 5.0  # longest time without a good frame: the first ones are often dark, late or broken
+RETRY_S = 0.02
 
 
-class V4l2Source:
-    """A camera; success is its first good frame, not that the device opens.
+class V4l2Camera:
+    """One V4L2 device. Success is a good frame: OpenCV also "opens" a node whose device is going away.
 
-    Raises:
-        SourceError: no such device, or no frame within ``FIRST_FRAME_S``.
+    Args:
+        name: of the source, for messages.
+        device: node or link to it, e.g. ``/dev/v4l/by-id/usb-…-video-index0``.
+        wanted: is asked for; what the driver gives instead is accepted and said in ``description``.
+        ask: how the node is asked what it is.
     """
 
-    def __init__(self, uri: SourceUri) -> None:
-        path = Path(uri.path)
-        if not path.exists():
-            found = ", ".join(str(p) for p in sorted(Path("/dev").glob("video*"))) or "no /dev/video*"
-            raise SourceError(f"source {uri.text}: no such device (found {found}); plug the camera in or name another")
-        self.name, self.dropped, self._closed = uri.text, 0, False
-        # by number where the name has one: OpenCV refuses some device names that it opens by number
-        number = re.fullmatch(r"/dev/video(\d+)", str(path.resolve()))
-        self._capture = cv2.VideoCapture(int(number[1]) if number else str(path), cv2.CAP_V4L2)
-        capture = self._capture
-        capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))  # before the size, which depends on it
-        capture.set(cv2.CAP_PROP_FRAME_WIDTH, uri.options.get("width", 640))
-        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, uri.options.get("height", 480))
-        capture.set(cv2.CAP_PROP_FPS, uri.options.get("fps", 30))
-        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-        until = time.monotonic() + FIRST_FRAME_S
-        while not capture.read()[0]:
-            if time.monotonic() > until or not capture.isOpened():
-                capture.release()
-                raise SourceError(
-                    f"source {uri.text}: opened without a frame in {FIRST_FRAME_S:g} s; "
-                    "another program may hold it, or your user is not in the group video"
-                )
-            time.sleep(0.05)
+    def __init__(
+        self, name: str, device: Path, wanted: CameraOptions, ask: Callable[[Path], Capability] = query
+    ) -> None:
+        self.name, self.device, self.wanted, self._ask = name, device, wanted, ask
+        self.description = ""
+        self._capture: cv2.VideoCapture | None = None
+        self._first: RgbImage | None = None
+        self._frames = 0
 
-    def __iter__(self) -> Iterator[Frame]:
-        """Frames as they come; raises SourceError when the camera is lost."""
-        index = 0
-        while not self._closed:
-            ok, picture = self._capture.read()
-            captured = time.monotonic()
-            if not ok or picture is None:
-                self._capture.release()
-                raise SourceError(f"source {self.name}: the camera stopped after {index} frames; check its cable")
-            yield Frame(np.ascontiguousarray(picture[:, :, ::-1]), index, captured, self.name)
-            index += 1
-        self._capture.release()
+    def open(self) -> None:
+        """Opens, negotiates and reads the first good frame."""
+        capability = self._check()
+        node = self.device.resolve()  # a by-id link keeps its name when numbers change
+        opencv_log_level("ERROR")  # our own line says what is wrong; OpenCV's warnings beside it confuse
+        # by number where the name has one: OpenCV refuses some device names that it opens by number
+        number = re.fullmatch(r"/dev/video(\d+)", str(node))
+        self._capture = capture = cv2.VideoCapture(int(number[1]) if number else str(node), cv2.CAP_V4L2)
+        capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))  # before the size, which depends on it
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, self.wanted.width)
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self.wanted.height)
+        capture.set(cv2.CAP_PROP_FPS, self.wanted.fps)
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        self._first = self._good_frame()
+        height, width = self._first.shape[:2]
+        fps = float(capture.get(cv2.CAP_PROP_FPS))
+        fourcc = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("ascii", "replace").strip("\0 ")
+        plain = "" if fourcc == "MJPG" else " (no MJPG)"  # uncompressed, USB 2 carries few large frames
+        self.description = (
+            f"V4L2 {capability.card} ({node}, {capability.driver}), {width}x{height} {fourcc}{plain} at {fps:g} fps"
+            f"{differences(self.wanted, width, height, fps)}"
+        )
+
+    def read(self) -> tuple[RgbImage, float]:
+        """The next good frame and when the driver captured it."""
+        picture, self._first = self._first, None
+        if picture is None:
+            picture = self._good_frame()
+        self._frames += 1
+        assert self._capture is not None
+        captured = capture_time(float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000, time.monotonic())
+        return np.ascontiguousarray(picture[:, :, ::-1]), captured
 
     def close(self) -> None:
-        """Ends the iteration at the next frame."""
-        self._closed = True
+        """Frees the device."""
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
+
+    def _check(self) -> Capability:
+        if not self.device.exists():
+            found = ", ".join(str(device) for device, _ in find_cameras()[0]) or "none"
+            raise SourceError(
+                f"source {self.name}: no such device; plug the camera in or name another (cameras found: {found})"
+            )
+        try:
+            capability = self._ask(self.device)
+        except OSError as error:
+            raise SourceError(f"source {self.name}: {explain(error, self.device)}") from error
+        reason = capability.unfit()
+        if reason is not None:
+            raise SourceError(f"source {self.name}: {self.device} {reason}")
+        return capability
+
+    def _good_frame(self) -> RgbImage:
+        """The next picture (B, G, R). A broken frame is skipped; a device that is gone ends it at once."""
+        assert self._capture is not None
+        until = time.monotonic() + GOOD_FRAME_S
+        while True:
+            ok, picture = self._capture.read()
+            if ok and picture is not None and picture.ndim == 3:
+                return np.asarray(picture, dtype=np.uint8)
+            try:
+                self._ask(self.device)
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    after = f"lost after {self._frames} frames" if self._frames else "gave no frame"
+                    raise SourceError(f"source {self.name}: {after}: {explain(error, self.device)}") from error
+            if time.monotonic() > until:
+                raise SourceError(f"source {self.name}: {self._silence()}")
+            time.sleep(RETRY_S)
+
+    def _silence(self) -> str:
+        if self._frames:
+            return f"no good frame for {GOOD_FRAME_S:g} s after {self._frames} frames; check its cable"
+        return f"opened without a frame in {GOOD_FRAME_S:g} s; {busy([re.escape(str(self.device.resolve()))])}"
+
+
+def v4l2_source(uri: SourceUri) -> LiveSource:
+    """Opens ``v4l2:///dev/video0?width=…&height=…&fps=…``.
+
+    Raises:
+        SourceError: no camera there, no frame, or options out of range.
+    """
+    return LiveSource(V4l2Camera(uri.text, Path(uri.path), camera_options(uri)), uri.text)
+
+
+def capture_time(driver_s: float, now_s: float, oldest_s: float = 5.0) -> float:
+    """The driver's time stamp where it is one of the monotonic clock, else now.
+
+    V4L2 stamps buffers with CLOCK_MONOTONIC (V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC), but a driver may stamp otherwise.
+    """
+    return driver_s if now_s - oldest_s <= driver_s <= now_s else now_s

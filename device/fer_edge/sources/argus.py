@@ -1,0 +1,197 @@
+"""A camera on a Jetson's ribbon connector: NVIDIA's Argus through a GStreamer pipeline that OpenCV reads."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import cv2
+import numpy as np
+
+from fer_edge.errors import SourceError
+from fer_edge.sources.live import LiveSource
+from fer_edge.sources.opencv import opencv_log_level
+from fer_edge.sources.options import CameraOptions, camera_number, camera_options, differences
+from fer_edge.sources.uri import SourceUri
+from fer_edge.types import RgbImage
+
+# nvvidconv's flip-method: 1 turns left, 2 by 180 degrees, 3 right; 4 and 6 mirror
+FLIPS = {(False, False, 0): 0, (True, False, 0): 4, (False, True, 0): 6, (True, True, 0): 2}
+TURNS = {90: 3, 180: 2, 270: 1}
+
+# what Argus and GStreamer print when they fail, and what helps
+ADVICE = (
+    ("failed to create capturesession", "Argus is stuck (Failed to create CaptureSession)", "RESTART"),
+    ("no cameras available", "Argus sees no camera", "check the ribbon cable with the power off; ls /dev/video*"),
+    ("invalid camera device specified", "Argus has no camera of that number", "try argus://0"),
+    ("connecting to nvargus-daemon failed", "the camera daemon is not running", "RESTART"),
+    ("no element", "this GStreamer has no nvarguscamerasrc", "it comes with JetPack (nvidia-l4t-gstreamer)"),
+    # OpenCV's words where a pipeline cannot be put together at all
+    ("cannot find appsink", "this GStreamer has no nvarguscamerasrc", "it comes with JetPack (nvidia-l4t-gstreamer)"),
+)
+FIRST_FRAME_S = 45.0  # OpenCV itself gives a pipeline 30 s, and says why it then gives up
+RESTART = "sudo systemctl restart nvargus-daemon, then start again"
+
+
+def argus_pipeline(number: int, wanted: CameraOptions) -> str:
+    """The GStreamer pipeline: sensor → NVMM memory → converted and turned → B, G, R in the newest-only sink.
+
+    Args:
+        number: of the sensor.
+        wanted: size and rate; the size is that of the picture as mounted, before it is turned.
+    """
+    flip = TURNS.get(wanted.rotation) or FLIPS[(wanted.hflip, wanted.vflip, 0)]
+    return " ! ".join(
+        (
+            f"nvarguscamerasrc sensor-id={number}",
+            f"video/x-raw(memory:NVMM), width={wanted.width}, height={wanted.height}, format=NV12, "
+            f"framerate={wanted.fps}/1",
+            f"nvvidconv flip-method={flip}",
+            "video/x-raw, format=BGRx",
+            "videoconvert",
+            "video/x-raw, format=BGR",
+            "appsink drop=true max-buffers=1 sync=false",
+        )
+    )
+
+
+def has_gstreamer(build_information: str) -> bool:
+    """Whether OpenCV's build information (``cv2.getBuildInformation()``) lists GStreamer as built in."""
+    return re.search(r"^\s*GStreamer:\s*YES", build_information, re.MULTILINE) is not None
+
+
+def advice(printed: str) -> str:
+    """What went wrong and what helps, from what the libraries printed while the pipeline started."""
+    lowered = printed.lower()
+    for words, reason, remedy in ADVICE:
+        if words in lowered:
+            return f"{reason}; {RESTART if remedy == 'RESTART' else remedy}"
+    last = [line.strip() for line in printed.splitlines() if line.strip()][-1:]
+    return f"the pipeline gave no frame ({last[0] if last else 'nothing was printed'}); {RESTART} if this goes on"
+
+
+class GstreamerCamera:
+    """A GStreamer pipeline that ends in an appsink of B, G, R pictures.
+
+    Args:
+        name: of the source, for messages.
+        pipeline: see ``argus_pipeline``.
+        wanted: only to say where the pipeline gives another size.
+        label: what kind of camera it is, for ``description``.
+    """
+
+    def __init__(self, name: str, pipeline: str, wanted: CameraOptions, label: str = "Argus") -> None:
+        self.name, self.pipeline, self.wanted, self.label = name, pipeline, wanted, label
+        self.description = ""
+        self._capture: cv2.VideoCapture | None = None
+        self._first: RgbImage | None = None
+        self._frames = 0
+
+    def open(self) -> None:
+        """Starts the pipeline and reads the first frame."""
+        require_gstreamer(self.name)
+        opencv_log_level("WARNING")  # its warnings carry GStreamer's reasons, which end up in our line
+        with _captured_output() as printed:
+            self._capture = cv2.VideoCapture(self.pipeline, cv2.CAP_GSTREAMER)
+            ok, picture = self._capture.read() if self._capture.isOpened() else (False, None)
+        if not ok or picture is None:
+            printed.seek(0)
+            raise SourceError(f"source {self.name}: {advice(printed.read().decode('utf-8', 'replace'))}")
+        printed.close()
+        self._first = np.asarray(picture, dtype=np.uint8)
+        height, width = self._first.shape[:2]
+        fps = float(self._capture.get(cv2.CAP_PROP_FPS))
+        shape = (height, width) if self.wanted.rotation in (90, 270) else (width, height)
+        self.description = f"{self.label}, {width}x{height} BGR at {fps:g} fps{differences(self.wanted, *shape, fps)}"
+
+    def read(self) -> tuple[RgbImage, float]:
+        """The next frame; captured when it came out of the sink, which keeps one."""
+        picture, self._first = self._first, None
+        if picture is None:
+            assert self._capture is not None
+            ok, picture = self._capture.read()
+            if not ok or picture is None:
+                raise SourceError(f"source {self.name}: the camera stopped after {self._frames} frames; {RESTART}")
+        self._frames += 1
+        return np.ascontiguousarray(picture[:, :, ::-1]), time.monotonic()
+
+    def close(self) -> None:
+        """Stops the pipeline; a session that is not closed leaves the camera daemon stuck."""
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
+
+
+def argus_source(uri: SourceUri) -> LiveSource:
+    """Opens ``argus://0?width=…&height=…&fps=…&rotation=90``.
+
+    Raises:
+        SourceError: OpenCV has no GStreamer, no Argus, no such camera, or no frame.
+    """
+    wanted = camera_options(uri)
+    pipeline = argus_pipeline(camera_number(uri), wanted)
+    require_gstreamer(uri.text)
+    if not is_jetson():  # GStreamer would wait half a minute for a picture from an element that is not there
+        raise SourceError(f"source {uri.text}: this is no Jetson; expected csi:// on a Raspberry Pi, v4l2:// elsewhere")
+    keep_streams_clean()
+    return LiveSource(GstreamerCamera(uri.text, pipeline, wanted), uri.text, first_frame_s=FIRST_FRAME_S)
+
+
+def is_jetson(root: Path = Path("/")) -> bool:
+    """Whether this is an NVIDIA Tegra, from its device tree below ``root``."""
+    try:
+        return b"nvidia,tegra" in (root / "proc/device-tree/compatible").read_bytes()
+    except OSError:
+        return False
+
+
+def require_gstreamer(name: str) -> None:
+    """Refuses an OpenCV without GStreamer.
+
+    Raises:
+        SourceError: says so, and where to get one.
+    """
+    if not has_gstreamer(cv2.getBuildInformation()):
+        raise SourceError(
+            f"source {name}: this OpenCV ({cv2.__version__}) has no GStreamer, like all of pip's; on a Jetson: "
+            "pip uninstall opencv-python-headless, sudo apt install python3-opencv, a venv with --system-site-packages"
+        )
+
+
+def keep_streams_clean() -> None:
+    """Keeps stdout and stderr for us, and sends what C libraries print on stdout to stderr.
+
+    Argus' chatter would stand between our JSON lines; and while ``_captured_output`` has file descriptor 2, our own
+    lines must still come through.
+    """
+    try:
+        out, err = os.dup(sys.stdout.fileno()), os.dup(sys.stderr.fileno())
+    except (OSError, ValueError):  # no real streams (a test's, or closed)
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(err, 1)
+    sys.stdout = os.fdopen(out, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)
+    sys.stderr = os.fdopen(err, "w", encoding=sys.stderr.encoding, errors=sys.stderr.errors, buffering=1)
+
+
+@contextmanager
+def _captured_output() -> Iterator[IO[bytes]]:
+    """Catches what C code writes to stdout and stderr; kept for a message where opening fails, else dropped."""
+    printed = tempfile.TemporaryFile()  # noqa: SIM115 read by the caller
+    before = {number: os.dup(number) for number in (1, 2)}
+    for number in before:
+        os.dup2(printed.fileno(), number)
+    try:
+        yield printed
+    finally:
+        for number, copy in before.items():
+            os.dup2(copy, number)
+            os.close(copy)

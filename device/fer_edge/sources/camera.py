@@ -1,0 +1,120 @@
+"""``--camera``: takes the first camera that gives a frame, whichever way; ``--wait``: until there is one."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fer_edge.errors import SourceError
+from fer_edge.sources.live import LiveSource, StuckCamera
+
+T = TypeVar("T")
+FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 30.0
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One way to a camera: what it is called and how it is opened."""
+
+    name: str
+    open: Callable[[], LiveSource]
+
+
+def standard_attempts() -> tuple[Attempt, ...]:
+    """picamera2, then V4L2, then Argus: a Pi's ribbon camera shows raw V4L2 nodes too, so libcamera goes first."""
+    return Attempt("picamera2", _open_csi), Attempt("V4L2", _open_v4l2), Attempt("Argus", _open_argus)
+
+
+def find_camera(attempts: Sequence[Attempt] | None = None) -> LiveSource:
+    """The first camera that gives a frame.
+
+    Raises:
+        SourceError: none; one line with every way tried and why it failed.
+        StuckCamera: none, and one way hung, so that only a new process can try it again.
+    """
+    reasons, kind = [], SourceError
+    for attempt in standard_attempts() if attempts is None else attempts:
+        try:
+            return attempt.open()
+        except SourceError as error:
+            reasons.append(f"{attempt.name}: {_without_name(str(error))}")
+            kind = StuckCamera if isinstance(error, StuckCamera) else kind
+    raise kind(f"no camera found; tried {'; '.join(f'[{n}] {r}' for n, r in enumerate(reasons, 1))}")
+
+
+def wait_for(
+    opened: Callable[[], T],
+    say: Callable[[str], None],
+    sleep: Callable[[float], None] = time.sleep,
+    seed: int | None = None,
+) -> T:
+    """Calls ``opened`` until it gives something, longer and longer apart; says a reason once, until it changes.
+
+    Args:
+        opened: raises SourceError while there is none.
+        say: told why it waits.
+        sleep: waits so many seconds.
+        seed: of the jitter; None is different each time.
+    """
+    delays, said = backoff(random.Random(seed)), None
+    while True:
+        try:
+            return opened()
+        except StuckCamera:  # each further try would leave one more hung thread; systemd starts a new process
+            raise
+        except SourceError as error:
+            if str(error) != said:
+                said = str(error)
+                say(f"waiting for a camera: {said}")
+                delays = backoff(random.Random(seed))  # something happened: look again soon
+        sleep(next(delays))
+
+
+def backoff(rng: random.Random) -> Iterator[float]:
+    """Delays in s: each twice the last up to the longest, each between half and the whole of that, at random.
+
+    The jitter keeps several boards that lost power together from asking together.
+    """
+    delay_s = FIRST_DELAY_S
+    while True:
+        yield delay_s * rng.uniform(0.5, 1)
+        delay_s = min(2 * delay_s, LONGEST_DELAY_S)
+
+
+def _open_csi() -> LiveSource:
+    from fer_edge.sources.picamera import picamera_source
+    from fer_edge.sources.uri import parse_uri
+
+    return picamera_source(parse_uri("csi://0"))
+
+
+def _open_v4l2() -> LiveSource:
+    from fer_edge.sources.devices import find_cameras
+    from fer_edge.sources.uri import parse_uri
+    from fer_edge.sources.v4l2 import v4l2_source
+
+    found, reasons = find_cameras()
+    for device, _ in found:
+        try:
+            return v4l2_source(parse_uri(f"v4l2://{device}"))
+        except SourceError as error:
+            reasons.append(_without_name(str(error)))
+    raise SourceError(", ".join(reasons))
+
+
+def _open_argus() -> LiveSource:
+    from fer_edge.sources.argus import argus_source, is_jetson
+    from fer_edge.sources.uri import parse_uri
+
+    if not is_jetson():  # elsewhere starting GStreamer only costs time
+        raise SourceError("this is no Jetson")
+    return argus_source(parse_uri("argus://0"))
+
+
+def _without_name(message: str) -> str:
+    """``source csi://0: why`` without its head: the way's own name stands before it."""
+    head, colon, why = message.partition(": ")
+    return why if colon and head.startswith("source ") else message

@@ -1,0 +1,190 @@
+"""A live camera as a frame source: one thread captures, a one-slot mailbox hands over the newest frame.
+
+A back end implements ``Camera`` and nothing else; everything it does happens in the capture thread.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import NoReturn, Protocol
+
+from fer_edge.errors import SourceError
+from fer_edge.sources.mailbox import LONGEST_WAIT_S, Closed, Mailbox
+from fer_edge.types import Frame, RgbImage
+
+FIRST_FRAME_S = 30.0  # sensors and daemons take seconds to start
+STOP_S = 3.0  # a camera that was pulled out can hang in its driver's stop for ever
+log = logging.getLogger(__name__)
+
+
+class StuckCamera(SourceError):  # noqa: N818  # named for what it is
+    """A camera that neither gives a frame nor lets itself be closed: only a new process can try again."""
+
+
+class Camera(Protocol):
+    """A camera, used once: ``open``, ``read`` again and again, ``close`` (also where ``open`` failed)."""
+
+    @property
+    def description(self) -> str:
+        """What was negotiated, once open: driver, format, size, rate."""
+        ...
+
+    def open(self) -> None:
+        """Opens and configures it.
+
+        Raises:
+            SourceError: it cannot be used; says why and what to do.
+        """
+        ...
+
+    def read(self) -> tuple[RgbImage, float]:
+        """Waits for a frame: upright RGB (height, width, 3) uint8, and its capture time (monotonic clock, s).
+
+        Raises:
+            SourceError: the camera was lost.
+        """
+        ...
+
+    def close(self) -> None:
+        """Frees the device; safe to call twice."""
+        ...
+
+
+class LiveSource:
+    """A ``FrameSource`` on a camera; made once the first frame is there.
+
+    ``Frame.index`` counts what the camera gave, so dropped frames show as gaps. After an error or ``close`` the source
+    is spent: to take up the camera again, make a new one.
+
+    Args:
+        camera: is opened, read and closed in the capture thread.
+        name: of the source, as a URI.
+        first_frame_s: longest wait for the first frame.
+        stop_s: longest wait for the camera to close.
+        on_stuck: called where the camera does not close in that time.
+
+    Raises:
+        SourceError: the camera cannot be opened, or gives no frame.
+    """
+
+    def __init__(
+        self,
+        camera: Camera,
+        name: str,
+        first_frame_s: float = FIRST_FRAME_S,
+        stop_s: float = STOP_S,
+        on_stuck: Callable[[], None] | None = None,
+    ) -> None:
+        self.name, self._camera, self._stop_s, self._on_stuck = name, camera, stop_s, on_stuck
+        self._mailbox: Mailbox[Frame] = Mailbox()
+        self._ready = threading.Event()
+        self._ended = False
+        # a daemon thread: a driver that never returns must not keep the process alive
+        self._thread = threading.Thread(target=self._capture, name=f"capture {name}", daemon=True)
+        atexit.register(self._end_at_exit)
+        self._thread.start()
+        try:
+            until = time.monotonic() + first_frame_s
+            timely = False
+            while not timely and time.monotonic() < until:
+                timely = self._ready.wait(min(first_frame_s, LONGEST_WAIT_S))  # see there
+            self._mailbox.check()
+        except BaseException:  # also a signal's: the camera must be closed before the process ends
+            self._end()
+            raise
+        if not timely:
+            self._end()
+            kind = StuckCamera if self._thread.is_alive() else SourceError
+            raise kind(f"source {name}: no frame in {first_frame_s:g} s; check the camera and its cable")
+
+    @property
+    def description(self) -> str:
+        """What the camera negotiated."""
+        return self._camera.description
+
+    @property
+    def dropped(self) -> int:
+        """Frames that a newer one replaced before they were read."""
+        return self._mailbox.dropped
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The newest frame, again and again; raises SourceError when the camera is lost."""
+        try:
+            while True:
+                try:
+                    frame = self._mailbox.get()
+                except Closed:
+                    return
+                yield frame
+        finally:
+            self._end()
+
+    def close(self) -> None:
+        """Ends the iteration at once; safe in a signal handler. The capture thread then closes the camera."""
+        self._mailbox.close()
+
+    def _capture(self) -> None:
+        try:
+            self._camera.open()
+            index = 0
+            while not self._mailbox.closed:
+                image, t_capture_s = self._camera.read()
+                self._mailbox.put(Frame(image, index, t_capture_s, self.name))
+                self._ready.set()
+                index += 1
+        except SourceError as error:
+            self._mailbox.fail(error)
+        except Exception as error:  # camera libraries raise what they like; the reader must hear of it
+            lost = SourceError(f"source {self.name}: {type(error).__name__}: {one_line(error)}")
+            lost.__cause__ = error
+            self._mailbox.fail(lost)
+        finally:
+            self._ready.set()  # told before close(), which may hang
+            try:
+                self._camera.close()
+            except Exception as error:
+                log.warning("source %s: while closing: %s: %s", self.name, type(error).__name__, one_line(error))
+
+    def _end(self) -> None:
+        """Closes the camera, waiting at most ``stop_s``."""
+        if self._ended:
+            return
+        self._ended = True
+        self._mailbox.close()
+        self._thread.join(self._stop_s)
+        atexit.unregister(self._end_at_exit)
+        if self._thread.is_alive():
+            log.warning(
+                "source %s: did not stop in %g s; leaving it to the end of the process", self.name, self._stop_s
+            )
+            (self._on_stuck or _leave_at_exit)()
+
+    def _end_at_exit(self) -> None:
+        """For a source that nobody ended; what is registered during the exit is not called any more."""
+        self._on_stuck = self._on_stuck or _leave
+        self._end()
+
+
+def one_line(error: BaseException) -> str:
+    """An error's text on one line, for messages."""
+    return " ".join(str(error).split()) or "no reason given"
+
+
+def _leave_at_exit() -> None:
+    """A hung driver also hangs the libraries' own clean-up at exit: leave without it. systemd then starts anew."""
+    atexit.register(_leave)
+
+
+def _leave() -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            continue
+    os._exit(2)

@@ -1,0 +1,76 @@
+"""What a camera is asked for: size, rate and how it is mounted, checked before any device is touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fer_edge.errors import SourceError
+from fer_edge.sources.uri import SourceUri
+
+
+@dataclass(frozen=True)
+class CameraOptions:
+    """A request: size in px, rate in frames per second, flips, clockwise rotation in degrees."""
+
+    width: int = 640
+    height: int = 480
+    fps: int = 30
+    hflip: bool = False
+    vflip: bool = False
+    rotation: int = 0
+
+
+def camera_options(uri: SourceUri) -> CameraOptions:
+    """Takes the options of a camera's URI.
+
+    Raises:
+        SourceError: out of range; says the option, what was found and what is expected.
+    """
+    given = uri.options
+    wanted = CameraOptions(
+        width=given.get("width", 640),
+        height=given.get("height", 480),
+        fps=given.get("fps", 30),
+        hflip=bool(given.get("hflip", 0)),
+        vflip=bool(given.get("vflip", 0)),
+        rotation=given.get("rotation", 0),
+    )
+    for key in ("width", "height"):
+        value = getattr(wanted, key)
+        if not 64 <= value <= 4096 or value % 2:
+            raise SourceError(f"source {uri.text}: {key} is {value}, expected an even number from 64 to 4096")
+    if wanted.fps > 240:
+        raise SourceError(f"source {uri.text}: fps is {wanted.fps}, expected 1 to 240")
+    for key in ("hflip", "vflip"):
+        if given.get(key, 1) != 1:
+            raise SourceError(f"source {uri.text}: {key} is {given[key]}, expected {key}=1 or no {key}")
+    rotations = (90, 180, 270) if uri.scheme == "argus" else (180,)
+    if "rotation" in given and wanted.rotation not in rotations:
+        expected = " or ".join(map(str, rotations))
+        raise SourceError(f"source {uri.text}: rotation is {wanted.rotation}, expected {expected}")
+    if wanted.rotation and (wanted.hflip or wanted.vflip):
+        raise SourceError(f"source {uri.text}: rotation goes without hflip and vflip; expected one or the other")
+    return wanted
+
+
+def camera_number(uri: SourceUri) -> int:
+    """The camera's number in ``csi://1`` or ``argus://1``; 0 where none is given.
+
+    Raises:
+        SourceError: no small whole number.
+    """
+    if uri.path == "":
+        return 0
+    if not uri.path.isdecimal() or not uri.path.isascii() or int(uri.path) > 15:
+        raise SourceError(f"source {uri.text}: camera {uri.path!r}, expected its number, e.g. {uri.scheme}://0")
+    return int(uri.path)
+
+
+def differences(wanted: CameraOptions, width: int, height: int, fps: float) -> str:
+    """What the camera gives although something else was asked for, to be said; empty where all is as asked."""
+    changed = []
+    if (width, height) != (wanted.width, wanted.height):
+        changed.append(f"{wanted.width}x{wanted.height}")
+    if fps and abs(fps - wanted.fps) > 0.5:
+        changed.append(f"{wanted.fps} fps")
+    return f" (asked for {', '.join(changed)})" if changed else ""
