@@ -65,9 +65,14 @@ def _parser() -> argparse.ArgumentParser:
     image.set_defaults(run=_image)
 
     run = commands.add_parser("run", parents=[common], help="read a clip, a folder or a camera")
-    run.add_argument(
-        "--source", required=True, metavar="URI", help="file://, images://, v4l2://, synthetic:// or a path"
+    origin = run.add_mutually_exclusive_group(required=True)
+    origin.add_argument(
+        "--source",
+        metavar="URI",
+        help="a clip's path, images://folder, csi://0, v4l2:///dev/video0, argus://0, synthetic://",
     )
+    origin.add_argument("--camera", action="store_true", help="the first camera found: picamera2, V4L2, then Argus")
+    run.add_argument("--wait", action="store_true", help="keep trying until there is a camera")
     run.add_argument("--jsonl", metavar="-|PATH", help="write a fer-edge/reading/1 line a frame")
     run.add_argument("--realtime", action="store_true", help="play a clip at its own speed, dropping late frames")
     run.add_argument("--max-frames", type=_positive, metavar="N")
@@ -88,6 +93,12 @@ def _parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", parents=[common], help="replay the bundle's golden vectors here")
     verify.add_argument("--json", action="store_true")
     verify.set_defaults(run=_verify)
+
+    doctor = commands.add_parser("doctor", help="say what is wrong on this machine and what to do about it")
+    doctor.add_argument("--bundle", type=Path, metavar="DIR", help="default: FER_EDGE_BUNDLE, installed, or dist/")
+    doctor.add_argument("--json", action="store_true", help="print a fer-edge/doctor/1 document")
+    doctor.add_argument("--sysroot", type=Path, default=Path("/"), metavar="DIR", help="a recorded /proc, /sys, /dev")
+    doctor.set_defaults(run=_doctor)
 
     info = commands.add_parser("info", parents=[common], help="what a bundle holds")
     info.set_defaults(run=_info)
@@ -128,24 +139,42 @@ def _image(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from fer_edge.bundles import find_bundle
     from fer_edge.contract.bundle import open_bundle
-    from fer_edge.daemon import run
+    from fer_edge.daemon import ended_by_sigterm, run
     from fer_edge.detectors import PHOTO_TILES
     from fer_edge.pipeline import open_pipeline
     from fer_edge.sinks.jsonl import JsonlSink
-    from fer_edge.sources import open_source, parse_uri
+    from fer_edge.sources import CAMERAS, open_source, parse_uri
+    from fer_edge.sources.camera import find_camera, wait_for
+    from fer_edge.sources.live import LiveSource
+    from fer_edge.types import FrameSource
 
+    uri = None if arguments.camera else parse_uri(arguments.source)
+    camera = uri is None or uri.scheme in CAMERAS
+    if arguments.wait and not camera:
+        raise UsageError(f"--wait: {arguments.source} is no camera; expected --camera, csi://, v4l2:// or argus://")
     bundle = open_bundle(find_bundle(arguments.bundle))
-    live = arguments.realtime or parse_uri(arguments.source).scheme in ("v4l2", "synthetic")
+    live = camera or arguments.realtime or (uri is not None and uri.scheme == "synthetic")
     tiles = arguments.tiles if arguments.tiles is not None else () if live else PHOTO_TILES
     pipeline = open_pipeline(bundle, arguments.variant, arguments.threads, tiles)
-    source = open_source(arguments.source, arguments.realtime)
-    if arguments.jsonl is None:
-        summary = run(source, pipeline, None, arguments.max_frames)
-    else:
-        with JsonlSink(arguments.jsonl) as sink:
-            summary = run(source, pipeline, sink, arguments.max_frames)
-    print(f"fer-edge: {summary}", file=sys.stderr)
+
+    def opened() -> FrameSource:
+        return find_camera() if uri is None else open_source(arguments.source, arguments.realtime)
+
+    with ended_by_sigterm():
+        source = wait_for(opened, _say) if arguments.wait else opened()
+        if isinstance(source, LiveSource):
+            _say(f"{source.name}: {source.description}")
+        if arguments.jsonl is None:
+            summary = run(source, pipeline, None, arguments.max_frames)
+        else:
+            with JsonlSink(arguments.jsonl) as sink:
+                summary = run(source, pipeline, sink, arguments.max_frames)
+    _say(str(summary))
     return 0
+
+
+def _say(text: str) -> None:
+    print(f"fer-edge: {text}", file=sys.stderr, flush=True)
 
 
 def _bench(arguments: argparse.Namespace) -> int:
@@ -179,6 +208,26 @@ def _verify(arguments: argparse.Namespace) -> int:
     document = {"schema": verify.SCHEMA, "variants": [dataclasses.asdict(row) for row in rows]}
     print(json.dumps(document) if arguments.json else verify.format_table(rows))
     return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from fer_edge.doctor.examine import Machine, examine
+    from fer_edge.doctor.report import DoctorDoc, dumps, format_lines, format_summary
+
+    if not arguments.sysroot.is_dir():
+        raise UsageError(f"--sysroot {arguments.sysroot}: no such folder; expected a recorded tree, or nothing")
+    machine = Machine(arguments.bundle, arguments.sysroot)
+    findings = []
+    for finding in examine(machine):
+        findings.append(finding)
+        if not arguments.json:
+            print(format_lines(finding), flush=True)
+    if arguments.json:
+        sysroot = None if arguments.sysroot == Path("/") else str(arguments.sysroot)
+        print(dumps(DoctorDoc(__version__, machine.board.model, tuple(findings), sysroot)), end="")
+    else:
+        print(format_summary(findings))
+    return int(any(finding.level == "fail" for finding in findings))
 
 
 def _info(arguments: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import importlib
 import importlib.metadata
+import logging
 import os
 import re
 import sys
@@ -27,6 +28,7 @@ CANDIDATES = (
     ("tensorflow", "tensorflow.lite.python.interpreter"),
 )
 UNKNOWN = "unknown"
+log = logging.getLogger(__name__)
 _TOO_NEW = re.compile(r"Didn't find op for builtin opcode '(\w+)' version '(\d+)'")
 
 
@@ -55,11 +57,20 @@ def find_runtime() -> Runtime:
             module = importlib.import_module(module_name)
         except ImportError as error:
             problems.append(f"{distribution}: {error}")
+            if _is_installed(distribution):
+                log.warning(
+                    "%s is installed but cannot be imported (%s); fer-edge doctor says more", distribution, error
+                )
             continue
         return Runtime(distribution, _version(distribution), module)
     raise RunnerError(
-        f"tflite interpreter: none can be imported ({'; '.join(problems)}); install one: pip install ai-edge-litert"
+        f"tflite interpreter: none can be imported ({'; '.join(problems)}); "
+        "fer-edge doctor prints the command that installs one"
     )
+
+
+def _is_installed(distribution: str) -> bool:
+    return _version(distribution) != UNKNOWN
 
 
 def _version(distribution: str) -> str:
@@ -88,7 +99,7 @@ def open_interpreter(
     if is_older(runtime.name, runtime.version, min_runtime):
         raise RunnerError(
             f"{what}: needs {min_runtime} or newer, found {runtime}, which would compute it wrongly; "
-            "pip install -U ai-edge-litert, or take another variant with --variant"
+            "update it (fer-edge doctor prints the command), or take another variant with --variant"
         )
     options: dict[str, Any] = {"model_content": model, "num_threads": threads}
     if reference_kernels:
@@ -97,6 +108,11 @@ def open_interpreter(
         with _without_info_lines():
             interpreter = runtime.module.Interpreter(**options)
             interpreter.allocate_tensors()
+    except SystemError as error:  # tflite-runtime's wrapper under numpy 2
+        raise RunnerError(
+            f"{what}: {runtime} does not work with numpy {importlib.metadata.version('numpy')}; "
+            "pip install 'numpy<2', or ai-edge-litert in its place"
+        ) from error
     except (ValueError, RuntimeError) as error:
         raise RunnerError(_problem(what, str(error), runtime, min_runtime)) from error
     return interpreter
@@ -124,7 +140,7 @@ def _problem(what: str, message: str, runtime: Runtime, min_runtime: str) -> str
         needed = f", expected {min_runtime} or newer" if min_runtime else ""
         return (
             f"{what}: needs {found[1]} version {found[2]}, which this runtime ({runtime}) lacks{needed}; "
-            "update it (pip install -U ai-edge-litert) or take another variant with --variant"
+            "update it (fer-edge doctor prints the command) or take another variant with --variant"
         )
     return f"{what}: {runtime} cannot load it ({' '.join(message.split())[:200]}); rebuild or re-copy the bundle"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,3 +36,18 @@ def test_astronaut_is_one_happy_face(edge: Edge, real_bundle: Path, photo_path: 
 def test_grace_hopper_is_one_face(edge: Edge, real_bundle: Path, photo_path: Callable[[str], Path]) -> None:
     done = edge("image", photo_path("grace_hopper.jpg"), "--bundle", real_bundle, "--json")
     assert len(json.loads(done.stdout)[0]["faces"]) == 1
+
+
+def test_a_clip_is_read_in_120_mb_without_host_packages(real_bundle: Path) -> None:
+    code = (
+        "import re, sys; from pathlib import Path; from fer_edge.cli import main;"
+        "status = main(sys.argv[1:]);"
+        "peak = int(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]);"
+        "print(status, peak, *sorted({m.split('.')[0] for m in sys.modules} & {'torch', 'tensorflow', 'onnx'}))"
+    )
+    arguments = ["run", "--source", "synthetic://?n=60&width=1280&height=720", "--bundle", str(real_bundle)]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    status, peak_kib, *host_packages = done.stdout.split()
+    assert status == "0"
+    assert int(peak_kib) <= 120 * 1024
+    assert not host_packages

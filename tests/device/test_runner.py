@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import subprocess
 import sys
 import types
@@ -92,7 +93,7 @@ def test_a_network_too_new_for_the_runtime_is_one_clear_line() -> None:
     with pytest.raises(RunnerError) as error:
         LiteRunner((DATA / "tiny_too_new.tflite").read_bytes(), variant)
     said = str(error.value)
-    for part in ("CONV_2D", "99", str(runtime.find_runtime()), "9.9", "--variant", "pip install"):
+    for part in ("CONV_2D", "99", str(runtime.find_runtime()), "9.9", "--variant", "fer-edge doctor"):
         assert part in said
     assert "\n" not in said
 
@@ -156,5 +157,35 @@ def test_the_second_runtime_is_taken_where_the_first_is_absent(monkeypatch: pyte
 @pytest.mark.usefixtures("fresh")
 def test_no_runtime_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "CANDIDATES", (("ai-edge-litert", "no_such_module_here"),))
-    with pytest.raises(RunnerError, match="pip install ai-edge-litert"):
+    with pytest.raises(RunnerError, match="fer-edge doctor prints"):
         runtime.find_runtime()
+
+
+def test_numpy_2_under_tflite_runtime_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = runtime.find_runtime()
+
+    def refuse(**_: object) -> None:
+        raise SystemError("<built-in function InterpreterWrapper> returned a result with an exception set")
+
+    stand_in = types.SimpleNamespace(Interpreter=refuse)
+    monkeypatch.setattr(runtime, "find_runtime", lambda: runtime.Runtime("tflite-runtime", "2.14.0", stand_in))  # type: ignore[arg-type]
+    with pytest.raises(RunnerError, match="numpy<2"):
+        runtime.open_interpreter(b"", "int8")
+    assert found.name
+
+
+def test_a_broken_first_runtime_is_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    real = importlib.import_module
+
+    def broken(name: str) -> types.ModuleType:
+        if name.startswith("ai_edge_litert"):
+            raise ImportError("libfoo.so: cannot open shared object file")
+        return types.ModuleType(name) if name.startswith("tflite_runtime") else real(name)
+
+    monkeypatch.setattr(runtime.importlib, "import_module", broken)
+    runtime.find_runtime.cache_clear()
+    try:
+        assert runtime.find_runtime().name == "tflite-runtime"
+    finally:
+        runtime.find_runtime.cache_clear()
+    assert "ai-edge-litert is installed but cannot be imported (libfoo" in caplog.text

@@ -1,0 +1,4 @@
+"""``fer-edge doctor``: says what is wrong on this machine and what to do about it.
+
+Probes gather facts (``probe_*.py``), pure functions judge them (``judge_*.py``), ``report.py`` prints the findings.
+"""

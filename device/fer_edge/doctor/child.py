@@ -1,0 +1,143 @@
+"""Tries an import or the networks in a process of its own: a wheel built for a newer CPU dies of SIGILL.
+
+``ask`` is the parent's side; ``main`` the child's, which prints one JSON line after each step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.metadata
+import json
+import math
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+TIMEOUT_S = 120.0  # imports from a slow card on a Zero 2 W
+
+
+def ask(what: str, *arguments: str) -> tuple[list[dict[str, Any]], str]:
+    """Runs ``main`` in a child with this process' import path.
+
+    Returns:
+        The lines that it printed, and "" or what ended it early ("SIGILL", "no answer in 120 s", an exit status).
+    """
+    code = f"import sys; sys.path[:] = {sys.path!r}; from fer_edge.doctor import child; child.main(sys.argv[1:])"
+    line = [sys.executable, "-c", code, what, *arguments]
+    try:
+        done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=TIMEOUT_S)
+    except subprocess.TimeoutExpired as error:
+        return _answers(error.stdout or b""), f"no answer in {TIMEOUT_S:g} s"
+    return _answers(done.stdout), _ending(done.returncode, done.stderr)
+
+
+def _answers(output: bytes) -> list[dict[str, Any]]:
+    """The JSON lines among what may also hold a library's own messages."""
+    answers = []
+    for line in output.splitlines():
+        if line.startswith(b"{"):
+            try:
+                answers.append(json.loads(line))
+            except ValueError:
+                continue
+    return answers
+
+
+def _ending(status: int, errors: bytes) -> str:
+    if status == 0:
+        return ""
+    if status < 0:
+        try:
+            return signal.Signals(-status).name
+        except ValueError:
+            return f"signal {-status}"
+    lines = errors.decode(errors="replace").split("\n")
+    said = next((text.strip() for text in reversed(lines) if text.strip()), "")
+    return f"exit status {status}" + (f" ({said[:200]})" if said else "")
+
+
+def main(arguments: list[str]) -> None:
+    """``import MODULE DISTRIBUTION…``, ``interpreter`` or ``networks BUNDLE``."""
+    what, *rest = arguments
+    if what == "import":
+        _say(**_tried(rest[0], rest[1:]))
+    elif what == "interpreter":
+        _interpreter()
+    elif what == "networks":
+        _networks(Path(rest[0]))
+
+
+def _tried(module_name: str, distributions: list[str]) -> dict[str, Any]:
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        is_absent = isinstance(error, ModuleNotFoundError) and error.name == module_name
+        return {"problem": _line(error), "is_absent": is_absent}
+    except Exception as error:  # an import may raise anything: an ABI mismatch is a ValueError or SystemError
+        return {"problem": _line(error), "is_absent": False}
+    found: dict[str, Any] = {"version": str(getattr(module, "__version__", "")), "file": str(module.__file__)}
+    for name in distributions:  # several packages bring the same module
+        try:
+            importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        found["distribution"] = name
+        break
+    if module_name == "cv2":
+        found["has_gstreamer"] = any(
+            line.split(":")[0].strip() == "GStreamer" and "YES" in line
+            for line in module.getBuildInformation().splitlines()
+        )
+    return found
+
+
+def _interpreter() -> None:
+    """What fer-edge takes; a better one that is installed and does not import is a problem, not a second choice."""
+    from fer_edge.errors import RunnerError
+    from fer_edge.runtime import CANDIDATES, find_runtime
+
+    for distribution, module_name in CANDIDATES:
+        tried = _tried(module_name, [distribution])
+        if not tried.get("problem"):
+            break
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            version = importlib.metadata.version(distribution)
+            return _say(problem=f"{distribution} {version} is installed but broken: {tried['problem']}")
+    try:
+        runtime = find_runtime()
+    except RunnerError as error:
+        return _say(problem=str(error), is_absent=True)
+    return _say(distribution=runtime.name, version=runtime.version, file=str(runtime.module.__file__))
+
+
+def _networks(path: Path) -> None:
+    """Loads each variant, the default first, and runs it once on a mid-gray picture."""
+    import numpy as np
+
+    from fer_edge.contract.bundle import open_bundle
+    from fer_edge.runner import LiteRunner
+
+    bundle = open_bundle(path)
+    default = bundle.manifest.default_variant
+    for variant in sorted(bundle.manifest.variants, key=lambda variant: variant.id != default):
+        _say(started=variant.id)
+        try:
+            runner = LiteRunner(bundle.read(variant.file), variant)
+            outputs = runner(np.zeros((1, *variant.input_hw, 3), np.float32))
+            good = all(math.isfinite(value) for value in outputs.ravel().tolist())
+            problem = "" if good else "its outputs are not finite"
+        except Exception as error:  # whatever a network raises here is the finding
+            problem = _line(error)
+        _say(variant=variant.id, problem=problem)
+
+
+def _line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:300]
+
+
+def _say(**values: Any) -> None:
+    print("\n" + json.dumps(values), flush=True)
