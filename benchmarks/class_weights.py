@@ -16,7 +16,7 @@ from pathlib import Path
 
 from fer_host.data import fer2013
 from fer_host.recipe import load_recipe
-from fer_host.train.config import Phase
+from fer_host.train.config import LossConfig, Phase
 from fer_host.train.run import scores8, train_split, validation_split
 from fer_host.weights import build_network, start_from_imagenet
 from short_run import short_run
@@ -32,10 +32,10 @@ def main() -> int:
     arguments = parser.parse_args()
     recipe = load_recipe(arguments.model)
     data = fer2013.load(arguments.data)
-    rows, held_out = train_split(data, recipe.train[0]), validation_split(data)
+    rows, held_out = train_split(data, recipe, recipe.train[0]), validation_split(data)
     for weighted in (False, True):
         phases = (Phase(arguments.epochs, arguments.size),)
-        config = replace(recipe.train[0], phases=phases, class_weights=weighted)
+        config = replace(recipe.train[0], phases=phases, loss=LossConfig(1.0, class_weights=weighted))
         network = build_network(recipe)
         start_from_imagenet(network, config.seed)
         average, minutes = short_run(network, recipe, rows, config)

@@ -18,7 +18,7 @@ import torch
 
 from fer_host.data import fer2013
 from fer_host.recipe import load_recipe
-from fer_host.train.config import Phase
+from fer_host.train.config import Phase, ScheduleConfig
 from fer_host.train.run import scores8, train_split, validation_split
 from fer_host.weights import load_network
 from short_run import short_run
@@ -35,10 +35,16 @@ def main() -> int:
     arguments = parser.parse_args()
     recipe = load_recipe(arguments.model)
     data = fer2013.load(arguments.data)
-    rows, held_out = train_split(data, recipe.train[0]), validation_split(data)
+    rows, held_out = train_split(data, recipe, recipe.train[0]), validation_split(data)
     rows = type(rows)(rows.images[: arguments.images], rows.targets[: arguments.images])
     for size in arguments.sizes:
-        config = replace(recipe.train[0], phases=(Phase(1, size),), lr_max=arguments.lr, ema_decay=0.9, warmup=0.05)
+        config = replace(
+            recipe.train[0],
+            phases=(Phase(1, size),),
+            ema_decay=0.9,
+            optimizer=replace(recipe.train[0].optimizer, lr=arguments.lr),
+            schedule=ScheduleConfig("one_cycle", warmup=0.05),
+        )
         network = load_network(recipe)
         average, minutes = short_run(network, recipe, rows, config)
         before = scores8(load_network(recipe), recipe, held_out, size)

@@ -88,7 +88,9 @@ class Build:
         return self._network_stage(
             Stage(2, "onnx", inputs=self._input(checkpoint.parent), tools=onnx_export.EXPORT_TOOLS),
             "network.onnx",
-            lambda target: onnx_export.export_onnx(self.network, self.recipe.input_hw, target),
+            lambda target: onnx_export.export_onnx(
+                self.network, self.recipe.input_hw, target, self.recipe.input.channels
+            ),
             onnx_export.run_onnx,
             FLOAT_GATES,
         )

@@ -51,29 +51,57 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("--quiet", action="store_true", help="print only what went wrong")
     convert.set_defaults(run=_convert)
 
-    pack = commands.add_parser("pack", help="pack a bundle and the fer-edge wheel as one archive")
+    pack = commands.add_parser("pack", help="pack a bundle, the fer-edge wheel and the installer as one archive")
     pack.add_argument("model", metavar="MODEL")
     pack.add_argument("--bundle", type=Path, metavar="DIR", help="bundle folder (default: dist/MODEL)")
+    pack.add_argument("--target", metavar="TARGET", help="pi-bookworm, pi-trixie, jetson-jp6 or x86 (default: any)")
+    pack.add_argument("--offline", action="store_true", help="bring every dependency's wheel for the target")
     pack.set_defaults(run=_pack)
 
     train = commands.add_parser("train", help="train a recipe; a killed run resumes")
     train.add_argument("model", metavar="RECIPE")
-    train.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="NPZ")
+    train.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="PATH", help="npz, CSV, a data set's folder")
     train.add_argument("--out", type=Path, metavar="FILE", help=".safetensors to write (default: host/zoo)")
     train.set_defaults(run=_train)
 
+    kfold = commands.add_parser("kfold", help="train a recipe once a fold; mean and standard deviation over the folds")
+    kfold.add_argument("model", metavar="RECIPE")
+    kfold.add_argument("--data", type=Path, required=True, metavar="PATH", help="npz, CSV, or a data set's folder")
+    kfold.add_argument("--folds", type=_positive, default=10, metavar="K")
+    kfold.add_argument(
+        "--by",
+        choices=("subject", "sequence", "leaky"),
+        default="subject",
+        help="what stays together; leaky is for comparison with papers that shuffled near-identical frames",
+    )
+    kfold.add_argument("--seed", type=_positive, default=1, help="of the folds")
+    kfold.add_argument("--out", type=Path, metavar="FILE", help="a fer-edge/kfold/1 document to write")
+    kfold.set_defaults(run=_kfold)
+
     evaluate = commands.add_parser("evaluate", help="a bundle's accuracy through the device's own code")
     evaluate.add_argument("bundle", type=Path, metavar="BUNDLE")
-    evaluate.add_argument("--data", type=Path, required=True, metavar="NPZ|FOLDER")
+    evaluate.add_argument("--data", type=Path, required=True, metavar="PATH", help="npz, CSV, or a data set's folder")
     evaluate.add_argument("--labels", choices=("ferplus8", "fer7"), default="ferplus8")
-    evaluate.add_argument("--usage", help="split of the npz (default: every row that is not Training)")
+    evaluate.add_argument("--usage", help="split of the set (default: every row that is not Training)")
     evaluate.add_argument("--variant", help="default: the bundle's default variant")
     evaluate.add_argument("--per-class", type=_positive, metavar="N", help="a balanced, seeded draw of N a class")
     evaluate.add_argument("--seed", type=_positive, default=1)
-    evaluate.add_argument("--crops", action="store_true", help="the folder's photos are face crops already")
+    evaluate.add_argument("--crops", action="store_true", help="the pictures are face crops already")
+    evaluate.add_argument("--occlude", choices=("eyes", "mouth"), help="put a gray bar over this part of every face")
+    evaluate.add_argument("--ten-crop", action="store_true", help="average ten crops of each face, as some papers do")
     evaluate.add_argument("--threads", type=_positive, default=1)
     evaluate.add_argument("--json", action="store_true", help="print the fer-edge/evaluate/1 document")
     evaluate.set_defaults(run=_evaluate)
+
+    explain = commands.add_parser("explain", help="heat maps over photos: where a network sees an expression")
+    explain.add_argument("model", metavar="MODEL", help="a recipe's name, or a TOML file")
+    explain.add_argument("photos", type=Path, nargs="+", metavar="PHOTO", help="files, or folders of them")
+    explain.add_argument("--out", type=Path, required=True, metavar="DIR")
+    explain.add_argument("--weights", type=Path, metavar="FILE", help="your own .safetensors or .pt state dict")
+    explain.add_argument("--label", metavar="NAME", help="explain this class (default: the network's answer)")
+    explain.add_argument("--method", choices=("grad-cam", "hires-cam"), default="grad-cam")
+    explain.add_argument("--map-px", type=_positive, default=6, metavar="N", help="the last map of N or more px a side")
+    explain.set_defaults(run=_explain)
 
     calibrate = commands.add_parser("calibrate", help="make a calibration set and its activation ranges")
     calibrate.add_argument("name", metavar="NAME")
@@ -97,6 +125,10 @@ def _parser() -> argparse.ArgumentParser:
     release.add_argument("model", metavar="RECIPE")
     release.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="NPZ")
     release.set_defaults(run=_release)
+
+    models = commands.add_parser("models", help="every network: parameters, MACs, the papers' counts, accuracy")
+    models.add_argument("--json", action="store_true", help="a fer-edge/models/1 document")
+    models.set_defaults(run=_models)
 
     photo = commands.add_parser("sample-photo", help="write the packaged photos (a .png file, or a folder of both)")
     photo.add_argument("target", type=Path, metavar="FILE.png|DIR")
@@ -130,7 +162,8 @@ def _convert(arguments: argparse.Namespace) -> int:
 def _pack(arguments: argparse.Namespace) -> int:
     from fer_host.pack import pack
 
-    print(pack(arguments.bundle or Path("dist") / arguments.model, Path("dist")))
+    bundle = arguments.bundle or Path("dist") / arguments.model
+    print(pack(bundle, Path("dist"), arguments.target, arguments.offline))
     return 0
 
 
@@ -139,6 +172,24 @@ def _train(arguments: argparse.Namespace) -> int:
     from fer_host.train.run import run_training
 
     print(run_training(load_recipe(arguments.model), arguments.data, arguments.out))
+    return 0
+
+
+def _kfold(arguments: argparse.Namespace) -> int:
+    from fer_host.recipe import load_recipe
+    from fer_host.train.kfold import format_fold, format_summary, run_kfold, save, summarize
+
+    recipe = load_recipe(arguments.model)
+    folds = []
+    for fold in run_kfold(recipe, arguments.data, arguments.folds, arguments.by, arguments.seed):
+        print(format_fold(fold, arguments.folds), flush=True)
+        folds.append(fold)
+    if not folds:  # of several processes, only the leader has scores
+        return 0
+    document = summarize(recipe, arguments.data, arguments.by, arguments.seed, folds)
+    print(format_summary(document))
+    if arguments.out:
+        save(document, arguments.out)
     return 0
 
 
@@ -156,9 +207,33 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         per_class=arguments.per_class,
         seed=arguments.seed,
         crops_as_is=arguments.crops,
+        occluded=arguments.occlude,
+        ten_crop=arguments.ten_crop,
         threads=arguments.threads,
     )
     print(schema.dumps(document) if arguments.json else format_table(document), end="")
+    return 0
+
+
+def _explain(arguments: argparse.Namespace) -> int:
+    from fer_host.errors import DataError
+    from fer_host.explain import explain
+    from fer_host.recipe import load_recipe
+
+    found = 0
+    for outcome in explain(
+        load_recipe(arguments.model),
+        arguments.photos,
+        arguments.out,
+        weights=arguments.weights,
+        label=arguments.label,
+        method=arguments.method,
+        map_px=arguments.map_px,
+    ):
+        print(outcome.line(), flush=True)
+        found += outcome.picture is not None
+    if not found:
+        raise DataError("photos: no face found in any; expected at least one face that the detector can see")
     return 0
 
 
@@ -200,6 +275,22 @@ def _release(arguments: argparse.Namespace) -> int:
     from fer_host.release import release
 
     release(arguments.model, arguments.data)
+    return 0
+
+
+def _models(arguments: argparse.Namespace) -> int:
+    import dataclasses
+    import json
+
+    from fer_host.zoo import SCHEMA, format_table, paper_rows, recipe_rows
+
+    recipes, papers = recipe_rows(), paper_rows()
+    if arguments.json:
+        rows = {"recipes": recipes, "papers": papers}
+        document = {name: [dataclasses.asdict(row) for row in listed] for name, listed in rows.items()}
+        print(json.dumps({"schema": SCHEMA, **document}, indent=2))
+    else:
+        print(format_table(recipes, papers))
     return 0
 
 

@@ -5,8 +5,10 @@ Evaluation, calibration, golden vectors and crop measurement run exactly what th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+from fer_edge.contract.manifest import AlignSpec
 from fer_edge.crop import crop_face
 from fer_edge.detectors import make_detector
 from fer_edge.errors import ImageError, RunnerError, SourceError
@@ -26,6 +28,7 @@ __all__ = [
     "RunnerError",
     "SourceError",
     "crop_face",
+    "face_cropper",
     "largest_face",
     "make_detector",
     "open_source",
@@ -43,3 +46,13 @@ def largest_face(detector: FaceDetector, image: RgbImage) -> FaceBox | None:
     """The face with the largest box, None where there is none."""
     faces = detector.detect(image)
     return max(faces, key=lambda face: face.box[2] * face.box[3]) if faces else None
+
+
+def face_cropper(detector: FaceDetector, align: AlignSpec) -> Callable[[RgbImage], RgbImage | None]:
+    """A function from a photo (h, w, 3) RGB to the aligned crop of its largest face, None where there is none."""
+
+    def crop(image: RgbImage) -> RgbImage | None:
+        face = largest_face(detector, image)
+        return None if face is None else crop_face(image, face.landmarks, align)
+
+    return crop

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +16,13 @@ from fer_edge.contract.evaluate import EvaluateDoc, WithoutDuplicates
 from fer_edge.contract.labels import LABEL_SETS
 from fer_edge.contract.manifest import Variant
 from fer_edge.contract.preprocess import preprocess, softmax
-from fer_host.data import fer2013
-from fer_host.data.labels import LABEL_SYNONYMS
-from fer_host.device_pipeline import LiteRunner, crop_face, largest_face, make_detector, photo_files, read_photo
+from fer_host.data.faces import TRAINING, FaceData, FaceFiles, describe
+from fer_host.data.load import open_data
+from fer_host.data.occlude import Part, occlude
+from fer_host.device_pipeline import LiteRunner, face_cropper, make_detector
 from fer_host.errors import DataError
 from fer_host.train.metrics import drop_label, score
+from fer_host.train.protocols import N_CROPS, ten_crops
 
 
 @dataclass(frozen=True)
@@ -42,20 +46,24 @@ def evaluate(
     per_class: int | None = None,
     seed: int = 1,
     crops_as_is: bool = False,
+    occluded: Part | None = None,
+    ten_crop: bool = False,
     threads: int = 1,
 ) -> EvaluateDoc:
     """Scores one variant of a bundle.
 
     Args:
         bundle: a bundle with eight emotions, or the seven of ``fer7``.
-        data: FER2013's npz (its images are crops, no detector runs), or a folder with one subfolder a label, whose
-            photos go through the bundle's detector and crop unless ``crops_as_is``.
+        data: FER2013's npz, or any data set that ``open_data`` recognizes. Photos that are no crops go through the
+            bundle's detector and crop unless ``crops_as_is``.
         labels: "ferplus8" or "fer7".
-        usage: the npz's split; None takes every row that is not Training.
+        usage: a split of the set; None takes every row that is not Training.
         variant_id: None takes the bundle's default variant.
         per_class: draw this many of each class (seeded), as the thesis' app test does.
         seed: of that draw.
-        crops_as_is: the folder holds face crops already.
+        crops_as_is: the pictures are face crops already.
+        occluded: part of every face that goes behind a gray bar.
+        ten_crop: average the probabilities of ten crops of each face, as some papers do; a device looks once.
         threads: of the interpreter.
 
     Raises:
@@ -67,12 +75,12 @@ def evaluate(
     if not set(names) <= set(manifest.labels):
         lacking = ", ".join(sorted(set(names) - set(manifest.labels)))
         raise DataError(f"labels {labels}: the bundle has no output for {lacking}; it has {', '.join(manifest.labels)}")
-    rows = _from_folder(bundle, data, names, crops_as_is) if data.is_dir() else _from_npz(data, labels, usage)
+    rows = _labelled(bundle, data, labels, usage, crops_as_is)
     if per_class is not None:
         rows = _balanced(rows, per_class, seed)
-    if not len(rows.labels):
-        raise DataError(f"data {data}: no row with a label of {labels} is left; {rows.n_dropped} rows were dropped")
-    outputs = predict(bundle, variant, rows.crops, threads)
+    if occluded is not None:
+        rows = dataclasses.replace(rows, crops=[occlude(crop, manifest.align, occluded) for crop in rows.crops])
+    outputs = predict(bundle, variant, rows.crops, threads, ten_crop)
     for i in sorted((manifest.labels.index(name) for name in set(manifest.labels) - set(names)), reverse=True):
         outputs = drop_label(outputs, i)
     kept = [name for name in manifest.labels if name in names]
@@ -96,55 +104,56 @@ def evaluate(
         else None,
         data=rows.source,
         usage=usage,
+        occluded=occluded,
+        views=N_CROPS if ten_crop else None,
     )
 
 
-def predict(bundle: Bundle, variant: Variant, crops: list[NDArray[np.uint8]], threads: int = 1) -> NDArray[np.float32]:
+def predict(
+    bundle: Bundle, variant: Variant, crops: list[NDArray[np.uint8]], threads: int = 1, ten_crop: bool = False
+) -> NDArray[np.float32]:
     """Probabilities (n, labels) in the bundle's label order for crops (h, w) or (h, w, 3)."""
     runner = LiteRunner(bundle.read(variant.file), variant, threads=threads)
     spec = bundle.manifest.input
-    rows = [
-        runner(preprocess(crop, spec, variant.input_hw)[None])[0]
-        for crop in tqdm(crops, unit="face", desc=variant.id, disable=None, leave=False)
-    ]
-    return softmax(np.stack(rows))
+    rows = []
+    for crop in tqdm(crops, unit="face", desc=variant.id, disable=None, leave=False):
+        views = ten_crops(crop) if ten_crop else crop[None]
+        logits = [runner(preprocess(view, spec, variant.input_hw)[None])[0] for view in views]
+        rows.append(softmax(np.stack(logits)).mean(axis=0))
+    return np.stack(rows)
 
 
-def _from_npz(path: Path, labels: str, usage: str | None) -> LabelledCrops:
-    data = fer2013.load(path)
+def _labelled(bundle: Bundle, path: Path, labels: str, usage: str | None, crops_as_is: bool) -> LabelledCrops:
+    """The rows of a split that have a label of this set, and a face."""
+    data = open_data(path)
     known = sorted(set(data.usage.tolist()))
     if usage is not None and usage not in known:
         raise DataError(f"usage {usage!r}: not in {path}; expected one of {', '.join(known)}")
-    rows = data.select(data.usage == usage if usage else data.usage != "Training")
-    truth = rows.label8 if labels == "ferplus8" else rows.label7
-    kept = truth >= 0
-    return LabelledCrops(
-        list(rows.images[kept]), truth[kept], rows.duplicate[kept], int((~kept).sum()), usage or "not Training"
-    )
+    split = data.select(data.usage == usage if usage else data.usage != TRAINING)
+    rows = split.select(split.labels(labels) >= 0)
+    if not len(rows):
+        raise DataError(
+            f"data {path}: {data.source} has no row with a label of {labels} in {usage or 'any split but Training'}; "
+            f"expected some: choose other --labels or another --usage ({', '.join(known)})"
+        )
+    crops: list[NDArray[np.uint8]] = list(rows.images) if isinstance(rows, FaceData) else []
+    if isinstance(rows, FaceFiles):
+        print(f"data {path}: taken for {describe(data)}", file=sys.stderr)
+        rows, crops = _opened(rows, bundle, crops_as_is)
+    source = str(path) if path.is_dir() else usage or "not Training"
+    return LabelledCrops(crops, rows.labels(labels), rows.duplicate, len(split) - len(rows), source)
 
 
-def _from_folder(bundle: Bundle, folder: Path, names: tuple[str, ...], crops_as_is: bool) -> LabelledCrops:
-    groups = {path: LABEL_SYNONYMS.get(path.name.lower()) for path in sorted(folder.iterdir()) if path.is_dir()}
-    named = {path: name for path, name in groups.items() if name in names}
-    if not named:
-        found = ", ".join(path.name for path in groups) or "none"
-        raise DataError(f"data {folder}: found subfolders {found}; expected one a label: {', '.join(names)}")
+def _opened(rows: FaceFiles, bundle: Bundle, crops_as_is: bool) -> tuple[FaceFiles, list[NDArray[np.uint8]]]:
+    """The rows in which there is a face, and the faces, in the pictures' own size where they are crops."""
     manifest = bundle.manifest
-    detector = make_detector(manifest.detector, bundle.read)
-    crops, labels, dropped = [], [], 0
-    files = [(path, names.index(str(name))) for group, name in named.items() for path in photo_files(group)]
-    for path, label in tqdm(files, unit="photo", disable=None, leave=False):
-        image = read_photo(path).image
-        if not crops_as_is:
-            face = largest_face(detector, image)
-            if face is None:
-                dropped += 1
-                continue
-            image = crop_face(image, face.landmarks, manifest.align)
-        crops.append(image)
-        labels.append(label)
-    truth = np.array(labels, dtype=np.int64)
-    return LabelledCrops(crops, truth, np.zeros(len(truth), dtype=bool), dropped, str(folder))
+    cut = rows.framing == "photos" and not crops_as_is
+    crop = face_cropper(make_detector(manifest.detector, bundle.read), manifest.align) if cut else None
+    opened = [rows.open(i, crop) for i in tqdm(range(len(rows)), unit="photo", disable=None, leave=False)]
+    kept = np.array([i for i, face in enumerate(opened) if face is not None], dtype=np.int64)
+    if not len(kept):
+        raise DataError(f"data: no face found in {len(rows)} photos of {rows.source}; expected faces, or use --crops")
+    return rows.select(kept), [face for face in opened if face is not None]
 
 
 def _balanced(rows: LabelledCrops, per_class: int, seed: int) -> LabelledCrops:
@@ -166,6 +175,10 @@ def format_table(document: EvaluateDoc) -> str:
         f"accuracy {document.accuracy:.2%} of n = {document.n} ({document.n_dropped} dropped), "
         f"macro-F1 {document.macro_f1:.3f}, ECE {document.ece:.3f}",
     ]
+    if document.occluded is not None:
+        lines.append(f"a gray bar covers the {document.occluded} of every face")
+    if document.views is not None:
+        lines.append(f"mean of {document.views} crops of each face; a device looks once")
     fresh = document.without_duplicates
     if fresh is not None and fresh.n != document.n:
         lines.append(f"without images that are pixel-identical to a training image: {fresh.accuracy:.2%} of {fresh.n}")

@@ -49,7 +49,7 @@ class Recipe:
     version: str
     summary: str
     network: str
-    labels: Literal["ferplus8"]
+    labels: Literal["ferplus8", "fer7"]
     size_px: int
     input: InputSpec
     align: AlignSpec

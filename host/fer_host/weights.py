@@ -28,7 +28,7 @@ def build_network(recipe: Recipe) -> nn.Module:
     """The recipe's network with fresh weights, in eval mode."""
     if recipe.network not in MODELS:
         raise RecipeError(f"recipe {recipe.id}: network {recipe.network!r} is unknown; expected {', '.join(MODELS)}")
-    return MODELS[recipe.network](len(recipe.label_names)).eval()
+    return MODELS[recipe.network](len(recipe.label_names), recipe.input.channels, recipe.size_px).eval()
 
 
 def load_network(recipe: Recipe, weights: Path | None = None) -> nn.Module:

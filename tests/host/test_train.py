@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,28 +13,29 @@ import pytest
 import torch
 from torch import nn
 
+from fer_edge.contract.errors import SchemaError
 from fer_edge.contract.labels import EMOTIONS8
 from fer_host.data import fer2013
 from fer_host.data.augment import augment_batch
 from fer_host.errors import DataError
-from fer_host.train.config import Augment, Phase, TrainConfig
-from fer_host.train.loop import TrainSet, class_weights, one_cycle, soft_cross_entropy, train
+from fer_host.train.config import Augment, LossConfig, OptimizerConfig, Phase, ScheduleConfig, TrainConfig
+from fer_host.train.loop import TrainSet, train
+from fer_host.train.losses import attention_loss, class_weights, combo_loss, soft_cross_entropy
+from fer_host.train.optimizer import at_sharpest_neighbor, learning_rate
 
-STILL = Augment(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, (0.02, 0.15))
-MOVED = replace(STILL, flip_p=0.5, rotate_deg=15.0, scale=0.12, shift=0.06, erase_p=0.4)
+STILL = Augment(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, (0.02, 0.15))
+MOVED = replace(STILL, flip_p=0.5, rotate_deg=15.0, scale=0.12, aspect=0.1, shift=0.06, erase_p=0.4)
 CONFIG = TrainConfig(
     start="random",
     min_votes=0,
     phases=(Phase(2, 16), Phase(1, 24)),
     seed=3,
     batch=8,
-    lr_max=0.05,
-    warmup=0.15,
-    momentum=0.9,
-    weight_decay=1e-4,
     ema_decay=0.9,
     clip_norm=2.0,
-    class_weights=False,
+    optimizer=OptimizerConfig("sgd", 0.05, 0.9, 1e-4, 0.0),
+    schedule=ScheduleConfig("one_cycle", warmup=0.15),
+    loss=LossConfig(vote_share=1.0),
     augment=MOVED,
 )
 NORMALIZE = (torch.full((3,), 0.5), torch.full((3,), 0.25))
@@ -94,11 +96,11 @@ def test_it_learns(data: TrainSet, tmp_path: Path) -> None:
 
 
 def test_one_cycle_rises_then_falls_to_zero() -> None:
-    rates = [one_cycle(step, 100, replace(CONFIG, warmup=0.2)) for step in range(100)]
+    rates = [learning_rate(step, 100, 0, 0.05, ScheduleConfig("one_cycle", warmup=0.2)) for step in range(100)]
     assert rates[:20] == sorted(rates[:20])
     assert rates[20:] == sorted(rates[20:], reverse=True)
-    assert max(rates) == CONFIG.lr_max
-    assert rates[-1] < 0.001 * CONFIG.lr_max
+    assert max(rates) == 0.05
+    assert rates[-1] < 0.001 * 0.05
 
 
 def test_soft_cross_entropy_is_kl_plus_entropy() -> None:
@@ -184,6 +186,7 @@ def small_recipe(tmp_path: Path) -> Path:
     from fer_host.paths import RECIPES
 
     text = (RECIPES / "hawqc_mbv2.toml").read_text()
+    text = text[: text.rindex("[[train]]")] + text[text.index("[[licenses]]") :]  # its first cycle
     text = re.sub(r"phases = .*", "phases = [{ epochs = 1, size_px = 32 }]", text)
     text = text.replace('start = "imagenet"', 'start = "random"').replace("size_px = 96", "size_px = 32", 1)
     text = text.replace("batch = 64", "batch = 4").replace("min_votes = 3", "min_votes = 0")
@@ -225,7 +228,7 @@ def test_a_second_cycle_starts_from_the_average_of_the_first(tmp_path: Path, sma
 
     text = small_recipe.read_text()
     cycle = text[text.index("[[train]]") : text.index("[[licenses]]")]
-    still = cycle.replace('start = "random"', 'start = "previous"').replace("lr_max = 0.012", "lr_max = 0.0")
+    still = cycle.replace('start = "random"', 'start = "previous"').replace("lr = 0.012", "lr = 0.0")
     small_recipe.write_text(text.replace(cycle, cycle + still))
     votes = np.zeros((24, 10), dtype=np.int64)
     votes[np.arange(24), np.arange(24) % 8] = 10
@@ -240,3 +243,85 @@ def test_a_second_cycle_starts_from_the_average_of_the_first(tmp_path: Path, sma
     run_training(load_recipe(str(small_recipe)), path, tmp_path / "w.safetensors", tmp_path / "cache")
     first, second = (torch.load(tmp_path / "cache" / f"cycle-{i}.pt", weights_only=True) for i in (1, 2))
     assert torch.equal(first["average"]["classifier.1.weight"], second["average"]["classifier.1.weight"])
+
+
+def test_sam_takes_the_gradient_at_the_sharpest_neighbor_and_returns() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+    x = torch.randn(8, 3)
+    network(x).square().mean().backward()
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    gradients = {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}
+    running = network[1].running_mean.clone()  # type: ignore[operator, union-attr]
+    length = torch.sqrt(sum(g.square().sum() for g in gradients.values()))  # type: ignore[arg-type]
+    with at_sharpest_neighbor(network, 0.05):
+        moved = {name: p.detach() - before[name] for name, p in network.named_parameters()}
+        network(x).square().mean().backward()
+    for name, p in network.named_parameters():
+        torch.testing.assert_close(moved[name], 0.05 * gradients[name] / length, rtol=1e-4, atol=1e-6)
+        assert torch.equal(p, before[name]), name
+        assert p.grad is not None
+        assert not torch.equal(p.grad, gradients[name]) or not gradients[name].any(), name
+    assert torch.equal(network[1].running_mean, running)  # type: ignore[arg-type]
+
+
+def test_schedules_of_the_papers() -> None:
+    step = ScheduleConfig("step", every_epochs=10, factor=0.1)
+    assert [learning_rate(0, 1, epoch, 0.01, step) for epoch in (0, 9, 10, 25)] == pytest.approx(
+        [0.01, 0.01, 0.001, 0.0001]
+    )
+    exponential = ScheduleConfig("exponential", factor=0.6)
+    assert learning_rate(0, 1, 2, 1e-4, exponential) == pytest.approx(0.36e-4)
+    assert learning_rate(7, 9, 5, 1e-4, ScheduleConfig("constant")) == 1e-4
+
+
+def test_attention_loss_of_code_and_paper_differ_by_two() -> None:
+    maps = [torch.zeros(1, 2, 3, 3), torch.full((1, 2, 3, 3), 0.5)]
+    assert attention_loss(maps, "unordered").item() == pytest.approx(4.0, rel=1e-5)
+    assert attention_loss(maps, "ordered").item() == pytest.approx(2.0, rel=1e-5)
+    three = [*maps, torch.ones(1, 2, 3, 3)]  # MSE 1/4, 1/4, 1
+    assert attention_loss(three, "unordered").item() == pytest.approx(3 / 1.5, rel=1e-5)
+
+
+def test_combo_loss_by_hand() -> None:
+    logits = torch.tensor([[math.log(0.8), math.log(0.2)]])
+    targets = torch.tensor([[1.0, 0.0]])
+    bce = -(0.6 * math.log(0.8) + 0.4 * math.log(0.8)) / 2
+    dice = (2 * 0.8 + 1) / (1 + 1 + 1)
+    assert combo_loss(logits, targets, 0.5, 0.6).item() == pytest.approx(0.5 * bce - 0.5 * dice, rel=1e-5)
+
+
+def test_a_teacher_fills_its_share_of_the_target(data: TrainSet, tmp_path: Path) -> None:
+    class Sure(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.tensor([[-20.0, 20.0]]).expand(len(x), 2)
+
+    half = TrainSet(data.images, np.zeros_like(data.targets))  # all of the target comes from the teacher
+    config = replace(CONFIG, phases=(Phase(6, 16),), loss=LossConfig(0.0, teacher_share=1.0, teacher="any"))
+    torch.manual_seed(0)
+    model, _ = train(
+        Small(),
+        half,
+        config,
+        normalize=NORMALIZE,
+        checkpoint=tmp_path / "c.pt",
+        teacher=Sure(),
+        on_epoch=lambda *_: None,
+    )
+    assert (model(torch.randn(16, 1, 16, 16)).argmax(1) == 1).all()
+
+
+def test_shares_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(SchemaError, match="vote_share"):
+        LossConfig(0.8, teacher_share=0.4, teacher="hawqc_mbv2")
+    with pytest.raises(SchemaError, match="teacher"):
+        LossConfig(0.5, teacher_share=0.5)
+
+
+def test_fer7_targets_mix_label_and_votes(tmp_path: Path) -> None:
+    data = fer2013.load(npz(tmp_path / "f.npz"))
+    rows = data.select(data.label7 >= 0)
+    targets = fer2013.target_distribution(rows, "fer7", 0.25, 0.75)
+    assert targets.shape == (4, 7)
+    np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-6)
+    assert (targets.argmax(axis=1) == rows.label7).all()

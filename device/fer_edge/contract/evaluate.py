@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from fer_edge.contract import codec
 
@@ -19,7 +20,10 @@ class WithoutDuplicates:
 
 @dataclass(frozen=True)
 class EvaluateDoc:
-    """Accuracy of one variant on one data set through the device's own preprocess and interpreter."""
+    """Accuracy of one variant on one data set through the device's own preprocess and interpreter.
+
+    ``occluded`` names the part of the face behind a gray bar; ``views`` says how many crops of a face were averaged.
+    """
 
     variant: str
     labels: str
@@ -33,6 +37,8 @@ class EvaluateDoc:
     without_duplicates: WithoutDuplicates | None = None
     data: str | None = None
     usage: str | None = None
+    occluded: Literal["eyes", "mouth"] | None = None
+    views: int | None = None
 
 
 def dumps(document: EvaluateDoc) -> str:

@@ -28,20 +28,27 @@ class InputSpec:
     """From an aligned crop to the network's input; see ``preprocess``.
 
     Attributes:
-        color: "gray3" (BT.601 luma copied to three channels) or "rgb".
+        color: "gray" (BT.601 luma, one channel), "gray3" (the same copied to three channels) or "rgb".
         source_px: side that a crop is first reduced to, so that it carries no more detail than training images did.
         interpolation: how the reduced crop is enlarged to the network's size.
         mean: per channel, of values in 0..1, in R, G, B order.
         std: per channel, likewise; none is zero.
     """
 
-    color: Literal["gray3", "rgb"]
+    color: Literal["gray", "gray3", "rgb"]
     source_px: int
     interpolation: Literal["bilinear", "area"]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def channels(self) -> int:
+        """Of the network's input."""
+        return 1 if self.color == "gray" else 3
 
     def __post_init__(self) -> None:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            _require(len(values) == self.channels, name, f"found {len(values)} values, expected {self.channels}")
         _require(8 <= self.source_px <= 1024, "source_px", f"found {self.source_px}, expected 8 to 1024")
         _require(min(self.std) > 0, "std", "found a value that is not above zero")
 

@@ -21,19 +21,19 @@ def preprocess(crop: NDArray[np.uint8], spec: InputSpec, size_hw: tuple[int, int
         size_hw: (height, width) of the network's input in px.
 
     Returns:
-        (height, width, 3) float32, normalized: (value / 255 - mean) / std.
+        (height, width, channels) float32, normalized: (value / 255 - mean) / std.
     """
     image = crop.astype(np.float32)
     if image.ndim == 2 and spec.color == "rgb":
         image = np.repeat(image[:, :, None], 3, axis=2)
-    elif image.ndim == 3 and spec.color == "gray3":
+    elif image.ndim == 3 and spec.color != "rgb":
         image = image @ _LUMA
     height, width = image.shape[:2]
     if min(height, width) > spec.source_px:
         image = resize(image, (spec.source_px, spec.source_px), "area")
     image = resize(image, size_hw, spec.interpolation) / np.float32(255)
     if image.ndim == 2:
-        image = image[:, :, None]  # broadcast to three channels below
+        image = image[:, :, None]  # gray3 is broadcast to three channels below
     mean, std = np.array(spec.mean, dtype=np.float32), np.array(spec.std, dtype=np.float32)
     return np.ascontiguousarray((image - mean) / std, dtype=np.float32)
 

@@ -1,6 +1,6 @@
 """torch -> ONNX -> simplified ONNX, and runners of both sides for parity.
 
-Every runner of this package takes the network's input as (N, H, W, 3) float32, normalized, and returns (N, classes).
+Every runner of this package takes the network's input as (N, H, W, C) float32, normalized, and returns (N, classes).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fer_host.artifacts import write_bytes
+from fer_host.convert.rewrites import rewrite
 from fer_host.errors import ToolError
 
 OPSET = 17
@@ -34,8 +35,8 @@ def run_torch(model: nn.Module, inputs: NDArray[np.float32]) -> NDArray[np.float
     """Logits of the network in evaluation mode, one input at a time as every later stage computes them.
 
     Args:
-        model: takes (N, 3, H, W), gives (N, classes); its own mode and weights stay as they are.
-        inputs: (N, H, W, 3) float32.
+        model: takes (N, C, H, W), gives (N, classes); its own mode and weights stay as they are.
+        inputs: (N, H, W, C) float32.
 
     Returns:
         (N, classes) float32.
@@ -46,25 +47,28 @@ def run_torch(model: nn.Module, inputs: NDArray[np.float32]) -> NDArray[np.float
     return np.asarray(np.concatenate(rows), dtype=np.float32)
 
 
-def export_onnx(model: nn.Module, input_hw: tuple[int, int], path: Path) -> None:
-    """Writes ``path``: batch 1, (1, 3, H, W) ``input`` -> (1, classes) ``logits``; batch norm is folded by torch.
+def export_onnx(model: nn.Module, input_hw: tuple[int, int], path: Path, channels: int = 3) -> None:
+    """Writes ``path``: batch 1, (1, C, H, W) ``input`` -> (1, classes) ``logits``; batch norm is folded by torch.
+
+    Blocks that int8 cannot hold are exchanged for exact equivalents first (``rewrites``).
 
     Args:
-        model: takes (N, 3, H, W), gives (N, classes); not changed.
+        model: takes (N, C, H, W), gives (N, classes); not changed.
         input_hw: (height, width) in px.
         path: the .onnx file to write.
+        channels: of the input.
 
     Raises:
         ToolError: torch cannot express the network in opset 17.
     """
-    frozen = copy.deepcopy(model).eval()
+    frozen = rewrite(model).eval()
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")  # the tracing exporter is deprecated; the new one's graphs onnx2tf rejects
             torch.onnx.export(
                 frozen,
-                (torch.zeros(1, 3, *input_hw),),
+                (torch.zeros(1, channels, *input_hw),),
                 temporary,
                 input_names=[INPUT_NAME],
                 output_names=[OUTPUT_NAME],
@@ -101,7 +105,7 @@ def run_onnx(path: Path, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Args:
         path: a network made by ``export_onnx`` or ``simplify_onnx``.
-        inputs: (N, H, W, 3) float32; a few are enough without onnxruntime.
+        inputs: (N, H, W, C) float32; a few are enough without onnxruntime.
 
     Returns:
         (N, classes) float32.

@@ -28,12 +28,13 @@ def augment_batch(images: torch.Tensor, size_px: int, how: Augment, generator: t
 
     angle = uniform(-how.rotate_deg, how.rotate_deg) * math.pi / 180
     scale = 1 / (1 + uniform(-how.scale, how.scale))
+    stretch = torch.exp(uniform(-how.aspect, how.aspect) / 2)
     flip = torch.where(uniform(0, 1) < how.flip_p, -1.0, 1.0)
     theta = torch.zeros(n, 2, 3)
-    theta[:, 0, 0] = torch.cos(angle) * scale * flip
-    theta[:, 0, 1] = -torch.sin(angle) * scale
-    theta[:, 1, 0] = torch.sin(angle) * scale * flip
-    theta[:, 1, 1] = torch.cos(angle) * scale
+    theta[:, 0, 0] = torch.cos(angle) * scale * flip / stretch
+    theta[:, 0, 1] = -torch.sin(angle) * scale / stretch
+    theta[:, 1, 0] = torch.sin(angle) * scale * flip * stretch
+    theta[:, 1, 1] = torch.cos(angle) * scale * stretch
     theta[:, 0, 2] = uniform(-how.shift, how.shift) * 2
     theta[:, 1, 2] = uniform(-how.shift, how.shift) * 2
     grid = functional.affine_grid(theta, [n, 1, size_px, size_px], align_corners=False)

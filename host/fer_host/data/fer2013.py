@@ -6,60 +6,18 @@ Votes: Barsoum et al. 2016, arXiv 1608.01041 (microsoft/FERPlus). The npz's layo
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8
+from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8, LABEL_SETS
+from fer_host.data.faces import FaceData, identical_groups
+from fer_host.data.labels import LABEL_SYNONYMS
 from fer_host.errors import DataError
 
-_FER_NAMES = {
-    "angry": "anger",
-    "disgust": "disgust",
-    "fear": "fear",
-    "happy": "happiness",
-    "sad": "sadness",
-    "surprise": "surprise",
-    "neutral": "neutral",
-}
 _KEYS = ("images", "fer_label", "ferplus_votes", "usage", "duplicates_training", "fer_classes", "ferplus_classes")
-
-
-@dataclass(frozen=True)
-class FerData:
-    """Rows of FER2013.
-
-    Attributes:
-        images: (N, 48, 48) uint8 gray.
-        votes8: (N, 8) float32 crowd votes in the order of ``EMOTIONS8``.
-        label8: (N,) int64 index into ``EMOTIONS8``; -1 where the crowd's winner is unknown or not a face.
-        label7: (N,) int64 index into ``EMOTIONS7`` (the original FER2013 label); -1 where there is none.
-        usage: (N,) str, the split.
-        duplicate: (N,) bool, pixel-identical to a Training image.
-    """
-
-    images: NDArray[np.uint8]
-    votes8: NDArray[np.float32]
-    label8: NDArray[np.int64]
-    label7: NDArray[np.int64]
-    usage: NDArray[np.str_]
-    duplicate: NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def select(self, mask: NDArray[np.bool_]) -> FerData:
-        """The rows where ``mask`` (N,) holds."""
-        return FerData(
-            self.images[mask],
-            self.votes8[mask],
-            self.label8[mask],
-            self.label7[mask],
-            self.usage[mask],
-            self.duplicate[mask],
-        )
+FerData = FaceData  # the name from before other sets were read
 
 
 def load(path: Path) -> FerData:
@@ -82,15 +40,19 @@ def load(path: Path) -> FerData:
         raise DataError(f"data set {path}: not a readable npz ({error}); expected an npz of plain arrays") from error
     votes = arrays["ferplus_votes"].astype(np.float32)
     plus_names = [str(name) for name in arrays["ferplus_classes"]]
-    fer_names = [_FER_NAMES[str(name)] for name in arrays["fer_classes"]]
+    fer_names = [LABEL_SYNONYMS[str(name)] for name in arrays["fer_classes"]]
     to7 = np.array([EMOTIONS7.index(name) for name in fer_names] + [-1], dtype=np.int64)  # index -1 is the unknown
+    groups = identical_groups(arrays["images"])
     return FerData(
+        source="FER2013 with FERPlus votes (npz)",
         images=arrays["images"],
         votes8=votes[:, [plus_names.index(name) for name in EMOTIONS8]],
         label8=majority_label(votes, plus_names),
         label7=to7[arrays["fer_label"].astype(np.int64)],
         usage=arrays["usage"].astype(str),
         duplicate=arrays["duplicates_training"].astype(bool),
+        sequence=groups,
+        subject=groups,
     )
 
 
@@ -107,8 +69,26 @@ def majority_label(votes: NDArray[np.float32], names: list[str]) -> NDArray[np.i
     return np.asarray(to8[votes.argmax(axis=1)], dtype=np.int64)
 
 
+def target_distribution(rows: FerData, labels: str, vote_share: float, label_share: float) -> NDArray[np.float32]:
+    """(N, classes) targets: crowd votes and the label, each by its share; rows sum to the shares' sum.
+
+    For ``fer7`` votes for contempt are left out. A row without votes gets its label in their place.
+
+    Args:
+        rows: all with a label of this set.
+        labels: "ferplus8" or "fer7".
+        vote_share: of the votes.
+        label_share: of the label.
+    """
+    names = LABEL_SETS[labels]
+    hard = np.eye(len(names), dtype=np.float32)[rows.labels(labels)]
+    votes = rows.votes8[:, [EMOTIONS8.index(name) for name in names]]
+    soft = np.where(votes.sum(axis=1, keepdims=True) > 0, vote_distribution(votes), hard)
+    return np.asarray(vote_share * soft + label_share * hard, dtype=np.float32)
+
+
 def vote_distribution(votes8: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Crowd votes (N, 8) as target distributions: single votes are noise and dropped, rows sum to 1.
+    """Crowd votes (N, classes) as target distributions: single votes are noise and dropped, rows sum to 1.
 
     Rows with no emotion vote left fall back to all votes cast (FERPlus' own clean-up drops votes of one).
     """

@@ -1,4 +1,4 @@
-"""What data sets and people call the emotions, and this kit's name for each."""
+"""What data sets and people call the emotions, and this kit's name for each. Class numbers differ in every set."""
 
 from __future__ import annotations
 
@@ -13,4 +13,32 @@ LABEL_SYNONYMS: dict[str, str] = {
     "sad": "sadness",
     "surprised": "surprise",
     "disgusted": "disgust",
+}
+
+# fer2013.csv, column "emotion" (Goodfellow et al. 2013)
+FER2013 = {0: "anger", 1: "disgust", 2: "fear", 3: "happiness", 4: "sadness", 5: "surprise", 6: "neutral"}
+# RAF-DB, list_patition_label.txt of the basic set (Li et al. 2017)
+RAFDB = {1: "surprise", 2: "fear", 3: "disgust", 4: "happiness", 5: "sadness", 6: "anger", 7: "neutral"}
+# AffectNet, "expression" (Mollahosseini et al. 2017); 8 none, 9 uncertain, 10 no face have no label here
+AFFECTNET = {
+    0: "neutral",
+    1: "happiness",
+    2: "sadness",
+    3: "surprise",
+    4: "fear",
+    5: "disgust",
+    6: "anger",
+    7: "contempt",
+}
+# CK+, *_emotion.txt (Lucey et al. 2010); 0 is neutral, of which no sequence is labelled
+CKPLUS = {1: "anger", 2: "contempt", 3: "disgust", 4: "fear", 5: "happiness", 6: "sadness", 7: "surprise"}
+# JAFFE, second part of the file name (Lyons et al. 1998)
+JAFFE = {
+    "AN": "anger",
+    "DI": "disgust",
+    "FE": "fear",
+    "HA": "happiness",
+    "NE": "neutral",
+    "SA": "sadness",
+    "SU": "surprise",
 }

@@ -1,13 +1,50 @@
-"""The networks, one module each; ``MODELS`` names what a recipe may ask for."""
+"""The networks, one module each; ``MODELS`` names what a recipe may ask for: the five systems and their ablations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import nn
 
+from fer_host.models.blocks import prelu_one
+from fer_host.models.ddamfn import Ddamfn, Mfn, MobileFaceNet
+from fer_host.models.larn import Larn
+from fer_host.models.ldam import Ldam
+from fer_host.models.lfer_ldl import LferLdl
 from fer_host.models.mobilenet_v2 import MobileNetV2
+from fer_host.models.shufflenet_v2 import ShuffleNetV2
 
-MODELS: dict[str, Callable[[int], nn.Module]] = {
-    "mobilenet_v2": MobileNetV2,
+# (classes, input channels, input side in px) -> a network with fresh weights
+Builder = Callable[[int, int, int], nn.Module]
+
+
+def _any_size(network: Callable[..., nn.Module], **options: object) -> Builder:
+    """A network whose layers do not depend on the input's size."""
+    return lambda n_classes, in_channels, _: network(n_classes, in_channels, **options)
+
+
+MODELS: dict[str, Builder] = {
+    "mobilenet_v2": _any_size(MobileNetV2),
+    "larn": Larn,
+    "larn_se_relu": partial(Larn, attention="relu"),
+    "larn_irm": partial(Larn, attention="none"),
+    "larn_resnet13": partial(Larn, attention="none", pooled_shortcut=False),
+    "ddamfn": Ddamfn,
+    **{f"ddamfn_{heads}_heads": partial(Ddamfn, heads=heads) for heads in (0, 1, 3, 4)},
+    "mfn": Mfn,
+    "mobilefacenet": MobileFaceNet,
+    "shufflenet_v2": _any_size(ShuffleNetV2),
+    "shufflenet_v2_prelu": _any_size(ShuffleNetV2, activation=prelu_one),
+    "shufflenet_ldam": _any_size(ShuffleNetV2, activation=prelu_one, in_front=Ldam),
+    # the same counts; a stem of stride 1 leaves a 48 px face four times as many positions to look at
+    "shufflenet_v2_stem1": _any_size(ShuffleNetV2, stem_stride=1),
+    "shufflenet_v2_prelu_stem1": _any_size(ShuffleNetV2, activation=prelu_one, stem_stride=1),
+    "shufflenet_ldam_stem1": _any_size(ShuffleNetV2, activation=prelu_one, in_front=Ldam, stem_stride=1),
+    "shufflenet_ldam_stem1_no_pool": _any_size(
+        ShuffleNetV2, activation=prelu_one, in_front=Ldam, stem_stride=1, stem_pool=False
+    ),
+    "lfer_ldl": LferLdl,
+    "lfer_ldl_no_quadrants": partial(LferLdl, quadrants=False),
+    "lfer_ldl_shufflenet": partial(LferLdl, quadrants=False, depthwise_output=False),
 }

@@ -59,12 +59,13 @@ class MobileNetV2(nn.Module):
 
     Args:
         n_classes: size of the output; 1000 gives 3,504,872 parameters, 8 gives 2,234,120.
+        in_channels: of the input.
         dropout: probability before the head, in training only.
     """
 
-    def __init__(self, n_classes: int, dropout: float = 0.2) -> None:
+    def __init__(self, n_classes: int, in_channels: int = 3, dropout: float = 0.2) -> None:
         super().__init__()
-        blocks: list[nn.Module] = [conv_bn_relu6(3, 32, stride=2)]
+        blocks: list[nn.Module] = [conv_bn_relu6(in_channels, 32, stride=2)]
         channels = 32
         for expansion, out_channels, repeats, stride in STAGES:
             for i in range(repeats):
@@ -75,7 +76,7 @@ class MobileNetV2(nn.Module):
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(1280, n_classes))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """RGB (N, 3, H, W), normalized -> logits (N, n_classes)."""
+        """(N, in_channels, H, W), normalized -> logits (N, n_classes)."""
         x = self.features(x)  # N, 1280, H/32, W/32
         x = x.mean(dim=(2, 3))  # N, 1280
         logits: torch.Tensor = self.classifier(x)

@@ -20,7 +20,7 @@ SCHEMA = "fer-edge/card/1"
 
 @dataclass(frozen=True)
 class CardRow:
-    """Float scores of one protocol on PublicTest."""
+    """Float scores of one protocol on the validation split."""
 
     protocol: str
     n: int
@@ -40,7 +40,10 @@ class Released:
 
 @dataclass(frozen=True)
 class Card:
-    """A model card; ``released`` holds figures of converted variants, by variant, "measured at release"."""
+    """A model card; ``released`` holds figures of converted variants, by variant, "measured at release".
+
+    ``validation`` names the split that the float scores were measured on.
+    """
 
     recipe: str
     network: str
@@ -54,6 +57,7 @@ class Card:
     float_scores: tuple[CardRow, ...]
     curve: tuple[dict[str, float], ...] = ()
     released: dict[str, Released] = field(default_factory=dict)
+    validation: str = "PublicTest"
 
 
 def card_path(weights: Path) -> Path:
@@ -80,6 +84,8 @@ def write_card(
     curve: list[dict[str, Any]],
     minutes: float,
     n_train: int,
+    dataset: str,
+    validation: str,
 ) -> None:
     """Card and confusion matrix for freshly trained weights.
 
@@ -90,6 +96,8 @@ def write_card(
         curve: one mapping of figures an epoch.
         minutes: wall-clock training time on two cores.
         n_train: number of training images.
+        dataset: in words.
+        validation: the split on which epochs were chosen, and on which ``rows`` were measured.
     """
     from fer_host.weights import load_network, weights_sha256
 
@@ -107,9 +115,10 @@ def write_card(
         recipe=recipe.id,
         network=recipe.network,
         weights_sha256=weights_sha256(load_network(recipe, weights)),
-        dataset="FER2013 images with FERPlus votes as target distributions",
+        dataset=dataset,
         n_train=n_train,
-        split="trained on Training, chosen on PublicTest; PrivateTest never seen",
+        split=f"trained on Training, chosen on {validation}; the test split never seen",
+        validation=validation,
         seed=recipe.train[0].seed,
         epochs=sum(phase.epochs for cycle in recipe.train for phase in cycle.phases),
         minutes=round(minutes, 1),
@@ -119,7 +128,7 @@ def write_card(
     save_card(card, weights)
     first = next(iter(rows.values()))
     plot_confusion(
-        first.confusion, recipe.label_names, weights.with_suffix(".confusion.png"), f"{recipe.id}, PublicTest"
+        first.confusion, recipe.label_names, weights.with_suffix(".confusion.png"), f"{recipe.id}, {validation}"
     )
 
 
@@ -131,7 +140,7 @@ def card_markdown(card: Card) -> str:
         f"{card.network}, trained on {card.dataset} ({card.n_train:,} images; {card.split}).",
         f"Seed {card.seed}, {card.epochs} epochs, {card.minutes:g} minutes on two shared cores.",
         "",
-        "Float, single view, PublicTest:",
+        f"Float, single view, {card.validation}:",
         "",
         "| protocol | n | accuracy | macro-F1 | ECE |",
         "|---|---|---|---|---|",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from fer_edge.contract.errors import SchemaError
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -22,6 +24,7 @@ class Augment:
         flip_p: of a mirror image.
         rotate_deg: up to this, either way.
         scale: factor 1 ± this.
+        aspect: width over height times e^± this.
         shift: up to this fraction of the image side, either way.
         brightness: added, of the 0..1 range, either way.
         contrast: factor 1 ± this.
@@ -32,11 +35,85 @@ class Augment:
     flip_p: float
     rotate_deg: float
     scale: float
+    aspect: float
     shift: float
     brightness: float
     contrast: float
     erase_p: float
     erase_area: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """How weights move.
+
+    Attributes:
+        kind: "sgd" (Nesterov) or "adam".
+        lr: the schedule's largest learning rate.
+        momentum: Nesterov's, or Adam's first beta.
+        weight_decay: on matrices and kernels; vectors (biases, BN, PReLU slopes) have none.
+        sam_rho: radius of sharpness-aware minimization (Foret et al. 2021, arXiv 2010.01412); 0: off.
+    """
+
+    kind: Literal["sgd", "adam"]
+    lr: float
+    momentum: float
+    weight_decay: float
+    sam_rho: float
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """How the learning rate changes.
+
+    Attributes:
+        kind: "one_cycle" (linear rise, cosine to zero), "step" (times ``factor`` every ``every_epochs``),
+            "exponential" (times ``factor`` every epoch), "constant".
+        warmup: fraction of all steps in which the rate rises ("one_cycle").
+        every_epochs: see "step".
+        factor: see "step" and "exponential".
+    """
+
+    kind: Literal["one_cycle", "step", "exponential", "constant"]
+    warmup: float = 0.0
+    every_epochs: int = 1
+    factor: float = 1.0
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What is minimized: cross-entropy against a target distribution, and terms that some papers add.
+
+    The target is ``vote_share`` x crowd votes + ``teacher_share`` x a teacher's output + the rest on the label.
+
+    Attributes:
+        vote_share: see above, 0..1; 1 is label distribution learning on real votes.
+        teacher_share: see above, 0..1.
+        teacher: recipe of the teacher, which shares the student's labels; none when its share is 0.
+        class_weights: weigh classes by max_c N_c / N_y.
+        combo: weight of LFER-LDL's combo loss (weighted BCE and dice); 0: off.
+        combo_alpha: BCE against dice, 0..1.
+        combo_beta: of the BCE's terms for present against absent classes, 0..1.
+        attention: weight of DDAMFN's attention loss; 0: off.
+        attention_pairs: "unordered" pairs of heads as in the official code, "ordered" as in the paper's formula,
+            which is half as large.
+    """
+
+    vote_share: float
+    teacher_share: float = 0.0
+    teacher: str | None = None
+    class_weights: bool = False
+    combo: float = 0.0
+    combo_alpha: float = 0.5
+    combo_beta: float = 0.5
+    attention: float = 0.0
+    attention_pairs: Literal["unordered", "ordered"] = "unordered"
+
+    def __post_init__(self) -> None:
+        if min(self.vote_share, self.teacher_share) < 0 or self.vote_share + self.teacher_share > 1:
+            raise SchemaError("vote_share", "expected shares of votes and teacher from 0 up, at most 1 together")
+        if (self.teacher is None) != (self.teacher_share == 0):
+            raise SchemaError("teacher", "expected a teacher exactly where teacher_share is above 0")
 
 
 @dataclass(frozen=True)
@@ -49,13 +126,11 @@ class TrainConfig:
         phases: epochs by input size, in order.
         seed: of every draw.
         batch: images a step.
-        lr_max: peak learning rate of the one cycle.
-        warmup: fraction of all steps in which the rate rises.
-        momentum: Nesterov's.
-        weight_decay: on matrices and kernels; vectors have none.
         ema_decay: of the averaged weights that are scored and shipped.
         clip_norm: largest gradient norm.
-        class_weights: weigh the loss by max_c N_c / N_y.
+        optimizer: how weights move.
+        schedule: how the learning rate changes.
+        loss: what is minimized.
         augment: how images are moved.
     """
 
@@ -64,11 +139,9 @@ class TrainConfig:
     phases: tuple[Phase, ...]
     seed: int
     batch: int
-    lr_max: float
-    warmup: float
-    momentum: float
-    weight_decay: float
     ema_decay: float
     clip_norm: float
-    class_weights: bool
+    optimizer: OptimizerConfig
+    schedule: ScheduleConfig
+    loss: LossConfig
     augment: Augment

@@ -15,16 +15,24 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fer_edge.contract.preprocess import preprocess, softmax
-from fer_host.artifacts import digest_json, sha256_file, write_bytes
+from fer_host.artifacts import digest_json, write_bytes
 from fer_host.data import fer2013
-from fer_host.errors import WeightsError
+from fer_host.data.faces import TRAINING, FaceData
+from fer_host.data.load import data_digest, load_data
+from fer_host.detector import load_detector_model
+from fer_host.device_pipeline import RgbImage, face_cropper
+from fer_host.errors import DataError, WeightsError
 from fer_host.paths import TRAIN_CACHE
-from fer_host.recipe import Recipe
+from fer_host.recipe import Recipe, load_recipe
 from fer_host.train.card import write_card
 from fer_host.train.config import TrainConfig
 from fer_host.train.loop import TrainSet, train
 from fer_host.train.metrics import Scores, drop_label, score
+from fer_host.train.parallel import Team, join_team
+from fer_host.train.protocols import validation_rows, with_validation
 from fer_host.weights import build_network, load_network, save_weights, start_from_imagenet, zoo_path
+
+_CURVE, _BEST = "curve.jsonl", "best.safetensors"
 
 
 @dataclass(frozen=True)
@@ -38,15 +46,47 @@ class Epoch:
     minutes: float
 
 
-def train_split(data: fer2013.FerData, cycle: TrainConfig) -> TrainSet:
-    """Training rows that the crowd could read, with the votes as target distributions."""
-    rows = data.select((data.usage == "Training") & (data.label8 >= 0) & (data.votes8.sum(axis=1) >= cycle.min_votes))
-    return TrainSet(rows.images, fer2013.vote_distribution(rows.votes8))
+def training_data(recipe: Recipe, path: Path, quiet: bool = False) -> FaceData:
+    """``gray_crops`` with a validation split: the set's own, or one out of Training by the recipe's seed."""
+    return with_validation(gray_crops(recipe, path, quiet), recipe.labels, recipe.train[0].seed)
 
 
-def validation_split(data: fer2013.FerData) -> fer2013.FerData:
-    """PublicTest: the rows on which epochs and settings are chosen."""
-    return data.select(data.usage == "PublicTest")
+def gray_crops(recipe: Recipe, path: Path, quiet: bool = False) -> FaceData:
+    """A data set as gray crops, as the loop takes them.
+
+    Photos go through the recipe's detector and crop; picture files come out at the recipe's ``source_px``.
+
+    Args:
+        recipe: names input, detector and crop.
+        path: see ``open_data``.
+        quiet: does not say what the path was taken for.
+    """
+    cutters: list[Callable[[RgbImage], RgbImage | None]] = []
+
+    def crop(photo: RgbImage) -> RgbImage | None:
+        if not cutters:  # only sets of photos need the detector
+            cutters.append(face_cropper(load_detector_model(recipe.detector), recipe.align))
+        return cutters[0](photo)
+
+    return load_data(path, crop=crop, size_px=recipe.input.source_px, quiet=quiet)
+
+
+def train_split(data: FaceData, recipe: Recipe, cycle: TrainConfig) -> TrainSet:
+    """Training rows with a label that enough of the crowd could read, and their target distributions."""
+    rows = data.select(data.usage == TRAINING)
+    rows = rows.select(rows.labels(recipe.labels) >= 0)
+    if rows.votes8.any():  # most sets have no votes
+        rows = rows.select(rows.votes8.sum(axis=1) >= cycle.min_votes)
+    loss = cycle.loss
+    targets = fer2013.target_distribution(
+        rows, recipe.labels, loss.vote_share, 1 - loss.vote_share - loss.teacher_share
+    )
+    return TrainSet(rows.images, targets)
+
+
+def validation_split(data: FaceData) -> FaceData:
+    """PublicTest or Validation: the rows on which epochs and settings are chosen."""
+    return validation_rows(data)
 
 
 def predict(network: nn.Module, recipe: Recipe, images: NDArray[np.uint8], size_px: int) -> NDArray[np.float32]:
@@ -61,17 +101,33 @@ def predict(network: nn.Module, recipe: Recipe, images: NDArray[np.uint8], size_
     return np.concatenate(parts)
 
 
-def scores8(network: nn.Module, recipe: Recipe, rows: fer2013.FerData, size_px: int | None = None) -> Scores:
+def scores8(network: nn.Module, recipe: Recipe, rows: FaceData, size_px: int | None = None) -> Scores:
     """``ferplus8`` scores: rows whose crowd winner is unknown or not a face are dropped."""
     kept = rows.select(rows.label8 >= 0)
     return score(predict(network, recipe, kept.images, size_px or recipe.size_px), kept.label8)
 
 
-def scores7(network: nn.Module, recipe: Recipe, rows: fer2013.FerData) -> Scores:
-    """``fer7`` scores against FER2013's original labels; the contempt output is dropped before argmax."""
+def scores7(network: nn.Module, recipe: Recipe, rows: FaceData, size_px: int | None = None) -> Scores:
+    """``fer7`` scores against FER2013's original labels; a contempt output is dropped before argmax."""
     kept = rows.select(rows.label7 >= 0)
-    probabilities = predict(network, recipe, kept.images, recipe.size_px)
-    return score(drop_label(probabilities, recipe.label_names.index("contempt")), kept.label7)
+    probabilities = predict(network, recipe, kept.images, size_px or recipe.size_px)
+    if "contempt" in recipe.label_names:
+        probabilities = drop_label(probabilities, recipe.label_names.index("contempt"))
+    return score(probabilities, kept.label7)
+
+
+def scores(network: nn.Module, recipe: Recipe, rows: FaceData, size_px: int | None = None) -> Scores:
+    """Scores under the protocol of the recipe's own labels."""
+    return (
+        scores8(network, recipe, rows, size_px)
+        if recipe.labels == "ferplus8"
+        else scores7(network, recipe, rows, size_px)
+    )
+
+
+def protocols(recipe: Recipe) -> tuple[str, ...]:
+    """The protocols that a network with these labels can be scored under, its own first."""
+    return ("ferplus8", "fer7") if recipe.labels == "ferplus8" else ("fer7",)
 
 
 def run_training(
@@ -84,7 +140,7 @@ def run_training(
 
     Args:
         recipe: what to train.
-        data_path: FER2013's npz, see ``fer2013.load``.
+        data_path: FER2013's npz or CSV, or the folder of any set that ``open_data`` recognizes.
         out: the .safetensors file to write; None writes the zoo's.
         cache: folder of the resumable state; None takes ``~/.cache/fer-edge/train/<recipe>-<digest>``.
 
@@ -94,16 +150,43 @@ def run_training(
     target = out or zoo_path(recipe)
     if target.suffix != ".safetensors" or not target.parent.is_dir():
         raise WeightsError(f"--out {target}: expected a .safetensors file in a folder that is there")
-    data = fer2013.load(data_path)
-    held_out = validation_split(data)
+    team = join_team()
+    data = training_data(recipe, data_path, quiet=not team.leads)
     state = cache or TRAIN_CACHE / f"{recipe.id}-{train_digest(recipe, data_path)}"
+    minutes = fit(recipe, data, state, team)
+    if not team.leads:
+        return target
+    save_weights(load_network(recipe, state / _BEST), target)
+    write_card_for(recipe, target, data, read_curve(state / _CURVE), minutes)
+    return target
+
+
+def fit(recipe: Recipe, data: FaceData, state: Path, team: Team) -> float:
+    """Trains on the Training rows, and leaves the epoch that is best on the validation rows as ``best.safetensors``.
+
+    Args:
+        recipe: what to train.
+        data: with a validation split; other rows are not looked at.
+        state: folder of the resumable state, learning curve and best weights.
+        team: the processes that train together.
+
+    Returns:
+        Minutes of training, earlier sessions included.
+
+    Raises:
+        DataError: no validation rows, or less than a batch to train on.
+    """
+    held_out = validation_split(data)
+    if not len(held_out.select(held_out.labels(recipe.labels) >= 0)):
+        raise DataError(f"data {data.source}: no validation rows with a {recipe.labels} label; expected some to choose")
+    split = str(held_out.usage[0])
     state.mkdir(parents=True, exist_ok=True)
-    curve_path, best_path = state / "curve.jsonl", state / "best.safetensors"
+    curve_path, best_path = state / _CURVE, state / _BEST
 
     last_cycle = sum(phase.epochs for cycle in recipe.train[:-1] for phase in cycle.phases)
 
     def on_epoch(epoch: int, size_px: int, average: nn.Module, loss: float, minutes: float) -> None:
-        accuracy = scores8(average, recipe, held_out, size_px).accuracy
+        accuracy = scores(average, recipe, held_out, size_px).accuracy
         line = Epoch(epoch, size_px, round(loss, 4), round(accuracy, 5), round(minutes, 2))
         curve = [old for old in read_curve(curve_path) if old.epoch < epoch] + [line]
         # the last cycle ships, its best epoch at the size that ships
@@ -112,7 +195,7 @@ def run_training(
             save_weights(average, best_path)
         text = "".join(json.dumps(dataclasses.asdict(entry)) + "\n" for entry in curve)
         write_bytes(curve_path, text.encode())
-        print(f"epoch {epoch}: {size_px} px, loss {loss:.4f}, PublicTest {accuracy:.4f}, {minutes:.1f} min", flush=True)
+        print(f"epoch {epoch}: {size_px} px, loss {loss:.4f}, {split} {accuracy:.4f}, {minutes:.1f} min", flush=True)
 
     torch.manual_seed(recipe.train[0].seed)
     network = build_network(recipe)
@@ -122,18 +205,24 @@ def run_training(
     epochs, minutes = 0, 0.0
     for number, cycle in enumerate(recipe.train, 1):
         # the averaged weights of a cycle are where the next one starts
+        rows = train_split(data, recipe, cycle)
+        if len(rows.images) < cycle.batch:
+            raise DataError(
+                f"data {data.source}: {len(rows.images)} training rows, expected at least one batch of {cycle.batch}: "
+                "use a larger set, or a recipe with a smaller batch"
+            )
         network, spent = train(
             network,
-            train_split(data, cycle),
+            rows,
             cycle,
             normalize=(mean, std),
             checkpoint=state / f"cycle-{number}.pt",
+            team=team,
+            teacher=load_network(load_recipe(cycle.loss.teacher)) if cycle.loss.teacher else None,
             on_epoch=partial(_shifted, on_epoch, epochs, minutes),
         )
         epochs, minutes = epochs + sum(phase.epochs for phase in cycle.phases), minutes + spent
-    save_weights(load_network(recipe, best_path), target)
-    write_card_for(recipe, target, data_path, read_curve(curve_path), minutes)
-    return target
+    return minutes
 
 
 def _shifted(
@@ -150,25 +239,22 @@ def _shifted(
     on_epoch(epochs + epoch, size_px, average, loss, minutes + spent)
 
 
-def write_card_for(recipe: Recipe, weights: Path, data_path: Path, curve: list[Epoch], minutes: float) -> None:
+def write_card_for(recipe: Recipe, weights: Path, data: FaceData, curve: list[Epoch], minutes: float) -> None:
     """Measures shipped weights in float and writes their model card."""
-    data = fer2013.load(data_path)
     held_out = validation_split(data)
     fresh = held_out.select(~held_out.duplicate)
     network = load_network(recipe, weights)
-    rows = {
-        "ferplus8": scores8(network, recipe, held_out),
-        "fer7": scores7(network, recipe, held_out),
-        "ferplus8 without training duplicates": scores8(network, recipe, fresh),
-        "fer7 without training duplicates": scores7(network, recipe, fresh),
-    }
-    n_train = len(train_split(data, recipe.train[-1]).images)
-    write_card(recipe, weights, rows, [dataclasses.asdict(entry) for entry in curve], minutes, n_train)
+    scorers = {"ferplus8": scores8, "fer7": scores7}
+    rows = {name: scorers[name](network, recipe, held_out) for name in protocols(recipe)}
+    rows |= {f"{name} without training duplicates": scorers[name](network, recipe, fresh) for name in protocols(recipe)}
+    n_train = len(train_split(data, recipe, recipe.train[-1]).images)
+    lines = [dataclasses.asdict(entry) for entry in curve]
+    write_card(recipe, weights, rows, lines, minutes, n_train, data.source, str(held_out.usage[0]))
 
 
 def train_digest(recipe: Recipe, data_path: Path) -> str:
     """Short digest of all that training depends on, so that a changed recipe starts afresh."""
-    return digest_json([dataclasses.asdict(recipe) | {"convert": None, "sha256": None}, sha256_file(data_path)])[:12]
+    return digest_json([dataclasses.asdict(recipe) | {"convert": None, "sha256": None}, data_digest(data_path)])[:12]
 
 
 def read_curve(path: Path) -> list[Epoch]:

@@ -1,0 +1,116 @@
+"""``--data PATH``: recognizes a published layout from what is there, and says what it took it for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from fer_host.artifacts import digest_json, sha256_file
+from fer_host.data import affectnet, ckplus, fer2013, fer2013_csv, jaffe, label_folders, rafdb
+from fer_host.data.faces import Crop, FaceData, FaceFiles, describe
+from fer_host.data.identities import is_identities
+from fer_host.device_pipeline import PHOTO_SUFFIXES
+from fer_host.errors import DataError
+
+
+class Layout(NamedTuple):
+    """A folder layout: how it is recognized, how it is read, what it looks like."""
+
+    matches: Callable[[Path], bool]
+    read: Callable[[Path], FaceData | FaceFiles]
+    example: str
+
+
+def _has_csv(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in fer2013_csv.NAMES)
+
+
+def _read_csv(folder: Path) -> FaceData:
+    return fer2013_csv.load_csv(next(folder / name for name in fer2013_csv.NAMES if (folder / name).is_file()))
+
+
+LAYOUTS = (  # the first that matches; emotion folders come last because a user's own photos look like nothing else
+    Layout(_has_csv, _read_csv, "fer2013.csv"),
+    Layout(rafdb.is_rafdb, rafdb.load_rafdb, "EmoLabel + Image/aligned (RAF-DB)"),
+    Layout(affectnet.is_affectnet, affectnet.load_affectnet, "train_set + val_set (AffectNet)"),
+    Layout(affectnet.is_affectnet_csv, affectnet.load_affectnet_csv, "training.csv + validation.csv (AffectNet)"),
+    Layout(ckplus.is_ckplus, ckplus.load_ckplus, "cohn-kanade-images + Emotion (CK+)"),
+    Layout(jaffe.is_jaffe, jaffe.load_jaffe, "KA.AN1.39.tiff (JAFFE)"),
+    Layout(
+        lambda p: bool(label_folders.split_folders(p)), label_folders.load_split_folders, "train/angry + test/angry"
+    ),
+    Layout(lambda p: bool(label_folders.emotion_folders(p)), label_folders.load_emotion_folders, "angry, happy, ..."),
+)
+_WRAPPERS = ("basic", "jaffe", "jaffedbase", "CK+48", "CK+")  # folders that archives unpack into
+
+
+def open_data(path: Path) -> FaceData | FaceFiles:
+    """The data set at ``path``: pixels where the file holds them, else a list of picture files.
+
+    Args:
+        path: FER2013's npz or CSV, or the top folder of any of ``LAYOUTS``.
+
+    Raises:
+        DataError: nothing there, half a set, or a layout that is not known.
+    """
+    if path.is_file():
+        if path.suffix.lower() == ".csv":
+            if path.name in affectnet.TABLES:
+                return affectnet.load_affectnet_csv(path.parent)
+            return fer2013_csv.load_csv(path)
+        return fer2013.load(path)
+    if not path.is_dir():
+        raise DataError(f"data {path}: no such file or folder; expected FER2013's npz or CSV, or a data set's folder")
+    for folder in (path, *(path / name for name in _WRAPPERS if (path / name).is_dir())):
+        for layout in LAYOUTS:
+            if layout.matches(folder):
+                return layout.read(folder)
+    if is_identities(path):
+        raise DataError(
+            f"data {path}: faces by identity (VGGFace2) carry no emotions; expected a set with expression labels"
+        )
+    found = sorted(entry.name for entry in path.iterdir() if not entry.name.startswith("."))
+    shown = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
+    expected = "; ".join(layout.example for layout in LAYOUTS)
+    hint = "photos need a folder a label" if any(n.lower().endswith(PHOTO_SUFFIXES) for n in found) else "is it nested?"
+    raise DataError(f"data {path}: found {shown or 'nothing'}; expected one of: {expected} ({hint})")
+
+
+def load_data(
+    path: Path,
+    *,
+    crop: Crop | None = None,
+    size_px: int = 48,
+    color: Literal["gray", "rgb"] = "gray",
+    quiet: bool = False,
+) -> FaceData:
+    """The data set at ``path`` with its pixels; a line on stderr says what it was taken for.
+
+    Args:
+        path: see ``open_data``.
+        crop: cuts faces out of photos, see ``device_pipeline.face_cropper``; needed for sets that are not crops.
+        size_px: side of the squares that picture files become; FER2013's arrays stay 48 px.
+        color: of the images; FER2013 has no color.
+        quiet: says nothing.
+
+    Raises:
+        DataError: see ``open_data``; or photos without a ``crop``.
+    """
+    data = open_data(path)
+    if not quiet:
+        print(f"data {path}: taken for {describe(data)}", file=sys.stderr)
+    if isinstance(data, FaceData):
+        return data
+    if data.framing == "photos" and crop is None:
+        raise DataError(f"data {path}: {data.source} shows more than faces; expected crops, or a detector to cut them")
+    return data.read(crop, size_px, color)
+
+
+def data_digest(path: Path) -> str:
+    """Digest of a data set: a file's content; a folder's names and sizes, because some hold a million files."""
+    if path.is_file():
+        return sha256_file(path)
+    files = sorted(entry for entry in path.rglob("*") if entry.is_file())
+    return digest_json([[entry.relative_to(path).as_posix(), entry.stat().st_size] for entry in files])

@@ -1,0 +1,77 @@
+"""Building blocks that several networks share.
+
+Blocks whose plain form int8 cannot hold are classes of their own, so that ``convert.rewrites`` can exchange them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+Activation = Callable[[int], nn.Module]  # channels -> a fresh activation
+
+
+class Mish(nn.Module):
+    """x * tanh(softplus(x)) (Misra 2019, arXiv 1908.08681), any shape."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Same shape as ``x``."""
+        return functional.mish(x)
+
+
+class ChannelMax(nn.Module):
+    """The largest value over the channels."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) -> (N, 1, H, W)."""
+        return x.amax(dim=1, keepdim=True)
+
+
+class GlobalMax(nn.Module):
+    """The largest value of each map."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) -> (N, C, 1, 1)."""
+        return x.amax(dim=(2, 3), keepdim=True)
+
+
+def relu(_: int) -> nn.Module:
+    """ReLU, which has no parameters."""
+    return nn.ReLU(inplace=True)
+
+
+def prelu_one(_: int) -> nn.Module:
+    """PReLU (He et al. 2015) with one slope for all channels."""
+    return nn.PReLU()
+
+
+def prelu(channels: int) -> nn.Module:
+    """PReLU with a slope per channel."""
+    return nn.PReLU(channels)
+
+
+def conv_bn(
+    in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, groups: int = 1, padding: int | None = None
+) -> nn.Sequential:
+    """Convolution without bias and batch norm; padding keeps the size at stride 1 unless given."""
+    pad = (kernel - 1) // 2 if padding is None else padding
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, kernel, stride, pad, groups=groups, bias=False),
+        nn.BatchNorm2d(out_channels),
+    )
+
+
+def conv_bn_act(
+    in_channels: int, out_channels: int, kernel: int, stride: int, groups: int, activation: Activation
+) -> nn.Sequential:
+    """Convolution without bias, batch norm, activation."""
+    return nn.Sequential(*conv_bn(in_channels, out_channels, kernel, stride, groups), activation(out_channels))
+
+
+def channel_shuffle(x: torch.Tensor) -> torch.Tensor:
+    """Interleaves the two halves of the channels (ShuffleNet, Zhang et al. 2018), (N, C, H, W)."""
+    n, channels, height, width = x.shape
+    return x.view(n, 2, channels // 2, height, width).transpose(1, 2).reshape(n, channels, height, width)
