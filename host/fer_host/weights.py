@@ -60,7 +60,7 @@ def load_network(recipe: Recipe, weights: Path | None = None) -> nn.Module:
                 f"weights {path}: {key} has shape {tuple(state[key].shape)}, expected {tuple(expected[key].shape)}; "
                 f"the recipe has {len(recipe.label_names)} labels"
             )
-    network.load_state_dict({key: value.float() for key, value in state.items()}, strict=False)
+    network.load_state_dict(state, strict=False)  # copies into the network's own dtypes
     return network.eval()
 
 
@@ -86,11 +86,17 @@ def _read(path: Path) -> StateDict:
 def save_weights(network: nn.Module, path: Path) -> None:
     """Writes fp16 safetensors; vectors (BN statistics, biases), where half precision would hurt, stay fp32."""
     state = {
-        key: (value.half() if value.ndim > 1 else value.float()).contiguous()
+        key: _stored(value).contiguous()
         for key, value in network.state_dict().items()
         if not key.endswith("num_batches_tracked")
     }
     write_bytes(path, save(state))
+
+
+def _stored(value: torch.Tensor) -> torch.Tensor:
+    if not value.dtype.is_floating_point:  # sizes and orders of channels
+        return value
+    return value.half() if value.ndim > 1 else value.float()
 
 
 def save_exact(network: nn.Module, path: Path) -> None:

@@ -71,7 +71,38 @@ def conv_bn_act(
     return nn.Sequential(*conv_bn(in_channels, out_channels, kernel, stride, groups), activation(out_channels))
 
 
-def channel_shuffle(x: torch.Tensor) -> torch.Tensor:
-    """Interleaves the two halves of the channels (ShuffleNet, Zhang et al. 2018), (N, C, H, W)."""
-    n, channels, height, width = x.shape
-    return x.view(n, 2, channels // 2, height, width).transpose(1, 2).reshape(n, channels, height, width)
+class ChannelSplit(nn.Module):
+    """Splits the channels into consecutive parts; pruning changes the sizes, so they are state.
+
+    Args:
+        sizes: channels of each part.
+    """
+
+    def __init__(self, sizes: list[int]) -> None:
+        super().__init__()
+        self.register_buffer("sizes", torch.tensor(sizes))
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """(N, sum of sizes, H, W) -> one (N, size, H, W) a part."""
+        sizes: list[int] = self.sizes.tolist()  # type: ignore[operator]  # a buffer
+        return tuple(torch.split(x, sizes, dim=1))
+
+
+class ChannelShuffle(nn.Module):
+    """Reorders the channels: interleaves two halves (ShuffleNet, Zhang et al. 2018) until pruning makes them unequal.
+
+    Args:
+        channels: of the input, even.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("order", torch.arange(channels).view(2, channels // 2).t().flatten())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) -> the same, channel i taken from ``order[i]``."""
+        n, channels, height, width = (int(size) for size in x.shape)
+        order: torch.Tensor = self.order  # type: ignore[assignment]  # a buffer
+        if channels % 2 == 0 and torch.equal(order.view(-1, 2).t().flatten(), torch.arange(channels)):
+            return x.view(n, 2, channels // 2, height, width).transpose(1, 2).reshape(n, channels, height, width)
+        return x[:, order]

@@ -45,7 +45,7 @@ def counts(network: nn.Module, in_channels: int, size_px: int, convention: Conve
 
     def look(module: nn.Module, _: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         nonlocal macs, flops
-        n = output.numel()
+        n = output.numel() if isinstance(output, torch.Tensor) else 0
         if isinstance(module, nn.Conv2d | nn.Linear):
             per_output = module.weight[0].numel()
             macs += n * per_output

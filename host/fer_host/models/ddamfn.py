@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from fer_host.models.blocks import conv_bn, conv_bn_act, prelu
+from fer_host.models.blocks import ChannelSplit, conv_bn, conv_bn_act, prelu
 
 
 class Row(NamedTuple):
@@ -75,9 +75,9 @@ class MixBottleneck(nn.Module):
 
     def __init__(self, in_channels: int, row: Row, stride: int) -> None:
         super().__init__()
-        self.widths = list(row.kernels.values())
-        expanded = sum(self.widths)
+        expanded = sum(row.kernels.values())
         self.expand = conv_bn_act(in_channels, expanded, 1, 1, 1, prelu)
+        self.split = ChannelSplit(list(row.kernels.values()))
         self.mixed = nn.ModuleList(
             nn.Conv2d(width, width, kernel, stride, kernel // 2, groups=width, bias=False)
             for kernel, width in row.kernels.items()
@@ -88,7 +88,7 @@ class MixBottleneck(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in, H, W) -> (N, out, H/stride, W/stride)."""
-        parts = self.expand(x).split(self.widths, dim=1)
+        parts = self.split(self.expand(x))
         y: torch.Tensor = torch.cat([conv(part) for conv, part in zip(self.mixed, parts, strict=True)], dim=1)
         y = self.project(self.attention(y))
         return x + y if self.use_residual else y

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from fer_host.models.blocks import Activation, channel_shuffle, conv_bn, conv_bn_act, relu
+from fer_host.models.blocks import Activation, ChannelShuffle, ChannelSplit, conv_bn, conv_bn_act, relu
 
 UNITS = (4, 8, 4)  # of the three stages; the first unit of each has stride 2
 
@@ -36,12 +36,15 @@ class Unit(nn.Module):
     def __init__(self, channels: int, activation: Activation, in_front: InFront) -> None:
         super().__init__()
         self.in_front = in_front(channels)
+        self.split = ChannelSplit([channels // 2, channels // 2])
         self.branch = branch(channels // 2, channels // 2, 1, activation)
+        self.shuffle = ChannelShuffle(channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) -> the same shape."""
-        untouched, worked = self.in_front(x).chunk(2, dim=1)
-        return channel_shuffle(torch.cat((untouched, self.branch(worked)), dim=1))
+        untouched, worked = self.split(self.in_front(x))
+        shuffled: torch.Tensor = self.shuffle(torch.cat((untouched, self.branch(worked)), dim=1))
+        return shuffled
 
 
 class DownUnit(nn.Module):
@@ -55,11 +58,13 @@ class DownUnit(nn.Module):
             conv_bn_act(in_channels, out_channels // 2, 1, 1, 1, activation),
         )
         self.branch = branch(in_channels, out_channels // 2, 2, activation)
+        self.shuffle = ChannelShuffle(out_channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in, H, W) -> (N, out, H/2, W/2)."""
         x = self.in_front(x)
-        return channel_shuffle(torch.cat((self.shortcut(x), self.branch(x)), dim=1))
+        shuffled: torch.Tensor = self.shuffle(torch.cat((self.shortcut(x), self.branch(x)), dim=1))
+        return shuffled
 
 
 def stage(

@@ -1,0 +1,1 @@
+"""Gated pruning: which channels go together, what each is worth, and the smaller network without them."""
