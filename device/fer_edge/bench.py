@@ -12,6 +12,7 @@ import numpy as np
 from fer_edge import board
 from fer_edge.contract.bench import BenchDoc, Memory, Runtime, StageTiming, Throttled
 from fer_edge.contract.bundle import Bundle
+from fer_edge.emulation import emulation
 from fer_edge.errors import UsageError
 from fer_edge.pipeline import STAGES, open_pipeline
 from fer_edge.runtime import find_runtime
@@ -98,6 +99,7 @@ def _document(
     model_bytes = bundle.manifest.files[variant.file].decoded_size_bytes
     load = os.getloadavg()[0]
     busy = load > (os.cpu_count() or 1) * 0.5 + 1
+    emulator = emulation()
     return BenchDoc(
         board=board.board_name(),
         cpu=board.cpu_name(),
@@ -113,8 +115,12 @@ def _document(
         frame_age_ms={},  # frames are in memory here: nothing is captured, so nothing ages
         memory=Memory(model_bytes, board.peak_rss_bytes(), board.pss_bytes()),
         throttled=Throttled(UNKNOWN, UNKNOWN),
-        tainted=(*odd, *((f"load average {load:.1f} on {os.cpu_count()} CPUs",) if busy else ())),
-        emulated=False,
+        tainted=(
+            *odd,
+            *((f"emulated ({emulator}): these times say nothing about a board",) if emulator else ()),
+            *((f"load average {load:.1f} on {os.cpu_count()} CPUs",) if busy else ()),
+        ),
+        emulated=bool(emulator),
     )
 
 
