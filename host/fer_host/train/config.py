@@ -97,6 +97,7 @@ class LossConfig:
         attention: weight of DDAMFN's attention loss; 0: off.
         attention_pairs: "unordered" pairs of heads as in the official code, "ordered" as in the paper's formula,
             which is half as large.
+        gamma_l1: weight of the sum of |gamma| over all batch norms, which drives channels that matter little to zero.
     """
 
     vote_share: float
@@ -108,6 +109,7 @@ class LossConfig:
     combo_beta: float = 0.5
     attention: float = 0.0
     attention_pairs: Literal["unordered", "ordered"] = "unordered"
+    gamma_l1: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.vote_share, self.teacher_share) < 0 or self.vote_share + self.teacher_share > 1:

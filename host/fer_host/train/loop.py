@@ -61,7 +61,16 @@ class Objective(nn.Module):
             logits, maps = self.model.attend(x)  # type: ignore[operator]  # networks with attention heads have it
         else:
             logits, maps = self.model(x), []
-        return total_loss(logits, targets, maps, self.weights, self.config)
+        loss = total_loss(logits, targets, maps, self.weights, self.config)
+        if self.config.gamma_l1:
+            loss = loss + self.config.gamma_l1 * sum_of_gammas(self.model)
+        return loss
+
+
+def sum_of_gammas(model: nn.Module) -> torch.Tensor:
+    """Sum of |gamma| over all batch norms, a scalar."""
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    return torch.stack([norm.weight.abs().sum() for norm in norms]).sum()
 
 
 def train(

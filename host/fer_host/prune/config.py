@@ -1,0 +1,77 @@
+"""The constants of a pruning run, as the ``[prune]`` table of a recipe states them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fer_edge.contract.errors import SchemaError
+from fer_host.prune.importance import Form
+from fer_host.train.config import TrainConfig
+
+Method = Literal["gated", "slimming", "greg", "uniform"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the smaller network may cost; what is left out is not limited.
+
+    Attributes:
+        parameters: share of the start's, 0..1.
+        macs: share of the start's, 0..1.
+        int8_kib: size of the int8 tflite file, estimated from the weights (see ``costs``).
+        ms: of the int8 file on a board, by its latency table.
+    """
+
+    parameters: float | None = None
+    macs: float | None = None
+    int8_kib: float | None = None
+    ms: float | None = None
+
+    def __post_init__(self) -> None:
+        limits = (self.parameters, self.macs, self.int8_kib, self.ms)
+        if all(limit is None for limit in limits) or any(limit is not None and limit <= 0 for limit in limits):
+            raise SchemaError("budget", "expected at least one limit, above 0: parameters, macs, int8_kib, ms")
+        if max(self.parameters or 0, self.macs or 0) > 1:
+            raise SchemaError("budget", "parameters and macs are shares of the start, at most 1")
+
+
+@dataclass(frozen=True)
+class PruneConfig:
+    """How a network is made smaller.
+
+    Attributes:
+        source: recipe whose shipped weights are the start.
+        method: "gated" is Punish, Reward, Judge; the others are its baselines.
+        budget: where it ends.
+        size_px: side of the input while pruning (smaller is cheaper; costs are counted at the recipe's own).
+        form: of the gates' scores.
+        per_class: images a class of the Punish subset.
+        filters: share of the start's batch-norm channels removed a Punish step.
+        punish_steps: a round.
+        punish_lr: of the batch norms, which alone are trained in Punish.
+        reward: the training between Punish rounds; its loss has ``gamma_l1`` and class weights.
+        judge_drop: accuracy that may be lost on the validation rows before recovery; beyond it the run stops.
+        floor_share: of its channels that every layer keeps.
+        floor_channels: that every layer keeps at least.
+        round_to: kept channels are rounded up to multiples of this where the budget allows; 1: not.
+        recovery: the last training, at the end.
+        seed: of the subset.
+    """
+
+    source: str
+    method: Method
+    budget: Budget
+    size_px: int
+    form: Form
+    per_class: int
+    filters: float
+    punish_steps: int
+    punish_lr: float
+    reward: TrainConfig
+    judge_drop: float
+    floor_share: float
+    floor_channels: int
+    round_to: int
+    recovery: tuple[TrainConfig, ...]
+    seed: int

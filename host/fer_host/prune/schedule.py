@@ -1,0 +1,261 @@
+"""Read this first: Punish, Reward, Judge (the thesis' gated pruning), step by step, resumable.
+
+Punish removes the filters whose gates matter least, and lets the batch norms settle; Reward trains everything with a
+price on gamma; Judge stops at the budget, or when accuracy falls too far, and hands over to recovery training.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save
+from torch import nn
+from torch.nn import functional
+
+from fer_host.artifacts import write_bytes
+from fer_host.prune.channels import Channels, follow_channels
+from fer_host.prune.choose import Floor, choose, widths
+from fer_host.prune.config import PruneConfig
+from fer_host.prune.costs import Cost, cost_of, within
+from fer_host.prune.importance import Scores, group_scores, measure_gates
+from fer_host.prune.shapes import fit_shapes
+from fer_host.prune.surgery import slice_network
+from fer_host.recipe import Recipe
+from fer_host.train.config import LossConfig, OptimizerConfig, Phase, ScheduleConfig, TrainConfig
+from fer_host.train.loop import TrainSet, train
+
+STEPS, WEIGHTS = "steps.jsonl", "network.safetensors"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of ``steps.jsonl``.
+
+    Attributes:
+        round: of Punish and Reward, from 0.
+        phase: "start", "punish", "reward", "judge", "recovery".
+        step: within the phase.
+        filters: batch-norm channels left.
+        parameters: of the network.
+        macs: at the recipe's input size.
+        int8_kib: estimate, see ``costs``.
+        loss: mean training loss of the phase; None where nothing was trained.
+        accuracy: on the validation rows, where it was measured.
+        minutes: trained so far, all phases together.
+    """
+
+    round: int
+    phase: str
+    step: int
+    filters: int
+    parameters: int
+    macs: int
+    int8_kib: float
+    loss: float | None
+    accuracy: float | None
+    minutes: float
+
+
+@dataclass
+class Run:
+    """What a pruning run works on.
+
+    Attributes:
+        recipe: of the pruned network.
+        config: its ``[prune]`` table.
+        network: as it is now.
+        data: all Training rows.
+        accuracy: of a network at an input size, on the validation rows.
+        folder: of the resumable state.
+        ms: of a network on a board, by its latency table; None without one.
+    """
+
+    recipe: Recipe
+    config: PruneConfig
+    network: nn.Module
+    data: TrainSet
+    accuracy: Callable[[nn.Module, int], float]
+    folder: Path
+    ms: Callable[[nn.Module], float] | None = None
+
+    def follow(self) -> Channels:
+        """The channels of the network as it is now."""
+        return follow_channels(self.network, self.recipe.input.channels, self.recipe.size_px)
+
+    def cost(self) -> Cost:
+        """Of the network as it is now."""
+        return cost_of(self.network, self.recipe.input.channels, self.recipe.size_px, self.ms)
+
+
+def balanced_subset(data: TrainSet, per_class: int, seed: int) -> TrainSet:
+    """``per_class`` images of each class (by its largest target), or all there are."""
+    random = np.random.default_rng(seed)
+    labels = data.targets.argmax(axis=1)
+    rows = [random.permutation(np.flatnonzero(labels == label))[:per_class] for label in np.unique(labels)]
+    picked = np.sort(np.concatenate(rows))
+    return TrainSet(data.images[picked], data.targets[picked])
+
+
+def batches(
+    data: TrainSet, recipe: Recipe, size_px: int, batch: int = 64
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Normalized inputs (N, C, H, W) without augmentation, and targets (N, classes)."""
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (recipe.input.mean, recipe.input.std))
+    for start in range(0, len(data.images), batch):
+        gray = torch.from_numpy(data.images[start : start + batch]).unsqueeze(1).float() / 255
+        x = functional.interpolate(gray, (size_px, size_px), mode="bilinear", align_corners=False)
+        yield (x - mean) / std, torch.from_numpy(data.targets[start : start + batch])
+
+
+def score(run: Run, subset: TrainSet) -> Scores:
+    """Gate scores of the network as it is now, on the Punish subset."""
+    rows = batches(subset, run.recipe, run.config.size_px)
+    return measure_gates(run.network, rows, functional.cross_entropy, run.config.form)
+
+
+def remove(run: Run, scores: Scores, n_filters: int, start_widths: dict[str, int]) -> int:
+    """Slices the least important groups off; gives how many went."""
+    channels = run.follow()
+    floor = Floor(run.config.floor_share, run.config.floor_channels)
+    gone = choose(channels, group_scores(channels, scores), scores.keys(), n_filters, start_widths, floor)
+    if gone:
+        run.network = slice_network(run.network, channels, gone)
+    return len(gone)
+
+
+def punish_config(config: PruneConfig) -> TrainConfig:
+    """One epoch over the subset with the augmentation of Reward; no class weights, no price on gamma."""
+    return replace(
+        config.reward,
+        phases=(Phase(1, config.size_px),),
+        ema_decay=0.0,
+        optimizer=OptimizerConfig("sgd", config.punish_lr, 0.9, 0.0, 0.0),
+        schedule=ScheduleConfig("constant"),
+        loss=LossConfig(vote_share=config.reward.loss.vote_share),
+    )
+
+
+def fit(run: Run, data: TrainSet, config: TrainConfig, name: str, only_norms: bool = False) -> tuple[float, float]:
+    """Trains the network as it is now; gives mean loss of the last epoch and minutes. Resumes by its name."""
+    losses = [0.0]
+    for module in run.network.modules():
+        norm = isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
+        for parameter in module.parameters(recurse=False):
+            parameter.requires_grad_(norm or not only_norms)
+    state = run.folder / f"{name}.pt"
+    run.network, minutes = train(
+        run.network,
+        data,
+        config,
+        normalize=(torch.tensor(run.recipe.input.mean), torch.tensor(run.recipe.input.std)),
+        checkpoint=state,
+        on_epoch=lambda epoch, size, network, loss, minutes: losses.append(loss),
+    )
+    for parameter in run.network.parameters():
+        parameter.requires_grad_(True)
+    state.unlink(missing_ok=True)
+    return losses[-1], minutes
+
+
+def prune(run: Run) -> nn.Module:
+    """Punish, Reward, Judge until the budget or the Judge ends it, then recovery.
+
+    A killed run goes on at the step it was in.
+
+    Returns:
+        The pruned, recovered network; ``run.folder`` holds a line a step and the network.
+    """
+    config, start = run.config, run.cost()
+    start_widths = widths(run.follow())
+    filters = sum(m.num_features for m in run.network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d))
+    subset = balanced_subset(run.data, config.per_class, config.seed)
+    log = Log(run)
+    if not log.done:
+        log.add(0, "start", 0, None, run.accuracy(run.network, config.size_px), 0.0)
+    best = log.done[0].accuracy or 0.0
+    round_, ended = 0, False
+    while not ended:
+        for step in range(config.punish_steps):
+            if log.has(round_, "punish", step):
+                continue
+            if within(run.cost(), start, config.budget):
+                break
+            if not remove(run, score(run, subset), max(1, round(config.filters * filters)), start_widths):
+                ended = True  # every layer is at its floor
+                break
+            loss, minutes = fit(run, subset, punish_config(config), "punish", only_norms=True)
+            log.add(round_, "punish", step, loss, None, minutes)
+        if not log.has(round_, "reward", 0):
+            loss, minutes = fit(run, run.data, config.reward, "reward")
+            log.add(round_, "reward", 0, loss, run.accuracy(run.network, config.size_px), minutes)
+        accuracy = log.accuracy(round_, "reward")
+        if best - accuracy > config.judge_drop:
+            log.back_to_round(round_ - 1)
+            break
+        log.keep_round(round_)
+        ended = ended or within(run.cost(), start, config.budget)
+        round_ += 1
+    for number, cycle in enumerate(config.recovery):
+        if not log.has(round_, "recovery", number):
+            loss, minutes = fit(run, run.data, cycle, f"recovery-{number}")
+            accuracy = run.accuracy(run.network, run.recipe.size_px)
+            log.add(round_, "recovery", number, loss, accuracy, minutes)
+    return run.network.eval()
+
+
+class Log:
+    """The steps done so far and the network as the last of them left it, on disk."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        run.folder.mkdir(parents=True, exist_ok=True)
+        self.path, self.weights = run.folder / STEPS, run.folder / WEIGHTS
+        self.done: list[Step] = []
+        if self.path.is_file() and self.weights.is_file():
+            self.done = [Step(**json.loads(line)) for line in self.path.read_text().splitlines()]
+            self._load(self.weights)
+
+    def add(
+        self, round_: int, phase: str, step: int, loss: float | None, accuracy: float | None, minutes: float
+    ) -> None:
+        """Writes the network, then the line: a kill between them repeats the step on the network before it."""
+        cost, network = self.run.cost(), self.run.network
+        filters = sum(m.num_features for m in network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d))
+        total = minutes + (self.done[-1].minutes if self.done else 0.0)
+        line = Step(
+            round_, phase, step, filters, cost.parameters, cost.macs, round(cost.int8_kib, 1), loss, accuracy, total
+        )
+        self.done.append(line)
+        write_bytes(self.weights, save({key: value.contiguous() for key, value in network.state_dict().items()}))
+        write_bytes(self.path, "".join(json.dumps(asdict(step)) + "\n" for step in self.done).encode())
+
+    def has(self, round_: int, phase: str, step: int) -> bool:
+        """Whether this step was done."""
+        return any((line.round, line.phase, line.step) == (round_, phase, step) for line in self.done)
+
+    def accuracy(self, round_: int, phase: str) -> float:
+        """Of the last such step."""
+        found = [line.accuracy for line in self.done if (line.round, line.phase) == (round_, phase)]
+        return found[-1] or 0.0
+
+    def keep_round(self, round_: int) -> None:
+        """Keeps the network of a round within the Judge's limit."""
+        kept = self.run.folder / f"round-{round_}.safetensors"
+        if not kept.is_file():
+            write_bytes(kept, self.weights.read_bytes())
+
+    def back_to_round(self, round_: int) -> None:
+        """Goes back to the last network within the Judge's limit (the start, before the first round)."""
+        kept = self.run.folder / f"round-{round_}.safetensors"
+        if kept.is_file():
+            self._load(kept)
+
+    def _load(self, path: Path) -> None:
+        state = load_file(path)
+        fit_shapes(self.run.network, state)
+        self.run.network.load_state_dict(state)
