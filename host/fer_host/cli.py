@@ -64,6 +64,16 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, metavar="FILE", help=".safetensors to write (default: host/zoo)")
     train.set_defaults(run=_train)
 
+    prune = commands.add_parser("prune", help="make a recipe's network smaller; a killed run resumes")
+    prune.add_argument("model", metavar="RECIPE", help="with a [prune] table, e.g. hawqc_mbv2_pruned")
+    prune.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="PATH", help="npz, CSV, a data set's folder")
+    prune.add_argument("--out", type=Path, metavar="FILE", help=".safetensors to write (default: host/zoo)")
+    prune.add_argument("--method", choices=("gated", "slimming", "greg", "uniform"), help="default: the recipe's")
+    prune.add_argument("--macs", type=float, metavar="SHARE", help="budget: of the start's MACs")
+    prune.add_argument("--parameters", type=float, metavar="SHARE", help="budget: of the start's parameters")
+    prune.add_argument("--int8-kib", type=float, metavar="KIB", help="budget: size of the int8 file, estimated")
+    prune.set_defaults(run=_prune)
+
     kfold = commands.add_parser("kfold", help="train a recipe once a fold; mean and standard deviation over the folds")
     kfold.add_argument("model", metavar="RECIPE")
     kfold.add_argument("--data", type=Path, required=True, metavar="PATH", help="npz, CSV, or a data set's folder")
@@ -172,6 +182,22 @@ def _train(arguments: argparse.Namespace) -> int:
     from fer_host.train.run import run_training
 
     print(run_training(load_recipe(arguments.model), arguments.data, arguments.out))
+    return 0
+
+
+def _prune(arguments: argparse.Namespace) -> int:
+    from fer_host.errors import RecipeError
+    from fer_host.prune.config import Budget
+    from fer_host.prune.run import run_pruning, with_options
+    from fer_host.recipe import load_recipe
+
+    limits = (arguments.parameters, arguments.macs, arguments.int8_kib)
+    try:
+        budget = Budget(*limits) if any(limit is not None for limit in limits) else None
+    except ValueError as error:
+        raise RecipeError(f"budget: {error}") from error
+    recipe = with_options(load_recipe(arguments.model), arguments.method, budget)
+    print(run_pruning(recipe, arguments.data, arguments.out))
     return 0
 
 

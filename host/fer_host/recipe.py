@@ -17,6 +17,7 @@ from fer_edge.contract.labels import LABEL_SETS
 from fer_edge.contract.manifest import AlignSpec, InputSpec, License, Scheme
 from fer_host.errors import RecipeError
 from fer_host.paths import RECIPES
+from fer_host.prune.config import PruneConfig
 from fer_host.train.config import TrainConfig
 
 T = TypeVar("T")
@@ -57,6 +58,7 @@ class Recipe:
     convert: ConvertConfig
     train: tuple[TrainConfig, ...]
     licenses: tuple[License, ...]
+    prune: PruneConfig | None = None
     sha256: str = ""
 
     def __post_init__(self) -> None:
@@ -64,8 +66,11 @@ class Recipe:
             raise SchemaError("convert.variants", "must hold float32 and the default variant")
         if not set(self.convert.variants) <= set(self.convert.tolerance_p):
             raise SchemaError("convert.tolerance_p", "must name every variant")
-        if not self.train or any((cycle.start == "previous") != (i > 0) for i, cycle in enumerate(self.train)):
-            raise SchemaError("train", "expected cycles, of which all but the first start from the previous")
+        previous = [cycle.start == "previous" for cycle in self.train]
+        if not self.train or not all(previous[1:]) or previous[0] != (self.prune is not None):
+            raise SchemaError(
+                "train", "expected cycles that start from the previous, but the first one of a recipe without [prune]"
+            )
 
     @property
     def label_names(self) -> tuple[str, ...]:

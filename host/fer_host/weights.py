@@ -13,6 +13,7 @@ from fer_host.artifacts import digest_arrays, write_bytes
 from fer_host.errors import RecipeError, WeightsError
 from fer_host.models import MODELS
 from fer_host.paths import ZOO
+from fer_host.prune.shapes import fit_shapes
 from fer_host.recipe import Recipe
 
 StateDict = dict[str, torch.Tensor]
@@ -44,6 +45,8 @@ def load_network(recipe: Recipe, weights: Path | None = None) -> nn.Module:
     path = weights or zoo_path(recipe)
     network = build_network(recipe)
     state = _read(path)
+    if recipe.prune is not None:
+        fit_shapes(network, state)
     expected = network.state_dict()
     state = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
     needed = [key for key in expected if not key.endswith("num_batches_tracked")]

@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn import functional
 
 from fer_host.prune.channels import Channels, LayerUse
-from fer_host.prune.choose import Floor, choose, widths
+from fer_host.prune.choose import choose, widths
+from fer_host.prune.config import Floor
 from fer_host.prune.importance import gate_scores, group_scores, measure_gates
 
 

@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
-from dataclasses import dataclass
 
 import numpy as np
 
 from fer_host.prune.channels import Channels
-
-
-@dataclass(frozen=True)
-class Floor:
-    """What every layer keeps.
-
-    Attributes:
-        share: of the channels it had at the start, 0..1.
-        channels: at least so many.
-    """
-
-    share: float = 0.1
-    channels: int = 4
-
-    def of(self, n_start: int) -> int:
-        """Channels that a layer of ``n_start`` keeps at least."""
-        return min(n_start, max(self.channels, math.ceil(self.share * n_start)))
+from fer_host.prune.config import Floor
 
 
 def widths(channels: Channels) -> dict[str, int]:

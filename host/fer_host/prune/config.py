@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from fer_edge.contract.errors import SchemaError
-from fer_host.prune.importance import Form
 from fer_host.train.config import TrainConfig
 
+# |.| of each sample's own product, summed (the thesis' formula), or of the batch's sum (the Gate Decorator's code)
+Form = Literal["per_sample", "per_batch"]
 Method = Literal["gated", "slimming", "greg", "uniform"]
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What every layer keeps.
+
+    Attributes:
+        share: of the channels it had at the start, 0..1.
+        channels: at least so many.
+    """
+
+    share: float = 0.1
+    channels: int = 4
+
+    def of(self, n_start: int) -> int:
+        """Channels that a layer of ``n_start`` keeps at least."""
+        return min(n_start, max(self.channels, math.ceil(self.share * n_start)))
 
 
 @dataclass(frozen=True)
@@ -38,7 +57,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class PruneConfig:
-    """How a network is made smaller.
+    """How a network is made smaller; the recipe's ``[[train]]`` cycles are the recovery afterwards.
 
     Attributes:
         source: recipe whose shipped weights are the start.
@@ -52,10 +71,10 @@ class PruneConfig:
         punish_lr: of the batch norms, which alone are trained in Punish.
         reward: the training between Punish rounds; its loss has ``gamma_l1`` and class weights.
         judge_drop: accuracy that may be lost on the validation rows before recovery; beyond it the run stops.
-        floor_share: of its channels that every layer keeps.
-        floor_channels: that every layer keeps at least.
-        round_to: kept channels are rounded up to multiples of this where the budget allows; 1: not.
-        recovery: the last training, at the end.
+        floor: what every layer keeps.
+        baseline_epochs: that a baseline trains before its cut, as many as the gated run's Reward takes in all.
+        greg_step: growth of GReg's penalty every five updates.
+        greg_ceiling: of GReg's penalty.
         seed: of the subset.
     """
 
@@ -70,8 +89,8 @@ class PruneConfig:
     punish_lr: float
     reward: TrainConfig
     judge_drop: float
-    floor_share: float
-    floor_channels: int
-    round_to: int
-    recovery: tuple[TrainConfig, ...]
+    floor: Floor
+    baseline_epochs: int
+    greg_step: float
+    greg_ceiling: float
     seed: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fer_host.prune.channels import Channels
+from fer_host.prune.config import Form
 
-# |.| of each sample's own product, summed (the thesis' formula), or of the batch's sum (the Gate Decorator's code)
-Form = Literal["per_sample", "per_batch"]
 Scores = dict[str, NDArray[np.float64]]  # batch norm's name -> a score a channel
 
 

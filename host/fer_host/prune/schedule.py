@@ -18,11 +18,12 @@ from torch import nn
 from torch.nn import functional
 
 from fer_host.artifacts import write_bytes
+from fer_host.prune.baselines import gamma_scores, growing_penalty, lowest_share, norm_scores, smallest_that_fits
 from fer_host.prune.channels import Channels, follow_channels
-from fer_host.prune.choose import Floor, choose, widths
+from fer_host.prune.choose import choose, widths
 from fer_host.prune.config import PruneConfig
 from fer_host.prune.costs import Cost, cost_of, within
-from fer_host.prune.importance import Scores, group_scores, measure_gates
+from fer_host.prune.importance import group_scores, measure_gates
 from fer_host.prune.shapes import fit_shapes
 from fer_host.prune.surgery import slice_network
 from fer_host.recipe import Recipe
@@ -38,7 +39,7 @@ class Step:
 
     Attributes:
         round: of Punish and Reward, from 0.
-        phase: "start", "punish", "reward", "judge", "recovery".
+        phase: "start", "punish", "reward", "cut" (a baseline's), "recovery".
         step: within the phase.
         filters: batch-norm channels left.
         parameters: of the network.
@@ -83,6 +84,10 @@ class Run:
     folder: Path
     ms: Callable[[nn.Module], float] | None = None
 
+    def __post_init__(self) -> None:
+        self.start_cost, self.start_filters = self.cost(), count_filters(self.network)
+        self.start_widths = widths(self.follow())
+
     def follow(self) -> Channels:
         """The channels of the network as it is now."""
         return follow_channels(self.network, self.recipe.input.channels, self.recipe.size_px)
@@ -90,6 +95,11 @@ class Run:
     def cost(self) -> Cost:
         """Of the network as it is now."""
         return cost_of(self.network, self.recipe.input.channels, self.recipe.size_px, self.ms)
+
+
+def count_filters(network: nn.Module) -> int:
+    """Batch-norm channels, which the thesis counts as filters."""
+    return sum(m.num_features for m in network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d))
 
 
 def balanced_subset(data: TrainSet, per_class: int, seed: int) -> TrainSet:
@@ -110,22 +120,6 @@ def batches(
         gray = torch.from_numpy(data.images[start : start + batch]).unsqueeze(1).float() / 255
         x = functional.interpolate(gray, (size_px, size_px), mode="bilinear", align_corners=False)
         yield (x - mean) / std, torch.from_numpy(data.targets[start : start + batch])
-
-
-def score(run: Run, subset: TrainSet) -> Scores:
-    """Gate scores of the network as it is now, on the Punish subset."""
-    rows = batches(subset, run.recipe, run.config.size_px)
-    return measure_gates(run.network, rows, functional.cross_entropy, run.config.form)
-
-
-def remove(run: Run, scores: Scores, n_filters: int, start_widths: dict[str, int]) -> int:
-    """Slices the least important groups off; gives how many went."""
-    channels = run.follow()
-    floor = Floor(run.config.floor_share, run.config.floor_channels)
-    gone = choose(channels, group_scores(channels, scores), scores.keys(), n_filters, start_widths, floor)
-    if gone:
-        run.network = slice_network(run.network, channels, gone)
-    return len(gone)
 
 
 def punish_config(config: PruneConfig) -> TrainConfig:
@@ -163,49 +157,110 @@ def fit(run: Run, data: TrainSet, config: TrainConfig, name: str, only_norms: bo
 
 
 def prune(run: Run) -> nn.Module:
-    """Punish, Reward, Judge until the budget or the Judge ends it, then recovery.
+    """Makes the network smaller by the recipe's method, then recovers it.
 
     A killed run goes on at the step it was in.
 
     Returns:
         The pruned, recovered network; ``run.folder`` holds a line a step and the network.
+
+    Raises:
+        ValueError: a baseline cannot meet the budget.
     """
-    config, start = run.config, run.cost()
-    start_widths = widths(run.follow())
-    filters = sum(m.num_features for m in run.network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d))
-    subset = balanced_subset(run.data, config.per_class, config.seed)
     log = Log(run)
     if not log.done:
-        log.add(0, "start", 0, None, run.accuracy(run.network, config.size_px), 0.0)
-    best = log.done[0].accuracy or 0.0
-    round_, ended = 0, False
-    while not ended:
+        log.add(0, "start", 0, None, run.accuracy(run.network, run.recipe.size_px), 0.0)
+    if not log.any("recovery"):
+        (gated if run.config.method == "gated" else baseline)(run, log)
+    for number, cycle in enumerate(run.recipe.train):
+        if not log.has(0, "recovery", number):
+            loss, minutes = fit(run, run.data, cycle, f"recovery-{number}")
+            log.add(0, "recovery", number, loss, run.accuracy(run.network, run.recipe.size_px), minutes)
+    return run.network.eval()
+
+
+def gated(run: Run, log: Log) -> None:
+    """Punish and Reward, round by round, until the budget is met or the Judge says that too much was lost."""
+    config, subset = run.config, balanced_subset(run.data, run.config.per_class, run.config.seed)
+    limit = log.start_accuracy - config.judge_drop
+    round_ = 0
+    while True:
+        ended = False
         for step in range(config.punish_steps):
             if log.has(round_, "punish", step):
                 continue
-            if within(run.cost(), start, config.budget):
-                break
-            if not remove(run, score(run, subset), max(1, round(config.filters * filters)), start_widths):
-                ended = True  # every layer is at its floor
+            ended = within(run.cost(), run.start_cost, config.budget) or not punish(run, subset)
+            if ended:
                 break
             loss, minutes = fit(run, subset, punish_config(config), "punish", only_norms=True)
             log.add(round_, "punish", step, loss, None, minutes)
         if not log.has(round_, "reward", 0):
             loss, minutes = fit(run, run.data, config.reward, "reward")
-            log.add(round_, "reward", 0, loss, run.accuracy(run.network, config.size_px), minutes)
-        accuracy = log.accuracy(round_, "reward")
-        if best - accuracy > config.judge_drop:
+            log.add(round_, "reward", 0, loss, run.accuracy(run.network, run.recipe.size_px), minutes)
+        if log.accuracy(round_, "reward") < limit:
             log.back_to_round(round_ - 1)
-            break
+            return
         log.keep_round(round_)
-        ended = ended or within(run.cost(), start, config.budget)
+        if ended or within(run.cost(), run.start_cost, config.budget):
+            return
         round_ += 1
-    for number, cycle in enumerate(config.recovery):
-        if not log.has(round_, "recovery", number):
-            loss, minutes = fit(run, run.data, cycle, f"recovery-{number}")
-            accuracy = run.accuracy(run.network, run.recipe.size_px)
-            log.add(round_, "recovery", number, loss, accuracy, minutes)
-    return run.network.eval()
+
+
+def punish(run: Run, subset: TrainSet) -> bool:
+    """Slices the least important groups off; False where the floors leave none."""
+    channels = run.follow()
+    scores = measure_gates(
+        run.network, batches(subset, run.recipe, run.config.size_px), functional.cross_entropy, run.config.form
+    )
+    n_filters = max(1, round(run.config.filters * run.start_filters))
+    gone = choose(
+        channels, group_scores(channels, scores), scores.keys(), n_filters, run.start_widths, run.config.floor
+    )
+    if gone:
+        run.network = slice_network(run.network, channels, gone)
+    return bool(gone)
+
+
+def baseline(run: Run, log: Log) -> None:
+    """One cut, as slimming, GReg or a uniform width choose it, before or after as many epochs as Reward takes."""
+    config, channels = run.config, run.follow()
+    epochs = replace(config.reward, phases=(Phase(config.baseline_epochs, config.size_px),))
+    if log.any("cut"):
+        return
+    if config.method == "slimming":
+        loss, minutes = fit(run, run.data, epochs, "sparsity")
+        gone = cut(run, channels, gamma_scores(channels, run.network))
+    elif config.method == "greg":
+        gone = cut(run, channels, norm_scores(channels, run.network))
+        plain = replace(epochs, loss=replace(epochs.loss, gamma_l1=0.0))
+        with growing_penalty(run.network, channels, gone, config.greg_step, config.greg_ceiling):
+            loss, minutes = fit(run, run.data, plain, "growing")
+    else:
+        gone = cut(run, channels, norm_scores(channels, run.network))
+        run.network = slice_network(run.network, channels, gone)
+        loss, minutes = fit(run, run.data, replace(epochs, loss=replace(epochs.loss, gamma_l1=0.0)), "uniform")
+        gone = []
+    if gone:
+        run.network = slice_network(run.network, channels, gone)
+    log.add(0, "cut", 0, loss, run.accuracy(run.network, run.recipe.size_px), minutes)
+
+
+def cut(run: Run, channels: Channels, scores: dict[int, float]) -> list[int]:
+    """The groups whose removal just meets the budget: slimming by one global threshold, the others by equal shares."""
+    norms = [n for n, m in run.network.named_modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+
+    def order(share: float) -> list[int]:
+        if run.config.method == "slimming":
+            n_filters = int(share * run.start_filters)
+            return choose(channels, scores, norms, n_filters, run.start_widths, run.config.floor)
+        return lowest_share(channels, scores, share, run.start_widths, run.config.floor)
+
+    def fits(gone: list[int]) -> bool:
+        smaller = slice_network(run.network, channels, gone) if gone else run.network
+        cost = cost_of(smaller, run.recipe.input.channels, run.recipe.size_px, run.ms)
+        return within(cost, run.start_cost, run.config.budget)
+
+    return smallest_that_fits(order, fits)
 
 
 class Log:
@@ -225,7 +280,7 @@ class Log:
     ) -> None:
         """Writes the network, then the line: a kill between them repeats the step on the network before it."""
         cost, network = self.run.cost(), self.run.network
-        filters = sum(m.num_features for m in network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d))
+        filters = count_filters(network)
         total = minutes + (self.done[-1].minutes if self.done else 0.0)
         line = Step(
             round_, phase, step, filters, cost.parameters, cost.macs, round(cost.int8_kib, 1), loss, accuracy, total
@@ -242,6 +297,15 @@ class Log:
         """Of the last such step."""
         found = [line.accuracy for line in self.done if (line.round, line.phase) == (round_, phase)]
         return found[-1] or 0.0
+
+    def any(self, phase: str) -> bool:
+        """Whether a step of this phase was done."""
+        return any(line.phase == phase for line in self.done)
+
+    @property
+    def start_accuracy(self) -> float:
+        """Of the unpruned network."""
+        return self.done[0].accuracy or 0.0
 
     def keep_round(self, round_: int) -> None:
         """Keeps the network of a round within the Judge's limit."""

@@ -1,0 +1,85 @@
+"""``fer-host prune RECIPE``: shipped weights in, smaller weights, model card and plots out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+
+from fer_host.artifacts import digest_json
+from fer_host.data.load import data_digest
+from fer_host.errors import RecipeError
+from fer_host.paths import TRAIN_CACHE
+from fer_host.prune.config import Budget, Method
+from fer_host.prune.plots import plot_accuracy, plot_channels
+from fer_host.prune.schedule import STEPS, Run, Step, prune
+from fer_host.recipe import Recipe, load_recipe
+from fer_host.train.run import Epoch, scores, train_split, training_data, validation_split, write_card_for
+from fer_host.weights import build_network, load_network, save_weights, weights_sha256, zoo_path
+
+
+def with_options(recipe: Recipe, method: Method | None, budget: Budget | None) -> Recipe:
+    """The recipe with another method or budget, for comparisons.
+
+    Raises:
+        RecipeError: it has no ``[prune]`` table.
+    """
+    if recipe.prune is None:
+        raise RecipeError(f"recipe {recipe.id}: has no [prune] table; expected one such as hawqc_mbv2_pruned's")
+    changes = {"method": method, "budget": budget}
+    config = replace(recipe.prune, **{key: value for key, value in changes.items() if value is not None})  # type: ignore[arg-type]
+    return replace(recipe, prune=config)
+
+
+def run_pruning(recipe: Recipe, data_path: Path, out: Path | None = None, cache: Path | None = None) -> Path:
+    """Prunes and recovers, resuming where a killed run of the same recipe stopped.
+
+    Args:
+        recipe: with a ``[prune]`` table, whose ``source`` has shipped weights.
+        data_path: see ``training_data``.
+        out: the .safetensors file to write; None writes the zoo's.
+        cache: folder of the resumable state; None takes one by the recipe's digest.
+
+    Returns:
+        The weights file; model card, confusion matrix, steps and plots stand beside it.
+    """
+    config = recipe.prune
+    if config is None:
+        raise RecipeError(f"recipe {recipe.id}: has no [prune] table; expected one such as hawqc_mbv2_pruned's")
+    data = training_data(recipe, data_path)
+    held_out = validation_split(data)
+    source = load_recipe(config.source)
+    start = load_network(source)
+    about = [dataclasses.asdict(recipe) | {"convert": None, "sha256": None}, weights_sha256(start)]
+    folder = cache or TRAIN_CACHE / f"{recipe.id}-{config.method}-{digest_json([*about, data_digest(data_path)])[:12]}"
+    before = build_network(source)
+    run = Run(
+        recipe,
+        config,
+        start,
+        train_split(data, recipe, config.reward),
+        lambda network, size_px: scores(network, recipe, held_out, size_px).accuracy,
+        folder,
+    )
+    network = prune(run)
+    target = out or zoo_path(recipe)
+    save_weights(network, target)
+    lines = [Step(**json.loads(line)) for line in (folder / STEPS).read_text().splitlines()]
+    target.with_suffix(".steps.jsonl").write_bytes((folder / STEPS).read_bytes())
+    plot_channels(layer_widths(before), layer_widths(network), target.with_suffix(".channels.png"), recipe.id)
+    plot_accuracy(lines, target.with_suffix(".accuracy.png"), recipe.id)
+    curve = [
+        Epoch(i, recipe.size_px, round(line.loss or 0.0, 4), round(line.accuracy, 5), round(line.minutes, 2))
+        for i, line in enumerate(lines)
+        if line.accuracy is not None
+    ]
+    write_card_for(recipe, target, data, curve, lines[-1].minutes)
+    return target
+
+
+def layer_widths(network: nn.Module) -> dict[str, int]:
+    """Output channels of every convolution."""
+    return {name: m.out_channels for name, m in network.named_modules() if isinstance(m, nn.Conv2d)}

@@ -1,0 +1,201 @@
+"""Pruning runs on a real network and few images: budgets are met, a killed run goes on, baselines cut as they say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fer_edge.contract.errors import SchemaError
+from fer_host.models import MODELS
+from fer_host.prune import schedule
+from fer_host.prune.baselines import gamma_scores, growing_penalty, lowest_share
+from fer_host.prune.channels import follow_channels
+from fer_host.prune.choose import widths
+from fer_host.prune.config import Budget, Floor, Method
+from fer_host.prune.costs import cost_of, within
+from fer_host.prune.schedule import Run, prune
+from fer_host.prune.shapes import fit_shapes
+from fer_host.recipe import Recipe, load_recipe
+from fer_host.train.config import Phase
+from fer_host.train.loop import TrainSet
+from fer_host.weights import load_network, save_weights
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    """The pruned flagship's recipe cut down to seconds."""
+    whole = load_recipe("hawqc_mbv2_pruned")
+    assert whole.prune is not None
+    short = (Phase(1, SIZE),)
+    config = replace(
+        whole.prune,
+        budget=Budget(macs=0.9),
+        size_px=SIZE,
+        per_class=2,
+        filters=0.01,
+        punish_steps=2,
+        judge_drop=1.0,
+        baseline_epochs=1,
+        floor=Floor(0.25, 2),
+        reward=replace(whole.prune.reward, phases=short, batch=8),
+    )
+    return replace(whole, size_px=SIZE, prune=config, train=(replace(whole.train[0], phases=short, batch=8),))
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainSet:
+    random = np.random.default_rng(0)
+    targets = np.eye(8, dtype=np.float32)[np.arange(24) % 8]
+    return TrainSet(random.integers(0, 256, (24, 48, 48), dtype=np.uint8), targets)
+
+
+def start(recipe: Recipe, data: TrainSet, folder: Path, method: Method = "gated") -> Run:
+    torch.manual_seed(0)
+    network = MODELS[recipe.network](8, 3, SIZE).eval()
+    assert recipe.prune is not None
+    config = replace(recipe.prune, method=method)
+    return Run(recipe, config, network, data, lambda *_: 0.5, folder)
+
+
+@pytest.mark.parametrize("method", ["gated", "slimming", "greg", "uniform"])
+def test_the_budget_is_met_by_a_network_that_is_really_smaller(
+    recipe: Recipe, data: TrainSet, tmp_path: Path, method: Method
+) -> None:
+    run = start(recipe, data, tmp_path, method)
+    before = run.start_cost
+    network = prune(run)
+    after = cost_of(network, 3, SIZE)
+    assert after.macs <= 0.9 * before.macs
+    assert after.macs >= 0.75 * before.macs, "far below the budget"
+    assert after.parameters == sum(p.numel() for p in network.parameters())
+    lines = [json.loads(line) for line in (tmp_path / schedule.STEPS).read_text().splitlines()]
+    phases = [line["phase"] for line in lines]
+    assert phases[0] == "start"
+    assert phases[-1] == "recovery"
+    assert ("punish" in phases) == (method == "gated")
+    macs = [line["macs"] for line in lines]
+    assert macs == sorted(macs, reverse=True)
+    with torch.no_grad():
+        assert network(torch.zeros(1, 3, SIZE, SIZE)).shape == (1, 8)
+
+
+def test_a_killed_run_goes_on_to_the_same_network(
+    recipe: Recipe, data: TrainSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = prune(start(recipe, data, tmp_path / "whole"))
+    real, calls = schedule.fit, 0
+
+    def dying(*args: object, **kwargs: object) -> tuple[float, float]:
+        nonlocal calls
+        calls += 1
+        if calls in (2, 4):
+            raise KeyboardInterrupt
+        return real(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(schedule, "fit", dying)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            prune(start(recipe, data, tmp_path / "killed"))
+    resumed = prune(start(recipe, data, tmp_path / "killed"))
+    for (name, expected), found in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert expected.shape == found.shape, name
+        torch.testing.assert_close(found, expected, msg=name)
+
+
+def test_judge_goes_back_to_the_last_network_within_its_limit(recipe: Recipe, data: TrainSet, tmp_path: Path) -> None:
+    assert recipe.prune is not None
+    config = replace(recipe.prune, judge_drop=0.1, budget=Budget(macs=0.05))
+    accuracies = iter([0.8, 0.75, 0.6, 0.5])  # start, round 0, round 1 (too low), recovery
+    run = start(replace(recipe, prune=config), data, tmp_path)
+    run.config, run.accuracy = config, lambda *_: next(accuracies)
+    network = prune(run)
+    lines = [json.loads(line) for line in (tmp_path / schedule.STEPS).read_text().splitlines()]
+    rewards = [line for line in lines if line["phase"] == "reward"]
+    assert [line["accuracy"] for line in rewards] == [0.75, 0.6]
+    assert sum(p.numel() for p in network.parameters()) == rewards[0]["parameters"]
+
+
+def test_punish_trains_batch_norms_only(recipe: Recipe, data: TrainSet, tmp_path: Path) -> None:
+    run = start(recipe, data, tmp_path)
+    before = {key: value.clone() for key, value in run.network.state_dict().items()}
+    schedule.fit(run, data, schedule.punish_config(run.config), "punish", only_norms=True)
+    for name, module in run.network.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            assert torch.equal(module.weight, before[f"{name}.weight"]), name
+    moved = run.network.get_submodule("features.0.1").weight
+    assert not torch.equal(moved, before["features.0.1.weight"])  # type: ignore[arg-type]
+    assert all(p.requires_grad for p in run.network.parameters())
+
+
+def test_a_pruned_network_is_saved_and_loaded(recipe: Recipe, data: TrainSet, tmp_path: Path) -> None:
+    network = prune(start(recipe, data, tmp_path / "run", "uniform"))
+    save_weights(network, tmp_path / "w.safetensors")
+    found = load_network(recipe, tmp_path / "w.safetensors")
+    x = torch.randn(2, 3, SIZE, SIZE)
+    with torch.no_grad():
+        torch.testing.assert_close(found(x), network(x), rtol=0.02, atol=0.02)  # stored in half precision
+
+
+@pytest.mark.parametrize("name", ["ddamfn", "lfer_ldl", "shufflenet_ldam_stem1", "larn"])
+def test_shapes_of_every_network_come_back(name: str) -> None:
+    size_px = 96 if name == "lfer_ldl" else 48
+    torch.manual_seed(0)
+    network = MODELS[name](7, 1, size_px).eval()
+    channels = follow_channels(network, 1, size_px)
+    gone = lowest_share(channels, gamma_scores(channels, network), 0.3, widths(channels), Floor())
+    smaller = schedule.slice_network(network, channels, gone)
+    again = MODELS[name](7, 1, size_px).eval()
+    fit_shapes(again, smaller.state_dict())
+    again.load_state_dict(smaller.state_dict())
+    x = torch.randn(1, 1, size_px, size_px)
+    with torch.no_grad():
+        torch.testing.assert_close(again(x), smaller(x))
+
+
+def test_growing_penalty_shrinks_the_marked_filters_only(recipe: Recipe, data: TrainSet, tmp_path: Path) -> None:
+    run = start(recipe, data, tmp_path)
+    channels = run.follow()
+    use = channels.layers["features.18.0"]  # the last convolution: groups of its own
+    gone = channels.roots(use.outputs)[:100].tolist()
+    layer = run.network.get_submodule("features.18.0")
+    assert isinstance(layer, nn.Conv2d)
+    optimizer = torch.optim.SGD([layer.weight], lr=0.1)
+    before = layer.weight.detach().abs().mean(dim=(1, 2, 3))
+    with growing_penalty(run.network, channels, gone, 0.5, 1.0):
+        for _ in range(12):
+            optimizer.zero_grad()
+            (layer.weight * 0).sum().backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    after = layer.weight.detach().abs().mean(dim=(1, 2, 3))
+    torch.testing.assert_close(after[100:], before[100:])
+    rates = [0.5] * 5 + [1.0] * 7  # grows every five updates, up to its ceiling
+    torch.testing.assert_close(after[:100], before[:100] * float(np.prod([1 - 0.1 * rate for rate in rates])))
+
+
+def test_budgets_by_table() -> None:
+    from fer_host.prune.costs import Cost
+
+    start_cost, cost = Cost(1000, 2000, 3.0, 9.0), Cost(800, 1000, 2.0, 5.0)
+    for budget, met in (
+        (Budget(macs=0.5), True),
+        (Budget(macs=0.49), False),
+        (Budget(parameters=0.8, macs=0.5), True),
+        (Budget(parameters=0.7, macs=0.5), False),
+        (Budget(int8_kib=2.0), True),
+        (Budget(int8_kib=1.9), False),
+        (Budget(ms=5.0), True),
+        (Budget(ms=4.0), False),
+    ):
+        assert within(cost, start_cost, budget) is met, budget
+    assert not within(Cost(1, 1, 1.0), start_cost, Budget(ms=9.0)), "not measured is not met"
+    for wrong in ({}, {"macs": 1.5}, {"ms": 0.0}):
+        with pytest.raises(SchemaError):
+            Budget(**wrong)
