@@ -191,7 +191,7 @@ def fit(recipe: Recipe, data: FaceData, state: Path, team: Team) -> float:
         curve = [old for old in read_curve(curve_path) if old.epoch < epoch] + [line]
         # the last cycle ships, its best epoch at the size that ships
         rivals = [old.accuracy for old in curve if old.epoch >= last_cycle and old.size_px == recipe.size_px]
-        if rivals and size_px == recipe.size_px and accuracy >= max(rivals):
+        if rivals and size_px == recipe.size_px and line.accuracy >= max(rivals):
             save_weights(average, best_path)
         text = "".join(json.dumps(dataclasses.asdict(entry)) + "\n" for entry in curve)
         write_bytes(curve_path, text.encode())
