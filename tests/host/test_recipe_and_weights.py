@@ -55,7 +55,7 @@ def test_an_unknown_model_is_one_line_with_the_nearest_name() -> None:
         ("seed = 1\n", "", "train[0].seed: missing"),
         ("[[train]]", "[[train]]\nlr = 1.0", "train[0].lr: unknown"),
         ('default_variant = "int8"', 'default_variant = "mixed"', "convert.variants"),
-        ('start = "imagenet"', 'start = "previous"', "all but the first start from the previous"),
+        ('start = "imagenet"', 'start = "previous"', "the first one of a recipe without"),
         ("[input]", "[input", "not valid TOML"),
     ],
 )
