@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +9,21 @@ from pathlib import Path
 from torch import nn
 
 from fer_host.artifacts import digest_json
-from fer_host.data.load import data_digest
 from fer_host.errors import RecipeError
 from fer_host.paths import TRAIN_CACHE
 from fer_host.prune.config import Budget, Method
 from fer_host.prune.plots import plot_accuracy, plot_channels
 from fer_host.prune.schedule import STEPS, Run, Step, prune
 from fer_host.recipe import Recipe, load_recipe
-from fer_host.train.run import Epoch, scores, train_split, training_data, validation_split, write_card_for
+from fer_host.train.run import (
+    Epoch,
+    scores,
+    train_digest,
+    train_split,
+    training_data,
+    validation_split,
+    write_card_for,
+)
 from fer_host.weights import build_network, load_network, save_weights, weights_sha256, zoo_path
 
 
@@ -53,8 +59,8 @@ def run_pruning(recipe: Recipe, data_path: Path, out: Path | None = None, cache:
     held_out = validation_split(data)
     source = load_recipe(config.source)
     start = load_network(source)
-    about = [dataclasses.asdict(recipe) | {"convert": None, "sha256": None}, weights_sha256(start)]
-    folder = cache or TRAIN_CACHE / f"{recipe.id}-{config.method}-{digest_json([*about, data_digest(data_path)])[:12]}"
+    digest = digest_json([train_digest(recipe, data_path), weights_sha256(start)])[:12]
+    folder = cache or TRAIN_CACHE / f"{recipe.id}-{config.method}-{digest}"
     before = build_network(source)
     run = Run(
         recipe,

@@ -253,8 +253,12 @@ def write_card_for(recipe: Recipe, weights: Path, data: FaceData, curve: list[Ep
 
 
 def train_digest(recipe: Recipe, data_path: Path) -> str:
-    """Short digest of all that training depends on, so that a changed recipe starts afresh."""
-    return digest_json([dataclasses.asdict(recipe) | {"convert": None, "sha256": None}, data_digest(data_path)])[:12]
+    """Short digest of all that training depends on, so that a recipe changed in these parts starts afresh."""
+    whole = dataclasses.asdict(recipe)
+    parts = {
+        key: whole[key] for key in ("network", "labels", "size_px", "input", "align", "detector", "train", "prune")
+    }
+    return digest_json([parts, data_digest(data_path)])[:12]
 
 
 def read_curve(path: Path) -> list[Epoch]:
