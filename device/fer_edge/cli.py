@@ -12,13 +12,17 @@ from pathlib import Path
 from fer_edge import __version__
 from fer_edge.errors import EdgeError, UsageError
 
+_DETECTORS = ("blazeface_short", "blazeface_full", "mtcnn")  # as contract.manifest.DetectorSpec, unimported
+_DETECTOR_HELP = "of faces (default: the bundle's first)"
+
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; a user's error is one line on stderr and status 2, anything else keeps its traceback."""
     for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show "→" shows "?" instead of a traceback
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    arguments = _parser().parse_args(argv)
+    line = sys.argv[1:] if argv is None else argv
+    arguments = _parser(next((word for word in line if not word.startswith("-")), "")).parse_args(line)
     try:
         status: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -46,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(command: str = "") -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fer-edge", description="Reads facial expressions from photos and cameras.")
     parser.add_argument("--version", action="version", version=f"fer-edge {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -57,35 +61,44 @@ def _parser() -> argparse.ArgumentParser:
 
     image = commands.add_parser("image", parents=[common], help="read the expressions in photos")
     image.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    image.add_argument("--detector", choices=_DETECTORS, help=_DETECTOR_HELP)
     image.add_argument("--json", action="store_true", help="a list of fer-edge/reading/1 documents")
     image.add_argument("--annotate", type=Path, metavar="OUT", help="picture to write; a folder for several photos")
     image.add_argument(
         "--tiles", type=_tiles, metavar="N,…", help="grids searched for small faces; 0: none (default: 2,3)"
     )
+    image.add_argument("--blur", action="store_true", help="make the faces in annotated pictures unrecognizable")
     image.set_defaults(run=_image)
 
-    run = commands.add_parser("run", parents=[common], help="read a clip, a folder or a camera")
-    origin = run.add_mutually_exclusive_group(required=True)
-    origin.add_argument(
-        "--source",
-        metavar="URI",
-        help="a clip's path, images://folder, csi://0, v4l2:///dev/video0, argus://0, synthetic://",
-    )
-    origin.add_argument("--camera", action="store_true", help="the first camera found: picamera2, V4L2, then Argus")
-    run.add_argument("--wait", action="store_true", help="keep trying until there is a camera")
-    run.add_argument("--jsonl", metavar="-|PATH", help="write a fer-edge/reading/1 line a frame")
-    run.add_argument("--realtime", action="store_true", help="play a clip at its own speed, dropping late frames")
-    run.add_argument("--max-frames", type=_positive, metavar="N")
-    run.add_argument(
-        "--tiles", type=_tiles, metavar="N,…", help="grids searched for small faces; 0: none (default: 2,3 unless live)"
-    )
+    run = commands.add_parser("run", help="read a clip, a folder or a camera, and send the readings on")
+    run.add_argument("--config", type=Path, metavar="FILE", help="default: /etc/fer-edge/config.toml, if it is there")
+    run.add_argument("--max-frames", type=_positive, metavar="N", help="end after so many")
     run.set_defaults(run=_run)
+
+    config = commands.add_parser("config", help="check or show the configuration of run")
+    config.add_argument("action", choices=("check", "show"), help="check a file; show what is in effect, as a file")
+    config.add_argument("file", nargs="?", type=Path, metavar="FILE", help="default: see run --config")
+    config.set_defaults(run=_config)
+
+    service = commands.add_parser("service", help="run at every start of the machine, under systemd")
+    service.add_argument("action", choices=("install", "update", "status", "uninstall"))
+    service.add_argument("--prefix", type=Path, metavar="DIR", help="of the installation (default: this one's)")
+    service.set_defaults(run=_service)
+
+    web = commands.add_parser("web", parents=[common], help="serve a page that reads photos; no camera")
+    web.add_argument("--address", default="127.0.0.1", help="to listen on; any but this machine's own needs a token")
+    web.add_argument("--port", type=_port, default=8080, help="0: a free one (default: 8080)")
+    web.add_argument("--token-file", default="", metavar="FILE", help="its first line is the token; default: a new one")
+    web.add_argument("--host-name", action="append", default=[], metavar="NAME", help="another name of this machine")
+    web.add_argument("--blur", action="store_true", help="send pictures with unrecognizable faces")
+    web.set_defaults(run=_web)
 
     bench = commands.add_parser("bench", parents=[common], help="time the pipeline or the network on this machine")
     bench.add_argument("--model-only", action="store_true", help="the network alone")
     bench.add_argument("--source", default="synthetic://?n=60", metavar="URI")
     bench.add_argument("--n", type=_positive, default=200, help="measured repetitions, at least 2")
     bench.add_argument("--warmup", type=_positive, default=20, metavar="N")
+    bench.add_argument("--detector", choices=_DETECTORS, help=_DETECTOR_HELP)
     bench.add_argument("--tiles", type=_tiles, default=(), metavar="N,…")
     bench.add_argument("--json", action="store_true", help="print the fer-edge/bench/1 document")
     bench.set_defaults(run=_bench)
@@ -102,12 +115,22 @@ def _parser() -> argparse.ArgumentParser:
 
     info = commands.add_parser("info", parents=[common], help="what a bundle holds")
     info.set_defaults(run=_info)
+    if command in ("run", "config"):  # their flags are made from the settings' own modules
+        from fer_edge.config import add_flags
+
+        add_flags(run if command == "run" else config)
     return parser
 
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number above 0")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected 0 to 65535")
     return int(text)
 
 
@@ -131,50 +154,72 @@ def _image(arguments: argparse.Namespace) -> int:
         variant_id=arguments.variant,
         threads=arguments.threads,
         tiles=PHOTO_TILES if arguments.tiles is None else arguments.tiles,
+        detector_id=arguments.detector,
         as_json=arguments.json,
         annotate_to=arguments.annotate,
+        blur=arguments.blur,
     )
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from fer_edge.bundles import find_bundle
-    from fer_edge.contract.bundle import open_bundle
-    from fer_edge.daemon import ended_by_sigterm, run
-    from fer_edge.detectors import PHOTO_TILES
-    from fer_edge.pipeline import open_pipeline
-    from fer_edge.sinks.jsonl import JsonlSink
-    from fer_edge.sources import CAMERAS, open_source, parse_uri
-    from fer_edge.sources.camera import find_camera, wait_for
-    from fer_edge.sources.live import LiveSource
-    from fer_edge.types import FrameSource
+    from fer_edge import config, logs
+    from fer_edge.launch import Launcher
 
-    uri = None if arguments.camera else parse_uri(arguments.source)
-    camera = uri is None or uri.scheme in CAMERAS
-    if arguments.wait and not camera:
-        raise UsageError(f"--wait: {arguments.source} is no camera; expected --camera, csi://, v4l2:// or argus://")
-    bundle = open_bundle(find_bundle(arguments.bundle))
-    live = camera or arguments.realtime or (uri is not None and uri.scheme == "synthetic")
-    tiles = arguments.tiles if arguments.tiles is not None else () if live else PHOTO_TILES
-    pipeline = open_pipeline(bundle, arguments.variant, arguments.threads, tiles)
-
-    def opened() -> FrameSource:
-        return find_camera() if uri is None else open_source(arguments.source, arguments.realtime)
-
-    with ended_by_sigterm():
-        source = wait_for(opened, _say) if arguments.wait else opened()
-        if isinstance(source, LiveSource):
-            _say(f"{source.name}: {source.description}")
-        if arguments.jsonl is None:
-            summary = run(source, pipeline, None, arguments.max_frames)
-        else:
-            with JsonlSink(arguments.jsonl) as sink:
-                summary = run(source, pipeline, sink, arguments.max_frames)
-    _say(str(summary))
+    flags = config.given_flags(arguments)
+    configuration, file = config.load(arguments.config, flags)
+    logs.say(Launcher(configuration, file, flags, arguments.max_frames).run())
     return 0
 
 
-def _say(text: str) -> None:
-    print(f"fer-edge: {text}", file=sys.stderr, flush=True)
+def _config(arguments: argparse.Namespace) -> int:
+    from fer_edge import config
+
+    flags = config.given_flags(arguments)
+    configuration, file = config.load(arguments.file, flags)
+    if arguments.action == "show":
+        print(
+            f"# {file or 'no file: the defaults'}{' and flags' if flags else ''}\n{config.as_toml(configuration)}",
+            end="",
+        )
+    elif file is None:
+        places = ", ".join(map(str, config.default_files()))
+        raise UsageError(f"config check: no file; expected FILE, or one of {places}")
+    else:
+        print(f"{file}: no mistake found")
+    return 0
+
+
+def _service(arguments: argparse.Namespace) -> int:
+    from fer_edge import service
+
+    if arguments.action == "status":
+        return service.status()
+    if arguments.action == "uninstall":
+        return service.uninstall()
+    return service.install(arguments.prefix, start=arguments.action == "install")
+
+
+def _web(arguments: argparse.Namespace) -> int:
+    from fer_edge import logs
+    from fer_edge.bundles import find_bundle
+    from fer_edge.contract.bundle import open_bundle
+    from fer_edge.detectors import PHOTO_TILES
+    from fer_edge.pipeline import open_pipeline
+    from fer_edge.sinks.web import PhotoDesk, WebSettings
+    from fer_edge.sinks.web.alone import serve
+
+    bundle = open_bundle(find_bundle(arguments.bundle))
+    pipeline = open_pipeline(bundle, arguments.variant, arguments.threads, PHOTO_TILES)  # here, so that errors show now
+    settings = WebSettings(
+        enabled=True,
+        address=arguments.address,
+        port=arguments.port,
+        token_file=arguments.token_file,
+        hosts=tuple(arguments.host_name),
+        blur=arguments.blur,
+    )
+    logs.set_up(logs.LogSettings())
+    return serve(settings, PhotoDesk(lambda: pipeline), logs.say)
 
 
 def _bench(arguments: argparse.Namespace) -> int:
@@ -190,7 +235,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     if arguments.model_only:
         document = bench.bench_model(bundle, *numbers)
     else:
-        document = bench.bench_pipeline(bundle, *numbers, arguments.source, arguments.tiles)
+        document = bench.bench_pipeline(bundle, *numbers, arguments.source, arguments.tiles, arguments.detector)
     print(schema.dumps(document), end="") if arguments.json else print(bench.format_table(document))
     return 0
 

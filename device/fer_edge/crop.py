@@ -32,10 +32,9 @@ def crop_face(image: RgbImage, landmarks: Mapping[str, Point], align: AlignSpec)
     if factor > 1:
         image, matrix = _shrunk(image, matrix, align.crop_hw, factor)
     height, width = align.crop_hw
-    # cv2 puts pixel centers on whole numbers, the contract at .5
-    half = np.array([0.5, 0.5])
-    shifted = matrix.copy()
-    shifted[:, 2] = matrix[:, :2] @ half + matrix[:, 2] - half
+    shifted = matrix.copy()  # cv2 puts pixel centers on whole numbers, the contract at .5
+    for row in (0, 1):
+        shifted[row, 2] += (matrix[row, 0] + matrix[row, 1]) / 2 - 0.5
     crop = cv2.warpAffine(image, shifted, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(crop, dtype=np.uint8)
 

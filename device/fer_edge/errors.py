@@ -8,6 +8,7 @@ EdgeError                        (fer_edge.contract.errors)
 ├── SourceError (OSError)        a frame source that cannot be opened or was lost
 ├── RunnerError (RuntimeError)   no interpreter, or a network that it cannot run
 ├── VerifyError (ArithmeticError) outputs differ from the golden vectors
+├── ConfigError (ValueError)     a configuration file that cannot be read, or a key or value in it that is wrong
 └── UsageError (ValueError)      command-line values that do not go together
 """
 
@@ -17,6 +18,7 @@ from fer_edge.contract.errors import BundleError, EdgeError, LandmarkError, Sche
 
 __all__ = [
     "BundleError",
+    "ConfigError",
     "EdgeError",
     "ImageError",
     "LandmarkError",
@@ -42,6 +44,14 @@ class RunnerError(EdgeError, RuntimeError):
 
 class VerifyError(EdgeError, ArithmeticError):
     """The network's outputs here differ from the golden vectors."""
+
+
+class ConfigError(EdgeError, ValueError):
+    """A configuration that cannot be used; ``path`` is the key, where one is to blame."""
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
 
 
 class UsageError(EdgeError, ValueError):

@@ -23,8 +23,10 @@ def read_images(
     variant_id: str | None = None,
     threads: int = 1,
     tiles: tuple[int, ...] = (),
+    detector_id: str | None = None,
     as_json: bool = False,
     annotate_to: Path | None = None,
+    blur: bool = False,
 ) -> int:
     """Reads each photo and prints what it finds; a photo without a face is a result.
 
@@ -34,8 +36,10 @@ def read_images(
         variant_id: of the classifier; None takes the bundle's default.
         threads: of the interpreters.
         tiles: see ``make_detector``.
+        detector_id: None takes the bundle's default.
         as_json: print a list of readings instead of text.
         annotate_to: picture to write, or for several photos a folder that gets a picture of the same name each.
+        blur: make the faces in it unrecognizable.
 
     Returns:
         The exit status.
@@ -54,7 +58,7 @@ def read_images(
     twin = next((name for name in names if names.count(name) > 1), None)
     if annotate_to is not None and twin:
         raise UsageError(f"--annotate {annotate_to}: two photos are named {twin}; annotate them in two calls")
-    pipeline = open_pipeline(bundle, variant_id, threads, tiles)
+    pipeline = open_pipeline(bundle, variant_id, threads, tiles, detector_id)
     documents: list[dict[str, Any]] = []
     for index, path in enumerate(paths):
         photo = read_photo(path)
@@ -66,7 +70,7 @@ def read_images(
         else:
             _print(path, document)
         if annotate_to is not None:
-            write_picture(_target(annotate_to, path), annotate(photo.image, reading.faces))
+            write_picture(_target(annotate_to, path), annotate(photo.image, reading.faces, blur))
     if as_json:
         print(json.dumps(documents, indent=1, ensure_ascii=False))
     return 0

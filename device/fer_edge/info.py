@@ -13,8 +13,10 @@ def describe(bundle: Bundle) -> str:
         f"{manifest.model_id} {manifest.version}   bundle {bundle.path}   sha256 {bundle.sha256[:16]}",
         f"labels: {', '.join(manifest.labels)}",
         f"input: {source.color}, crop {manifest.align.crop_hw[0]} px → {source.source_px} px → network",
-        f"detector: {manifest.detector.id} "
-        + ", ".join(f"{name} {value:g}" for name, value in manifest.detector.thresholds.items()),
+        *(
+            f"detector: {spec.id} " + ", ".join(f"{name} {value:g}" for name, value in spec.thresholds.items())
+            for spec in (manifest.detector, *manifest.other_detectors)
+        ),
         "variants:",
     ]
     for variant in manifest.variants:

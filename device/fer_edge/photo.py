@@ -67,6 +67,8 @@ def decode_photo(content: bytes, what: str, short_side_px: int = SHORT_SIDE_PX) 
         raise ImageError(f"{what}: {size[1]} x {size[0]} px, expected at most {MAX_PIXELS // 1_000_000} megapixels")
     if is_cut_jpeg(content):
         raise ImageError(f"{what}: a JPEG without its end; it was cut off, copy it again")
+    if is_cut_png(content):
+        raise ImageError(f"{what}: a PNG without its end; it was cut off, copy it again")
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(without_color_profile(content), dtype=np.uint8), flags) if content else None
@@ -103,13 +105,22 @@ def without_color_profile(content: bytes) -> bytes:
     """A PNG without its iCCP chunk, which cv2 does not use and libpng complains of on stderr; others as they are."""
     if not content.startswith(_PNG):
         return content
-    kept, at = [_PNG], len(_PNG)
+    chunks = [content[at:end] for name, at, end in png_chunks(content) if name != b"iCCP"]
+    return b"".join([_PNG, *chunks])
+
+
+def png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(name, start, end) of a PNG's chunks; the end may lie behind the file's."""
+    at = len(_PNG)
     while at + 8 <= len(content):
         end = at + 12 + int.from_bytes(content[at : at + 4], "big")
-        if content[at + 4 : at + 8] != b"iCCP":
-            kept.append(content[at:end])
+        yield content[at + 4 : at + 8], at, end
         at = end
-    return b"".join(kept)
+
+
+def is_cut_png(content: bytes) -> bool:
+    """True for a PNG with a chunk longer than the file; OpenCV 4.11 would first allocate what it claims, up to 4 GB."""
+    return content.startswith(_PNG) and any(end > len(content) for _, _, end in png_chunks(content))
 
 
 def jpeg_segments(content: bytes) -> Iterator[tuple[int, int, bytes]]:

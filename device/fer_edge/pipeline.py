@@ -1,10 +1,8 @@
-"""Read this first: what happens to a frame. Detect → align → preprocess → infer → reading."""
+"""Read this first: what happens to a frame. Detect or follow → align → preprocess → infer → smooth → reading."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 
@@ -14,9 +12,11 @@ from fer_edge.contract.preprocess import preprocess, softmax
 from fer_edge.crop import crop_face
 from fer_edge.detectors import make_detector
 from fer_edge.runner import LiteRunner
+from fer_edge.track import TrackSettings
+from fer_edge.tracker import Tracker
 from fer_edge.types import FaceBox, FaceDetector, FaceReading, Frame, FrameReading, RgbImage, Runner
 
-STAGES = ("detect", "align", "infer")
+STAGES = ("detect", "align", "infer")  # of a photo; a video's frames have "track" too, and "detect" in some only
 
 
 class Pipeline:
@@ -27,36 +27,76 @@ class Pipeline:
         variant: the classifier's variant that ``runner`` runs.
         detector: finds faces.
         runner: classifies them.
+        tracker: for the frames of one video; None treats each frame as a photo.
     """
 
-    def __init__(self, manifest: Manifest, variant: Variant, detector: FaceDetector, runner: Runner) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        variant: Variant,
+        detector: FaceDetector,
+        runner: Runner,
+        tracker: Tracker | None = None,
+    ) -> None:
         self.manifest = manifest
         self.variant = variant
         self.detector = detector
         self.runner = runner
+        self.tracker = tracker
 
     def read_frame(self, frame: Frame) -> FrameReading:
         """All faces of a frame with their expressions, and the ms that each stage took."""
+        if self.tracker is not None:
+            return self._read_video_frame(frame, self.tracker)
         stage_ms: dict[str, float] = {}
         with _timed(stage_ms, "detect"):
             faces = self.detector.detect(frame.image)
-        readings = tuple(self.read_face(frame.image, face, stage_ms) for face in faces)
+        names = self.manifest.labels
+        readings = tuple(
+            FaceReading(face, names[int(np.argmax(row))], dict(zip(names, row, strict=True)))
+            for face, row in zip(faces, self.classify(frame.image, faces, stage_ms), strict=True)
+        )
         return FrameReading(frame, readings, stage_ms)
 
-    def read_face(self, image: RgbImage, face: FaceBox, stage_ms: dict[str, float]) -> FaceReading:
-        """One face's expression; adds the time to ``stage_ms``."""
+    def _read_video_frame(self, frame: Frame, tracker: Tracker) -> FrameReading:
+        """As ``read_frame``: the tracker says whether to search, and smooths what the classifier says."""
+        started = time.perf_counter()
+        stage_ms: dict[str, float] = {}
+        with _timed(stage_ms, "track"):
+            due = tracker.follow(frame)
+        if due:
+            with _timed(stage_ms, "detect"):
+                faces = self.detector.detect(frame.image)
+            with _timed(stage_ms, "track"):
+                tracker.correct(frame, faces)
+
+        def classify(faces: list[FaceBox]) -> list[list[float]]:
+            return self.classify(frame.image, faces, stage_ms)
+
+        readings = tracker.readings(frame, self.manifest.labels, classify)
+        tracker.took(frame, time.perf_counter() - started)
+        return FrameReading(frame, readings, stage_ms)
+
+    def classify(self, image: RgbImage, faces: list[FaceBox], stage_ms: dict[str, float]) -> list[list[float]]:
+        """Each face's probabilities, in the order of the manifest's labels; adds the times to ``stage_ms``."""
+        if not faces:
+            return []
         with _timed(stage_ms, "align"):
-            crop = crop_face(image, face.landmarks, self.manifest.align)
-            inputs = preprocess(crop, self.manifest.input, self.variant.input_hw)[None]
+            crops = [crop_face(image, face.landmarks, self.manifest.align) for face in faces]
+            prepared = [preprocess(crop, self.manifest.input, self.variant.input_hw) for crop in crops]
+            inputs = np.stack(prepared) if len(prepared) > 1 else prepared[0][None]
         with _timed(stage_ms, "infer"):
-            probabilities = softmax(self.runner(inputs))[0]
-        names = self.manifest.labels
-        by_name = {name: float(p) for name, p in zip(names, probabilities, strict=True)}
-        return FaceReading(face, names[int(np.argmax(probabilities))], by_name)
+            probabilities: list[list[float]] = softmax(self.runner(inputs)).tolist()
+        return probabilities
 
 
 def open_pipeline(
-    bundle: Bundle, variant_id: str | None = None, threads: int = 1, tiles: tuple[int, ...] = ()
+    bundle: Bundle,
+    variant_id: str | None = None,
+    threads: int = 1,
+    tiles: tuple[int, ...] = (),
+    detector_id: str | None = None,
+    tracking: TrackSettings | None = None,
 ) -> Pipeline:
     """A pipeline from a checked bundle.
 
@@ -65,19 +105,32 @@ def open_pipeline(
         variant_id: of the classifier; None takes the bundle's default.
         threads: of both interpreters.
         tiles: see ``make_detector``.
+        detector_id: None takes the bundle's default.
+        tracking: for the frames of one video; None (or not ``enabled``) treats each frame as a photo.
 
     Raises:
-        SchemaError: no such variant.
+        SchemaError: no such variant or detector.
         RunnerError: no interpreter here can run it.
     """
     manifest = bundle.manifest
     variant = manifest.variant(variant_id)
     runner = LiteRunner(bundle.read(variant.file), variant, threads)
-    return Pipeline(manifest, variant, make_detector(manifest.detector, bundle.read, tiles, threads), runner)
+    detector = make_detector(manifest.find_detector(detector_id), bundle.read, tiles, threads)
+    tracker = Tracker(tracking) if tracking is not None and tracking.enabled else None
+    return Pipeline(manifest, variant, detector, runner, tracker)
 
 
-@contextmanager
-def _timed(stage_ms: dict[str, float], name: str) -> Iterator[None]:
-    started = time.perf_counter()
-    yield
-    stage_ms[name] = stage_ms.get(name, 0.0) + (time.perf_counter() - started) * 1000
+class _timed:  # noqa: N801  # used as `with _timed(…):`; a third of the cost of contextlib's
+    """Adds the ms that its block takes to ``stage_ms[name]``."""
+
+    __slots__ = ("_name", "_stage_ms", "_started")
+
+    def __init__(self, stage_ms: dict[str, float], name: str) -> None:
+        self._stage_ms, self._name = stage_ms, name
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        passed_ms = (time.perf_counter() - self._started) * 1000
+        self._stage_ms[self._name] = self._stage_ms.get(self._name, 0.0) + passed_ms

@@ -81,7 +81,12 @@ def _version(distribution: str) -> str:
 
 
 def open_interpreter(
-    model: bytes, what: str, threads: int = 1, reference_kernels: bool = False, min_runtime: str = ""
+    model: bytes,
+    what: str,
+    threads: int = 1,
+    reference_kernels: bool = False,
+    min_runtime: str = "",
+    input_shape: tuple[int, ...] | None = None,
 ) -> Any:
     """An interpreter for ``model`` with its tensors allocated.
 
@@ -91,6 +96,7 @@ def open_interpreter(
         threads: of the kernels, at least 1.
         reference_kernels: plain C++ kernels that give the same bits on every CPU, many times slower.
         min_runtime: what the manifest asks for, for the message.
+        input_shape: of the one input, for networks that take any; None keeps the file's.
 
     Raises:
         RunnerError: no interpreter, not a tflite file, or one that this runtime is too old for.
@@ -107,6 +113,8 @@ def open_interpreter(
     try:
         with _without_info_lines():
             interpreter = runtime.module.Interpreter(**options)
+            if input_shape is not None:
+                interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], input_shape)
             interpreter.allocate_tensors()
     except SystemError as error:  # tflite-runtime's wrapper under numpy 2
         raise RunnerError(

@@ -20,7 +20,7 @@ class Frame:
     """One upright RGB picture and when it was captured (monotonic clock, s).
 
     Where the picture is a large photo scaled down, ``scale`` is its px per px of the original and ``original_hw`` the
-    original's (height, width).
+    original's (height, width). ``t_media_s`` is the place in a clip, which may be read faster than it was filmed.
     """
 
     image: RgbImage
@@ -29,6 +29,12 @@ class Frame:
     source: str
     scale: float = 1.0
     original_hw: tuple[int, int] | None = None
+    t_media_s: float | None = None
+
+    @property
+    def t_s(self) -> float:
+        """The time that passes in what is seen: of the clip, else of the capture."""
+        return self.t_capture_s if self.t_media_s is None else self.t_media_s
 
 
 @dataclass(frozen=True)
@@ -42,20 +48,30 @@ class FaceBox:
 
 @dataclass(frozen=True)
 class FaceReading:
-    """A face and the classifier's probabilities in the order of the manifest's labels."""
+    """A face and the classifier's probabilities in the order of the manifest's labels.
+
+    ``track`` numbers the same face over frames (None for a photo); ``uncertain`` says that no label clearly leads
+    (None where nobody decided).
+    """
 
     face: FaceBox
     label: str
     probabilities: dict[str, float]
+    track: int | None = None
+    uncertain: bool | None = None
 
 
 @dataclass(frozen=True)
 class FrameReading:
-    """All faces of one frame in px of its picture, and how long each stage took in ms."""
+    """All faces of one frame in px of its picture, and how long each stage took in ms.
+
+    ``rate_factor`` is below 1 while the daemon lowers its own rate because of heat or an alarm of the board.
+    """
 
     frame: Frame
     faces: tuple[FaceReading, ...]
     stage_ms: dict[str, float] = field(default_factory=dict)
+    rate_factor: float = 1.0
 
     def to_doc(self, path: str | None = None) -> ReadingDoc:
         """As the reading schema, in px of the original; with ``path`` as a photo's reading, else as a stream's."""
@@ -68,6 +84,8 @@ class FrameReading:
                 score=round(reading.face.score, 4),
                 label=reading.label,
                 probabilities={name: round(p, 4) for name, p in reading.probabilities.items()},
+                track=reading.track,
+                uncertain=reading.uncertain,
             )
             for reading in self.faces
         )
@@ -82,6 +100,7 @@ class FrameReading:
             frame_index=self.frame.index,
             t_capture_s=round(self.frame.t_capture_s, 6),
             stage_ms=stage_ms,
+            rate_factor=None if self.rate_factor == 1 else self.rate_factor,
         )
 
 
@@ -124,4 +143,29 @@ class Runner(Protocol):
 
     def __call__(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits (N, labels) for inputs (N, H, W, 3)."""
+        ...
+
+
+class Sink(Protocol):
+    """Where readings go. A sink that is slow or dead never delays a frame: it drops and counts.
+
+    A sink may also have ``status(status: fer_edge.status.Status) -> None``, called at most once a second.
+    """
+
+    @property
+    def name(self) -> str:
+        """Short, for messages and counters: ``mqtt``, ``web``."""
+        ...
+
+    @property
+    def dropped(self) -> int:
+        """Readings that were given to it and never arrived."""
+        ...
+
+    def publish(self, reading: FrameReading) -> None:
+        """Takes one frame's reading; returns within the time of a queue put."""
+        ...
+
+    def close(self) -> None:
+        """Delivers or drops what is waiting and frees everything; safe to call twice."""
         ...

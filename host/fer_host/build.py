@@ -25,7 +25,7 @@ from fer_host.convert.parity import (
     read_parity,
     write_parity,
 )
-from fer_host.detector import detector_content, load_detector_model
+from fer_host.detector import load_detector_model
 from fer_host.errors import GateError
 from fer_host.golden import PHOTOS, golden_crops, network_inputs
 from fer_host.quantize import ranges as ranges_format
@@ -79,7 +79,6 @@ class Build:
         inputs = {"weights": self.weights_sha256, "recipe": self.recipe.sha256, "detector": detector.sha256}
         inputs |= {name: sha256_file(package_file(*source)) for name, source in PHOTOS.items()}
         stage = Stage(1, "checkpoint", inputs=inputs, tools=("torch", "numpy", "opencv-python-headless"))
-        detector_content(detector)
         self._checkpoint_folder = self._run(stage, make).path
         return self._checkpoint_folder / "weights.safetensors"
 

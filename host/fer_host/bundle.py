@@ -13,7 +13,7 @@ from fer_host.artifacts import one_line_if_disk_full, tool_versions
 from fer_host.build import Build
 from fer_host.convert.inspection import inspect_tflite
 from fer_host.convert.parity import MARGIN
-from fer_host.detector import detector_content, detector_spec
+from fer_host.detector import detector_contents, detector_spec
 from fer_host.errors import DataError, RecipeError
 from fer_host.golden import N_SHIPPED, golden_file
 from fer_host.paths import ROOT
@@ -75,12 +75,16 @@ def assemble(build: Build, networks: Mapping[str, Path], scheme: str | None, out
     measured = _release_metrics(build)
     if data is not None:
         measured = gates.check_accuracy(recipe, {n: (variants[n], contents[n]) for n in variants}, data)
-    detector = load_detector(recipe.detector)
-    spec = detector_spec(detector)
+    detectors = [load_detector(name) for name in (recipe.detector, *recipe.other_detectors)]
+    specs = [detector_spec(detector) for detector in detectors]
     golden = golden_file(build.crops[:N_SHIPPED], recipe, {n: (variants[n], contents[n]) for n in variants})
     plain = {
         **{f"network/{name}": (f"{recipe.id}.{name}.tflite", content) for name, content in contents.items()},
-        spec.files[0]: (f"detector/{detector.id}.tflite", detector_content(detector)),
+        **{
+            role: (f"{role}.tflite", content)
+            for detector in detectors
+            for role, content in detector_contents(detector).items()
+        },
         "golden": ("golden.npz", golden),
     }
     files, stored = {}, {}
@@ -94,13 +98,14 @@ def assemble(build: Build, networks: Mapping[str, Path], scheme: str | None, out
         labels=recipe.label_names,
         input=recipe.input,
         align=recipe.align,
-        detector=spec,
+        detector=specs[0],
         default_variant=scheme or recipe.convert.default_variant,
         variants=tuple(_with_metrics(variant, measured.get(variant.id, ())) for variant in variants.values()),
         files=files,
         golden=Golden("golden", N_SHIPPED, MARGIN, {n: recipe.convert.tolerance_p[n] for n in variants}),
-        licenses=(*recipe.licenses, detector.license),
+        licenses=(*recipe.licenses, *(detector.license for detector in detectors)),
         provenance=Provenance(git_commit(), recipe.train[0].seed, tool_versions(_TOOLS)),
+        other_detectors=tuple(specs[1:]),
     )
     with one_line_if_disk_full(out):
         return write_bundle(out, manifest, stored)

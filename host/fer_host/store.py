@@ -86,12 +86,17 @@ class StageResult:
 class Store:
     """One build folder, held by one process: ``with Store(Path("build/hawqc_mbv2")) as store``.
 
+    Args:
+        root: the folder; made if absent.
+        wait: wait for another process that is building there, for folders that several builds share.
+
     Raises:
-        HostError: another process is building there.
+        HostError: another process is building there, and ``wait`` is False.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, wait: bool = False) -> None:
         self.root = root
+        self._mode = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
         self._lock: BinaryIO | None = None
 
     def __enter__(self) -> Store:
@@ -99,7 +104,7 @@ class Store:
             self.root.mkdir(parents=True, exist_ok=True)
             self._lock = (self.root / ".lock").open("ab")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._lock, self._mode)
         except BlockingIOError as error:
             self._lock.close()
             raise HostError(f"{self.root}: another fer-host is building there; wait for it") from error

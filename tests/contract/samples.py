@@ -23,6 +23,9 @@ CONTENTS = {
     "network/int8": ("hawqc.int8.tflite", b"network bytes " * 20, "none"),
     "network/float32": ("hawqc.float32.tflite", bytes(range(256)) * 4, "xz"),
     "detector/blazeface": ("detector/blazeface_short.tflite", b"detector bytes", "none"),
+    "detector/pnet": ("detector/mtcnn_pnet.tflite", b"p bytes", "none"),
+    "detector/rnet": ("detector/mtcnn_rnet.tflite", b"r bytes", "none"),
+    "detector/onet": ("detector/mtcnn_onet.tflite", b"o bytes", "none"),
     "golden": ("golden.npz", b"golden bytes", "none"),
 }
 
@@ -66,6 +69,7 @@ def make_manifest() -> tuple[Manifest, dict[str, bytes]]:
         golden=Golden("golden", 4, 0.1, {"int8": 0.1, "float32": 1e-3}),
         licenses=(License("detector", "Apache-2.0", "MediaPipe"),),
         provenance=Provenance("0" * 40, 1, {"torch": "2.13.0"}),
+        other_detectors=(DetectorSpec("mtcnn", ("detector/pnet", "detector/rnet", "detector/onet"), {"pnet": 0.6}),),
     )
     return manifest, stored
 

@@ -28,7 +28,7 @@ def field_paths(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ..
 FREE_KEYS = {"thresholds", "files", "tolerance_p", "tools"}  # dicts whose keys are data
 PATHS = [path for path in field_paths(DATA) if path != ("schema",)]
 FIXED = [path for path in PATHS if not (len(path) > 1 and path[-2] in FREE_KEYS)]
-OPTIONAL = {"metrics", "layers", "scale", "zero_point", "tools"}
+OPTIONAL = {"metrics", "layers", "scale", "zero_point", "tools", "other_detectors"}
 
 
 def at(data: Any, path: tuple[Any, ...]) -> Any:
@@ -140,6 +140,8 @@ def test_no_path_leaves_the_bundle(path: str) -> None:
         (("align", "template"), [[1.0, 2.0]], "manifest.align.template"),
         (("input", "std"), [0.0, 1.0, 1.0], "manifest.input.std"),
         (("detector", "files"), ["nowhere"], "manifest.detector.files[0]"),
+        (("other_detectors", 0, "files"), ["nowhere"], "manifest.other_detectors[0].files[0]"),
+        (("other_detectors", 0, "id"), "blazeface_short", "manifest.other_detectors"),
         (("files", "golden", "path"), "hawqc.int8.tflite", "manifest.files"),
         (("files", "golden", "path"), "manifest.json", "manifest.files"),
         (("files", "golden", "sha256"), "A" * 64, "manifest.files.golden.sha256"),
@@ -164,3 +166,17 @@ def test_variant_by_name() -> None:
     assert manifest.variant("float32").input_hw == (96, 96)
     with pytest.raises(SchemaError, match="this bundle has float32, int8"):
         manifest.variant("int4")
+
+
+def test_detector_by_name() -> None:
+    manifest = make_manifest()[0]
+    assert manifest.find_detector().id == "blazeface_short"
+    assert manifest.find_detector("mtcnn").files == ("detector/pnet", "detector/rnet", "detector/onet")
+    with pytest.raises(SchemaError, match="this bundle has blazeface_short, mtcnn"):
+        manifest.find_detector("blazeface_full")
+
+
+def test_a_bundle_of_before_there_was_a_choice_is_still_read() -> None:
+    data = copy.deepcopy(DATA)
+    del data["other_detectors"]
+    assert manifest_format.loads(json.dumps(data)).find_detector().id == "blazeface_short"

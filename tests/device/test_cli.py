@@ -177,7 +177,9 @@ def test_a_signal_ends_a_run_cleanly(bundle: Bundle, number: signal.Signals, rea
     lines = [*first, *rest.splitlines(keepends=True)]
     assert all(line.endswith("\n") for line in lines)  # the last one too is whole
     readings = [load_line(line) for line in lines]
-    assert [reading.frame_index for reading in readings] == list(range(len(readings)))
+    indices = [reading.frame_index or 0 for reading in readings]
+    # in real time a frame that is late is dropped, which shows as a gap
+    assert indices == (sorted(set(indices)) if realtime else list(range(len(readings))))
     assert errors.startswith(f"fer-edge: {number.name}: {len(readings)} frames")
     assert len(errors.splitlines()) == 1
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_edge.detectors.blazeface import INPUT_PX, STRIDES, anchor_centers, sigmoid
+from fer_edge.detectors.blazeface import FULL, SHORT, anchor_centers, sigmoid
 from fer_edge.detectors.nms import Candidates, concatenate, overlap, weighted_nms
 
 
@@ -86,9 +86,17 @@ def test_anchors() -> None:
     np.testing.assert_allclose(anchors[:4], [[4, 4], [4, 4], [12, 4], [12, 4]])  # two at each of 16 x 16 places
     np.testing.assert_allclose(anchors[512:519, 0], [8] * 6 + [24])  # then six at each of 8 x 8
     assert anchors.min() > 0
-    assert anchors.max() < INPUT_PX
-    np.testing.assert_allclose(anchors.mean(axis=0), INPUT_PX / 2)
-    assert sum((INPUT_PX // stride) ** 2 * repeats for stride, repeats in STRIDES) == 896
+    assert anchors.max() < SHORT.input_px
+    np.testing.assert_allclose(anchors.mean(axis=0), SHORT.input_px / 2)
+    assert sum((SHORT.input_px // stride) ** 2 * repeats for stride, repeats in SHORT.strides) == 896
+
+
+def test_full_range_has_one_anchor_a_place() -> None:
+    anchors = anchor_centers(FULL)
+    assert anchors.shape == (2304, 2)
+    np.testing.assert_allclose(anchors[:2], [[2, 2], [6, 2]])
+    np.testing.assert_allclose(anchors[48], [2, 6])
+    np.testing.assert_allclose(anchors.mean(axis=0), 96)
 
 
 @pytest.mark.filterwarnings("error")

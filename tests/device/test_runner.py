@@ -34,6 +34,30 @@ def test_logits_of_a_batch_are_those_of_each_alone() -> None:
         assert np.ptp(both, axis=0).max() > 0.01  # answers differ, so the comparison says something
 
 
+@pytest.mark.parametrize("counts", [(2, 3, 1, 2), (20, 8, 9)])
+def test_the_number_of_inputs_may_change(counts: tuple[int, ...]) -> None:
+    runner = LiteRunner(tiny("int8"), tiny_variant("int8"))
+    for n in counts:
+        rows = inputs(n)
+        np.testing.assert_array_equal(runner(rows), np.concatenate([runner(row[None]) for row in rows]))
+
+
+def test_a_network_that_takes_no_batch_runs_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shapes built into a graph make the interpreter refuse another batch when it plans its memory."""
+    runner = LiteRunner(tiny("int8"), tiny_variant("int8"))
+    expected, asked = runner(inputs()), []
+
+    def refuses(*_: object, input_shape: tuple[int, ...] | None = None) -> None:
+        asked.append(input_shape)
+        raise RunnerError("variant int8: cannot load it (num_input_elements != num_output_elements)")
+
+    stubborn = LiteRunner(tiny("int8"), tiny_variant("int8"))
+    monkeypatch.setattr("fer_edge.runner.open_interpreter", refuses)
+    for _ in range(2):
+        np.testing.assert_array_equal(stubborn(inputs()), expected)
+    assert asked == [(5, SIDE, SIDE, 3)]  # not asked again
+
+
 def test_int8_is_near_float() -> None:
     exact = LiteRunner(tiny("float32"), tiny_variant("float32"))(inputs())
     coarse = LiteRunner(tiny("int8"), tiny_variant("int8"))(inputs())

@@ -48,7 +48,7 @@ def test_uris(text: str, scheme: str, path: str, options: dict[str, int]) -> Non
     ("text", "said"),
     [
         ("ftp://host/clip.mp4", "unknown scheme 'ftp'"),
-        ("rtsp://host/x", "unknown scheme"),
+        ("rtsp://", "names no host"),
         ("file://", "names no path"),
         ("", "unknown scheme"),
         ("v4l2://", "names no path"),

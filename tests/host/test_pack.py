@@ -33,7 +33,7 @@ def write_wheel(folder: Path, stem: str, tag: str, needs: list[str]) -> Path:
     name, version = stem.split("-")
     lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
     lines += [f"Requires-Dist: {need}" for need in needs]
-    lines += [f"Provides-Extra: {extra}" for extra in ("litert", "opencv") if name == "fer_edge"]
+    lines += [f"Provides-Extra: {extra}" for extra in ("litert", "mqtt", "opencv") if name == "fer_edge"]
     path = folder / f"{stem}-{tag}.whl"
     with zipfile.ZipFile(path, "w") as file:
         file.writestr(f"{stem}.dist-info/METADATA", "\n".join(lines) + "\n")

@@ -7,6 +7,7 @@ import json
 import re
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -190,6 +191,41 @@ def an_unplugged_camera_is_refused_and_waiting_takes_it_when_it_is_back() -> str
     return f"{first.strip()} | {rest.strip()}".replace("\n", " | ")
 
 
+def a_run_comes_back_after_unplugging() -> str:
+    """The whole daemon on the kernel's driver: unplugged, its module gone, back under whatever number."""
+    process = edge("run", "--camera", "--wait", "--jsonl", "-", "--bundle", str(bundle()))
+    assert process.stdout is not None
+    for _ in range(3):
+        process.stdout.readline()
+    lines: list[tuple[float, str]] = []
+
+    def read() -> None:
+        assert process.stdout is not None
+        lines.extend((time.monotonic(), line) for line in process.stdout)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    sh("v4l2-ctl", "-d", str(state["device"]), "-c", "disconnect=1")
+    time.sleep(8)
+    while subprocess.run(["rmmod", "vivid"], check=False, stderr=subprocess.DEVNULL).returncode:
+        time.sleep(0.2)  # just being tried again
+    n, _ = len(lines), time.sleep(2)
+    assert len(lines) == n, "readings went on without a camera"
+    sh(*VIVID)
+    back = time.monotonic()
+    while not lines[n:] and time.monotonic() < back + 120:
+        time.sleep(0.1)
+    took = lines[n][0] - back
+    process.send_signal(signal.SIGTERM)
+    reader.join(60)
+    assert process.stderr is not None
+    said = process.stderr.read()
+    assert process.wait(60) == 0, said
+    assert "waiting for it" in said, said
+    assert "frames again after" in said, said
+    return f"readings {took:.1f} s after it was back; " + said.strip().replace("\n", " | ")
+
+
 def a_device_is_asked_what_it_is() -> str:
     capability = query(state["device"])
     assert capability.driver == "vivid"
@@ -221,4 +257,5 @@ if needs_bundle:
 check(unplugging_is_one_line)
 if needs_bundle:
     check(an_unplugged_camera_is_refused_and_waiting_takes_it_when_it_is_back)
+    check(a_run_comes_back_after_unplugging)
 finish()

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+LONGEST = 600  # characters of a message
+
 
 class EdgeError(Exception):
-    """Base of every error a user can cause: one line that says what, found, expected, remedy."""
+    """Base of every error a user can cause: one line that says what, found, expected, remedy.
+
+    Text of the user's that is very long is shown with its middle left out, line breaks and the like as escapes.
+    """
+
+    def __str__(self) -> str:
+        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in super().__str__())
+        return text if len(text) <= LONGEST else f"{text[: LONGEST * 2 // 3]} … {text[-LONGEST // 4 :]}"
 
 
 class SchemaError(EdgeError, ValueError):

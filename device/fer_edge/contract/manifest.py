@@ -76,7 +76,7 @@ class AlignSpec:
 
 @dataclass(frozen=True)
 class DetectorSpec:
-    """The face detector in the bundle: what it is, the roles of its files, its thresholds."""
+    """A face detector in the bundle: what it is, the roles of its files, its thresholds."""
 
     id: Literal["blazeface_short", "blazeface_full", "mtcnn"]
     files: tuple[str, ...]
@@ -201,7 +201,11 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The whole document; ``loads`` and ``dumps`` are its file format."""
+    """The whole document; ``loads`` and ``dumps`` are its file format.
+
+    ``detector`` is the one that the crop geometry was measured with, and the default; ``other_detectors`` are those
+    that a user may choose instead.
+    """
 
     model_id: str
     version: str
@@ -217,6 +221,7 @@ class Manifest:
     golden: Golden
     licenses: tuple[License, ...]
     provenance: Provenance
+    other_detectors: tuple[DetectorSpec, ...] = ()
 
     def __post_init__(self) -> None:
         _require(
@@ -231,12 +236,32 @@ class Manifest:
             _require(variant.file in self.files, f"variants[{i}].file", f"no role {variant.file!r} in files")
             shape = variant.output.shape
             _require(shape == (1, len(self.labels)), f"variants[{i}].output.shape", f"found {shape}, one value a label")
-        for i, role in enumerate(self.detector.files):
-            _require(role in self.files, f"detector.files[{i}]", f"no role {role!r} in files")
+        for place, spec in self._detectors.items():
+            for i, role in enumerate(spec.files):
+                _require(role in self.files, f"{place}.files[{i}]", f"no role {role!r} in files")
+        names = [spec.id for spec in self._detectors.values()]
+        _require(len(set(names)) == len(names), "other_detectors", "found a detector twice")
         _require(self.golden.file in self.files, "golden.file", f"no role {self.golden.file!r} in files")
         paths = [entry.path for entry in self.files.values()]
         _require(len(set(paths)) == len(paths), "files", "found one path under two roles")
         _require(not {"manifest.json", "bundle.sha256"} & set(paths), "files", "found the manifest itself listed")
+
+    @property
+    def _detectors(self) -> dict[str, DetectorSpec]:
+        """All detectors by their path in the document, the default first."""
+        return {"detector": self.detector, **{f"other_detectors[{i}]": d for i, d in enumerate(self.other_detectors)}}
+
+    def find_detector(self, detector_id: str | None = None) -> DetectorSpec:
+        """The named detector, or the default one.
+
+        Raises:
+            SchemaError: the bundle does not hold it.
+        """
+        specs = self._detectors.values()
+        for spec in specs:
+            if spec.id == (detector_id or self.detector.id):
+                return spec
+        raise SchemaError("detector", f"found {detector_id!r}, this bundle has {', '.join(spec.id for spec in specs)}")
 
     def variant(self, variant_id: str | None = None) -> Variant:
         """The named variant, or the default one.

@@ -35,6 +35,7 @@ class ReadingDoc:
     frame_index: int | None = None
     t_capture_s: float | None = None
     stage_ms: dict[str, float] | None = None
+    rate_factor: float | None = None  # 0.5 or 0.25 while the device slows itself because of heat or an alarm
 
 
 def dump_line(reading: ReadingDoc) -> str:

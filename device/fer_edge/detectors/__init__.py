@@ -5,27 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fer_edge.contract.manifest import DetectorSpec
-from fer_edge.detectors.blazeface import BlazeFace
+from fer_edge.detectors.blazeface import RANGES, BlazeFace
+from fer_edge.detectors.mtcnn import MIN_FACE_PX, Mtcnn
 from fer_edge.detectors.search import SearchingDetector
-from fer_edge.errors import BundleError
+from fer_edge.types import FaceDetector
 
 PHOTO_TILES = (2, 3)  # for what is not live: photos and clips can wait, so small faces are worth ten times the looks
+LIVE_MIN_FACE_PX = 2 * MIN_FACE_PX  # MTCNN's smallest face without tiles: a quarter of the work
 
 
 def make_detector(
     spec: DetectorSpec, read: Callable[[str], bytes], tiles: tuple[int, ...] = (), threads: int = 1
-) -> SearchingDetector:
-    """The detector of a bundle.
+) -> FaceDetector:
+    """A detector of a bundle.
 
     Args:
-        spec: the manifest's ``detector``.
+        spec: one of the manifest's detectors.
         read: gives the content of a file by its role (``Bundle.read``).
-        tiles: grids of overlapping tiles that are searched besides the whole picture; (2, 3) finds small faces.
-        threads: of the interpreter.
+        tiles: grids of overlapping tiles that BlazeFace searches besides the whole picture; (2, 3) finds small faces.
+            MTCNN's own pyramid finds them; it starts at smaller faces where tiles are asked for.
+        threads: of the interpreters.
 
     Raises:
-        BundleError: a detector that this fer-edge does not know.
+        BundleError: files or thresholds that are not this detector's.
+        RunnerError: a network cannot be loaded or is not this detector's.
     """
-    if spec.id != "blazeface_short":
-        raise BundleError(f"detector {spec.id}: not known to this fer-edge, expected blazeface_short; update fer-edge")
-    return SearchingDetector(BlazeFace(read(spec.files[0]), spec.thresholds, threads), tiles)
+    if spec.id == "mtcnn":
+        least_px = MIN_FACE_PX if tiles else LIVE_MIN_FACE_PX
+        return Mtcnn([read(role) for role in spec.files], spec.thresholds, threads, least_px)
+    detector = BlazeFace(read(spec.files[0]), spec.thresholds, threads, RANGES[spec.id])
+    return SearchingDetector(detector, tiles)

@@ -1,6 +1,7 @@
-"""BlazeFace short range: one look of the 128 x 128 px network at a region of a picture.
+"""BlazeFace, short and full range: one look of the network at a square region of a picture.
 
-Bazarevsky et al. 2019 (arXiv 1907.05047); anchors, decoding, thresholds as in MediaPipe's face_detection_short_range.
+Bazarevsky et al. 2019 (arXiv 1907.05047); anchors, decoding, thresholds as in MediaPipe's face_detection_short_range
+and face_detection_full_range.
 """
 
 from __future__ import annotations
@@ -16,12 +17,32 @@ from fer_edge.errors import BundleError, RunnerError
 from fer_edge.runtime import open_interpreter
 from fer_edge.types import FaceBox, RgbImage
 
-INPUT_PX = 128
-STRIDES = ((8, 2), (16, 6))  # (px between anchors, anchors at each place); 512 + 384 = 896 anchors
 SCORE_LIMIT = 100.0  # logits are clipped to +- this before the sigmoid (MediaPipe: score_clipping_thresh)
 KEYPOINTS = ("right_eye", "left_eye", "nose", "mouth", "right_ear", "left_ear")
 PAD_VALUE = 0  # of what lies outside the picture (MediaPipe: BORDER_ZERO)
 THRESHOLDS = ("score", "nms_iou")
+
+
+class Range(NamedTuple):
+    """What differs between the networks.
+
+    Attributes:
+        id: as in the manifest.
+        input_px: side of the network's input.
+        strides: (px between anchors, anchors at each place), in the order of the outputs.
+        second_look: side of the region for a second look, in sides of the face's box: the share of the picture that
+            faces have in what the network was made for.
+    """
+
+    id: str
+    input_px: int
+    strides: tuple[tuple[int, int], ...]
+    second_look: float
+
+
+SHORT = Range("blazeface_short", 128, ((8, 2), (16, 6)), 2.0)  # 512 + 384 = 896 anchors
+FULL = Range("blazeface_full", 192, ((4, 1),), 3.0)  # 2304 anchors
+RANGES = {spec.id: spec for spec in (SHORT, FULL)}
 
 
 class Region(NamedTuple):
@@ -32,14 +53,14 @@ class Region(NamedTuple):
     side: float
 
 
-def anchor_centers() -> Floats:
-    """(896, 2) centers (x, y) in px of the network's input, in the order of its outputs.
+def anchor_centers(spec: Range = SHORT) -> Floats:
+    """(anchors, 2) centers (x, y) in px of the network's input, in the order of its outputs.
 
     MediaPipe's SsdAnchorsCalculator with fixed anchor size: row by row, all anchors of a place one after another.
     """
     grids = []
-    for stride, repeats in STRIDES:
-        centers = (np.arange(INPUT_PX // stride) + 0.5) * stride
+    for stride, repeats in spec.strides:
+        centers = (np.arange(spec.input_px // stride) + 0.5) * stride
         y, x = np.meshgrid(centers, centers, indexing="ij")
         grids.append(np.repeat(np.stack([x, y], axis=-1).reshape(-1, 2), repeats, axis=0))
     return np.asarray(np.concatenate(grids), dtype=np.float32)
@@ -52,32 +73,38 @@ def sigmoid(logits: Floats) -> Floats:
 
 
 class BlazeFace:
-    """The short-range face detector; finds faces that fill about a fifth or more of the region it looks at.
+    """A single-shot face detector.
+
+    Short range finds faces that fill about a fifth or more of the region it looks at, full range smaller ones (and
+    large ones worse).
 
     Args:
-        model: content of face_detection_short_range.tflite.
+        model: content of face_detection_short_range.tflite or face_detection_full_range.tflite.
         thresholds: ``score`` (least score, 0..1) and ``nms_iou`` (overlap from which two boxes are one face).
         threads: of the interpreter.
+        spec: which of the two.
 
     Raises:
         BundleError: a threshold is missing, unknown or out of 0..1.
         RunnerError: the network cannot be loaded or is not this detector.
     """
 
-    def __init__(self, model: bytes, thresholds: dict[str, float], threads: int = 1) -> None:
+    def __init__(self, model: bytes, thresholds: dict[str, float], threads: int = 1, spec: Range = SHORT) -> None:
         if set(thresholds) != set(THRESHOLDS) or not all(0 <= value <= 1 for value in thresholds.values()):
             raise BundleError(f"detector thresholds: found {thresholds}, expected {' and '.join(THRESHOLDS)} in 0..1")
         self.score = thresholds["score"]
         self.nms_iou = thresholds["nms_iou"]
-        self._anchors = anchor_centers()
-        self._interpreter = open_interpreter(model, "detector blazeface_short", threads)
+        self.spec = spec
+        self._anchors = anchor_centers(spec)
+        self._interpreter = open_interpreter(model, f"detector {spec.id}", threads)
         outputs = {tuple(d["shape"]): d["index"] for d in self._interpreter.get_output_details()}
         self._input = self._interpreter.get_input_details()[0]
         boxes, scores = (1, len(self._anchors), 4 + 2 * len(KEYPOINTS)), (1, len(self._anchors), 1)
-        if tuple(self._input["shape"]) != (1, INPUT_PX, INPUT_PX, 3) or set(outputs) != {boxes, scores}:
+        shape = (1, spec.input_px, spec.input_px, 3)
+        if tuple(self._input["shape"]) != shape or set(outputs) != {boxes, scores}:
             raise RunnerError(
-                f"detector blazeface_short: found input {tuple(self._input['shape'])} and outputs {sorted(outputs)}, "
-                f"expected (1, 128, 128, 3) and {sorted([boxes, scores])}; rebuild the bundle"
+                f"detector {spec.id}: found input {tuple(self._input['shape'])} and outputs {sorted(outputs)}, "
+                f"expected {shape} and {sorted([boxes, scores])}; rebuild the bundle"
             )
         self._boxes_index, self._scores_index = outputs[boxes], outputs[scores]
 
@@ -100,12 +127,12 @@ class BlazeFace:
             region: what to look at; parts outside the picture are black.
             score: least score, instead of the threshold.
         """
-        self._interpreter.set_tensor(self._input["index"], _network_input(image, region)[None])
+        self._interpreter.set_tensor(self._input["index"], _network_input(image, region, self.spec.input_px)[None])
         self._interpreter.invoke()
         scores = sigmoid(self._interpreter.get_tensor(self._scores_index)[0, :, 0])
         keep = scores >= (self.score if score is None else score)
         raw = self._interpreter.get_tensor(self._boxes_index)[0, keep].reshape(-1, 2 + len(KEYPOINTS), 2)
-        return _decode(raw, scores[keep], self._anchors[keep], region)
+        return _decode(raw, scores[keep], self._anchors[keep], region, region.side / self.spec.input_px)
 
 
 def whole_region(image: RgbImage, border: float = 0.0) -> Region:
@@ -115,18 +142,18 @@ def whole_region(image: RgbImage, border: float = 0.0) -> Region:
     return Region((width - side) / 2, (height - side) / 2, side)
 
 
-def _network_input(image: RgbImage, region: Region) -> Floats:
-    """(128, 128, 3) float32 in -1..1: the region scaled down by area mean (or up by linear interpolation)."""
+def _network_input(image: RgbImage, region: Region, input_px: int) -> Floats:
+    """(input_px, input_px, 3) float32 in -1..1: the region scaled down by area mean (or up by linear interpolation)."""
     height, width = image.shape[:2]
     x0, y0 = max(0, round(region.x)), max(0, round(region.y))
     x1, y1 = min(width, round(region.x + region.side)), min(height, round(region.y + region.side))
-    canvas = np.full((INPUT_PX, INPUT_PX, 3), PAD_VALUE, dtype=np.uint8)
+    canvas = np.full((input_px, input_px, 3), PAD_VALUE, dtype=np.uint8)
     if x1 > x0 and y1 > y0:
-        scale = INPUT_PX / region.side
+        scale = input_px / region.side
         left, top = round((x0 - region.x) * scale), round((y0 - region.y) * scale)
         right = max(left + 1, round((x1 - region.x) * scale))
         bottom = max(top + 1, round((y1 - region.y) * scale))
-        left, right, top, bottom = (min(max(v, 0), INPUT_PX) for v in (left, right, top, bottom))
+        left, right, top, bottom = (min(max(v, 0), input_px) for v in (left, right, top, bottom))
         if right > left and bottom > top:
             method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
             canvas[top:bottom, left:right] = cv2.resize(
@@ -135,7 +162,7 @@ def _network_input(image: RgbImage, region: Region) -> Floats:
     return canvas.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
-def _decode(raw: Floats, scores: Floats, anchors: Floats, region: Region) -> Candidates:
+def _decode(raw: Floats, scores: Floats, anchors: Floats, region: Region, scale: float) -> Candidates:
     """Network output to picture px.
 
     Args:
@@ -143,11 +170,12 @@ def _decode(raw: Floats, scores: Floats, anchors: Floats, region: Region) -> Can
         scores: (k,).
         anchors: (k, 2) px of the input.
         region: where the input lay in the picture.
+        scale: px of the picture per px of the input.
     """
     points = raw + anchors[:, None]
     center, half = points[:, 0], raw[:, 1] / 2
     points[:, 0], points[:, 1] = center - half, center + half
-    points = points * np.float32(region.side / INPUT_PX) + np.array([region.x, region.y], dtype=np.float32)
+    points = points * np.float32(scale) + np.array([region.x, region.y], dtype=np.float32)
     valid = (half > 0).all(axis=1) & np.isfinite(points).all(axis=(1, 2))
     return Candidates(points[valid].astype(np.float32), scores[valid])
 

@@ -1,6 +1,7 @@
 """Where a detector looks: at the whole picture, in overlapping tiles for small faces, then once more at every find.
 
-The second look (twice the box, centered) halves the jitter of the landmarks and refutes most finds that are no face.
+The second look (the face centered, in the size that the network sees best) halves the jitter of the landmarks and
+refutes most finds that are no face.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ BORDER = 0.5  # of the look for a face that fills the picture
 OVERLAP = 1.5  # side of a tile, as a multiple of the grid's step
 MIN_TILE_PX = 64  # in smaller tiles faces are too small for an expression to be read
 TILE_SCORE = 0.7  # many looks find more that is no face, so tiles ask for more than the whole picture does
-SECOND_LOOK = 2.0  # side of the second look, in sides of the first look's box
 SAME_FACE = 0.3  # least IoU between the first and the second look's box
 CONTAINED = 0.6  # a box of which this much lies in a better one is a part of that face
 EDGE = 0.03  # a box nearer to a tile's inner edge than this share of its side is cut off there
@@ -49,7 +49,7 @@ class SearchingDetector:
         """Every candidate as the second look sees it; without those that it does not see, and without twins."""
         seen = [found.take(np.zeros(0, dtype=np.int64))]
         for i, points in enumerate(found.points):
-            second = self.detector.look(image, square_around(points, SECOND_LOOK))
+            second = self.detector.look(image, square_around(points, self.detector.spec.second_look))
             merged = weighted_nms(second, self.detector.nms_iou)
             if len(merged):
                 same, _ = overlap(found.boxes[i], merged.boxes)

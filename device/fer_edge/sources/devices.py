@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fer_edge.board import read_text
+
 # linux/videodev2.h: struct v4l2_capability, _IOR('V', 0, 104 bytes)
 CAPABILITY = struct.Struct("<16s32s32sIII12x")
 VIDIOC_QUERYCAP = 0x80685600
@@ -43,6 +45,23 @@ class Capability:
         if self.driver in OTHER_DRIVERS or not self.captures:
             return f"is no capture device ({self.driver})"
         return None
+
+
+@dataclass(frozen=True)
+class UsbId:
+    """Which USB camera it is, wherever it is plugged in: ``usb:046d:0825`` or ``usb:046d:0825:SERIAL``."""
+
+    vendor: str
+    product: str
+    serial: str = ""
+
+    def __str__(self) -> str:
+        return ":".join(filter(None, ("usb", self.vendor, self.product, self.serial)))
+
+    def matches(self, other: UsbId) -> bool:
+        """Whether ``other`` is such a camera; without a serial any of that make is."""
+        same = (self.vendor, self.product) == (other.vendor, other.product)
+        return same and self.serial in ("", other.serial)
 
 
 @dataclass(frozen=True)
@@ -90,6 +109,40 @@ def explain(error: OSError, device: Path) -> str:
     if error.errno == errno.EBUSY:
         return f"{device}: busy; {busy([re.escape(str(device))])}"
     return f"{device}: {os.strerror(error.errno or 0)}"
+
+
+def camera_nodes(dev: Path = Path("/dev")) -> frozenset[str]:
+    """Names of the device files of cameras: changes when one is plugged in or pulled out."""
+    try:
+        return frozenset(name for name in os.listdir(dev) if name.startswith(("video", "media")))
+    except OSError:
+        return frozenset()
+
+
+def parse_usb(text: str) -> UsbId | None:
+    """``usb:vendor:product[:serial]``, vendor and product as 4 hex digits (``lsusb``); None where it is not that."""
+    found = re.fullmatch(r"usb:([0-9a-fA-F]{4}):([0-9a-fA-F]{4})(?::(.+))?", text)
+    return UsbId(found[1].lower(), found[2].lower(), found[3] or "") if found else None
+
+
+def usb_id(device: Path, root: Path = Path("/")) -> UsbId | None:
+    """The USB identity behind a V4L2 node, from sysfs; None for a camera that is not on USB."""
+    folder = (root / "sys/class/video4linux" / device.name / "device").resolve()
+    for parent in (folder, *folder.parents[:3]):  # the node hangs on an interface of the USB device
+        vendor, product = read_text(parent / "idVendor"), read_text(parent / "idProduct")
+        if vendor and product:
+            return UsbId(vendor.lower(), product.lower(), read_text(parent / "serial"))
+    return None
+
+
+def find_usb(wanted: UsbId, root: Path = Path("/")) -> Path | None:
+    """The node of a USB camera, whatever its number is now; None while it is not plugged in."""
+    nodes = sorted((root / "sys/class/video4linux").glob("video*"), key=lambda node: _number(node.name))
+    for node in nodes:
+        found = usb_id(node, root) if _index(node) == 0 else None
+        if found and wanted.matches(found):
+            return root / "dev" / node.name
+    return None
 
 
 def find_cameras(

@@ -6,6 +6,7 @@ A back end implements ``Camera`` and nothing else; everything it does happens in
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import sys
@@ -14,17 +15,30 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NoReturn, Protocol
 
+import numpy as np
+
 from fer_edge.errors import SourceError
 from fer_edge.sources.mailbox import LONGEST_WAIT_S, Closed, Mailbox
 from fer_edge.types import Frame, RgbImage
 
 FIRST_FRAME_S = 30.0  # sensors and daemons take seconds to start
+STALL_S = 10.0  # the slowest camera asked for gives a frame a second
+RETRY_S = 0.02
 STOP_S = 3.0  # a camera that was pulled out can hang in its driver's stop for ever
 log = logging.getLogger(__name__)
 
 
 class StuckCamera(SourceError):  # noqa: N818  # named for what it is
-    """A camera that neither gives a frame nor lets itself be closed: only a new process can try again."""
+    """A camera that neither gives a frame nor lets itself be closed: only a new process can try again.
+
+    ``thread`` is the one that hangs in its driver, where known: should it end, this process can.
+    """
+
+    thread: threading.Thread | None = None
+
+
+class CorruptFrame(SourceError):  # noqa: N818  # named for what it is
+    """A frame that came and cannot be used; the next one may be good."""
 
 
 class Camera(Protocol):
@@ -48,6 +62,7 @@ class Camera(Protocol):
 
         Raises:
             SourceError: the camera was lost.
+            CorruptFrame: this frame cannot be used.
         """
         ...
 
@@ -60,7 +75,9 @@ class LiveSource:
     """A ``FrameSource`` on a camera; made once the first frame is there.
 
     ``Frame.index`` counts what the camera gave, so dropped frames show as gaps. After an error or ``close`` the source
-    is spent: to take up the camera again, make a new one.
+    is spent: to take up the camera again, make a new one (``sources/reconnect.py``).
+
+    A frame that is no picture is counted in ``corrupt`` and skipped; frames that stop without an error are noticed.
 
     Args:
         camera: is opened, read and closed in the capture thread.
@@ -68,6 +85,7 @@ class LiveSource:
         first_frame_s: longest wait for the first frame.
         stop_s: longest wait for the camera to close.
         on_stuck: called where the camera does not close in that time.
+        stall_s: longest wait for each further good frame.
 
     Raises:
         SourceError: the camera cannot be opened, or gives no frame.
@@ -80,8 +98,10 @@ class LiveSource:
         first_frame_s: float = FIRST_FRAME_S,
         stop_s: float = STOP_S,
         on_stuck: Callable[[], None] | None = None,
+        stall_s: float = STALL_S,
     ) -> None:
         self.name, self._camera, self._stop_s, self._on_stuck = name, camera, stop_s, on_stuck
+        self._stall_s, self._corrupt = stall_s, 0
         self._mailbox: Mailbox[Frame] = Mailbox()
         self._ready = threading.Event()
         self._ended = False
@@ -100,8 +120,7 @@ class LiveSource:
             raise
         if not timely:
             self._end()
-            kind = StuckCamera if self._thread.is_alive() else SourceError
-            raise kind(f"source {name}: no frame in {first_frame_s:g} s; check the camera and its cable")
+            raise self._silent(f"source {name}: no frame in {first_frame_s:g} s; check the camera and its cable")
 
     @property
     def description(self) -> str:
@@ -113,17 +132,34 @@ class LiveSource:
         """Frames that a newer one replaced before they were read."""
         return self._mailbox.dropped
 
+    @property
+    def corrupt(self) -> int:
+        """Frames that came and could not be used."""
+        return self._corrupt + int(getattr(self._camera, "corrupt", 0))
+
     def __iter__(self) -> Iterator[Frame]:
-        """The newest frame, again and again; raises SourceError when the camera is lost."""
+        """The newest frame, again and again; raises SourceError when the camera is lost or gives none any more."""
         try:
             while True:
                 try:
-                    frame = self._mailbox.get()
+                    frame = self._mailbox.get(self._stall_s)
                 except Closed:
                     return
+                except TimeoutError:
+                    self._end()
+                    raise self._silent(
+                        f"source {self.name}: no good frame for {self._stall_s:g} s; check the camera and its cable"
+                    ) from None
                 yield frame
         finally:
             self._end()
+
+    def _silent(self, message: str) -> SourceError:
+        if not self._thread.is_alive():
+            return SourceError(message)
+        stuck = StuckCamera(message)
+        stuck.thread = self._thread
+        return stuck
 
     def close(self) -> None:
         """Ends the iteration at once; safe in a signal handler. The capture thread then closes the camera."""
@@ -134,7 +170,7 @@ class LiveSource:
             self._camera.open()
             index = 0
             while not self._mailbox.closed:
-                image, t_capture_s = self._camera.read()
+                image, t_capture_s = self._read_good()
                 self._mailbox.put(Frame(image, index, t_capture_s, self.name))
                 self._ready.set()
                 index += 1
@@ -151,6 +187,17 @@ class LiveSource:
             except Exception as error:
                 log.warning("source %s: while closing: %s: %s", self.name, type(error).__name__, one_line(error))
 
+    def _read_good(self) -> tuple[RgbImage, float]:
+        while True:
+            with contextlib.suppress(CorruptFrame):
+                image, t_capture_s = self._camera.read()
+                if is_picture(image):
+                    return image, t_capture_s
+            self._corrupt += 1
+            if self._mailbox.closed:
+                raise SourceError(f"source {self.name}: closed")
+            time.sleep(RETRY_S)  # a driver that has nothing good to give may answer at once, again and again
+
     def _end(self) -> None:
         """Closes the camera, waiting at most ``stop_s``."""
         if self._ended:
@@ -163,7 +210,10 @@ class LiveSource:
             log.warning(
                 "source %s: did not stop in %g s; leaving it to the end of the process", self.name, self._stop_s
             )
-            (self._on_stuck or _leave_at_exit)()
+            if self._on_stuck:
+                self._on_stuck()
+            else:
+                _leave_at_exit(self._thread)
 
     def _end_at_exit(self) -> None:
         """For a source that nobody ended; what is registered during the exit is not called any more."""
@@ -171,14 +221,33 @@ class LiveSource:
         self._end()
 
 
+def is_picture(image: object) -> bool:
+    """Whether it is an RGB picture that a face can be looked for in: (height, width, 3) uint8, at least 2 px a side.
+
+    Drivers and decoders hand over empty, one-row or gray arrays where a transfer broke off.
+    """
+    return (
+        isinstance(image, np.ndarray)
+        and image.dtype == np.uint8
+        and image.ndim == 3
+        and image.shape[2] == 3
+        and min(image.shape[:2]) >= 2
+    )
+
+
 def one_line(error: BaseException) -> str:
     """An error's text on one line, for messages."""
     return " ".join(str(error).split()) or "no reason given"
 
 
-def _leave_at_exit() -> None:
+def _leave_at_exit(thread: threading.Thread) -> None:
     """A hung driver also hangs the libraries' own clean-up at exit: leave without it. systemd then starts anew."""
-    atexit.register(_leave)
+
+    def leave() -> None:
+        if thread.is_alive():  # it may have come back long before the exit
+            _leave()
+
+    atexit.register(leave)
 
 
 def _leave() -> NoReturn:

@@ -22,18 +22,20 @@ class SyntheticSource:
     Args:
         uri: ``synthetic://?n=100&faces=2``.
         realtime: pace frames by ``fps``.
+        rate: pace them by this instead.
 
     Raises:
         SourceError: options that do not go together.
     """
 
-    def __init__(self, uri: SourceUri, realtime: bool = False) -> None:
+    def __init__(self, uri: SourceUri, realtime: bool = False, rate: float | None = None) -> None:
         options = uri.options
         self.width, self.height = options.get("width", 640), options.get("height", 480)
-        self.fps, self.n, self.faces = options.get("fps", 30), options.get("n"), options.get("faces", 1)
+        self.fps: float = rate or options.get("fps", 30)
+        self.n, self.faces = options.get("n"), options.get("faces", 1)
         if min(self.width, self.height) < 64 or max(self.width, self.height) > 4096 or self.faces > 4:
             raise SourceError(f"source {uri.text}: expected 64 to 4096 px a side and at most 4 faces")
-        self.name, self.dropped, self._realtime, self._closed = uri.text, 0, realtime, False
+        self.name, self.dropped, self._realtime, self._closed = uri.text, 0, realtime or rate is not None, False
         self._phase = np.random.default_rng(options.get("seed", 1)).uniform(0, 2 * math.pi, (self.faces, 3))
 
     def __iter__(self) -> Iterator[Frame]:

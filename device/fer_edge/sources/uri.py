@@ -1,6 +1,7 @@
 """Source URIs: ``file:///clip.mp4`` (or a plain path), ``images:///folder``, ``synthetic://``, and cameras.
 
-Cameras: ``csi://0`` (Raspberry Pi's connector), ``v4l2:///dev/video0`` (USB), ``argus://0`` (Jetson's connector).
+Cameras: ``csi://0`` (Raspberry Pi's connector), ``v4l2:///dev/video0`` or ``v4l2://usb:046d:0825`` (USB),
+``argus://0`` (Jetson's connector), ``rtsp://user:password@host/path`` (network).
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from fer_edge.errors import SourceError
 from fer_edge.types import FrameSource
 
-SCHEMES = ("file", "images", "csi", "v4l2", "argus", "synthetic")
-CAMERAS = ("csi", "v4l2", "argus")
+SCHEMES = ("file", "images", "csi", "v4l2", "argus", "rtsp", "synthetic")
+CAMERAS = ("csi", "v4l2", "argus", "rtsp")
 NAMELESS = ("csi", "argus", "synthetic")  # sources that need no path
 OPTIONS = {
     "file": (),
@@ -20,13 +21,17 @@ OPTIONS = {
     "csi": ("width", "height", "fps", "hflip", "vflip", "rotation"),
     "v4l2": ("width", "height", "fps"),
     "argus": ("width", "height", "fps", "hflip", "vflip", "rotation"),
+    "rtsp": (),
     "synthetic": ("width", "height", "fps", "n", "faces", "seed"),
 }
 
 
 @dataclass(frozen=True)
 class SourceUri:
-    """A parsed source: scheme, path (a camera's number for csi and argus) and whole-number options."""
+    """A parsed source: scheme, path (csi and argus: a number; rtsp: the whole URL) and whole-number options.
+
+    ``text`` is what messages and readings show; a password in the source is not in it.
+    """
 
     scheme: str
     path: str
@@ -49,6 +54,8 @@ def parse_uri(text: str) -> SourceUri:
     if parts.scheme not in SCHEMES:
         expected = ", ".join(f"{scheme}://" for scheme in SCHEMES)
         raise SourceError(f"source {text!r}: unknown scheme {parts.scheme!r}; expected a path or one of {expected}")
+    if parts.scheme == "rtsp":
+        return _rtsp(text, parts.netloc)
     query = parts.query if OPTIONS[parts.scheme] else ""
     # a file's own name may hold ? and #; only sources that take options read them as such
     path = unquote(parts.netloc + parts.path) if OPTIONS[parts.scheme] else unquote(text.partition("://")[2])
@@ -65,12 +72,21 @@ def parse_uri(text: str) -> SourceUri:
     return SourceUri(parts.scheme, path, options, text)
 
 
-def open_source(text: str, realtime: bool = False) -> FrameSource:
+def _rtsp(text: str, netloc: str) -> SourceUri:
+    login, at, host = netloc.rpartition("@")
+    if not host.partition(":")[0]:
+        raise SourceError("source rtsp://: names no host; expected e.g. rtsp://user:password@192.168.1.20/stream")
+    return SourceUri("rtsp", text, {}, text.replace(f"{login}@", "***@", 1) if at else text)
+
+
+def open_source(text: str, realtime: bool = False, loop: bool = False, rate: float | None = None) -> FrameSource:
     """Opens a source; success means that its first frame can be read.
 
     Args:
         text: a URI or the path of a clip.
         realtime: play a clip at its own speed and drop what comes too late, instead of reading every frame.
+        loop: begin a clip again at its end. (No option in the URI: a file's name may hold ? and #.)
+        rate: play a clip or drawn faces at so many frames per second, dropping what comes too late.
 
     Raises:
         SourceError: it cannot be opened; says why and what is expected.
@@ -83,7 +99,7 @@ def open_source(text: str, realtime: bool = False) -> FrameSource:
     if uri.scheme == "synthetic":
         from fer_edge.sources.synthetic import SyntheticSource
 
-        return SyntheticSource(uri, realtime)
+        return SyntheticSource(uri, realtime, rate)
     if uri.scheme == "csi":
         from fer_edge.sources.picamera import picamera_source
 
@@ -96,6 +112,10 @@ def open_source(text: str, realtime: bool = False) -> FrameSource:
         from fer_edge.sources.argus import argus_source
 
         return argus_source(uri)
+    if uri.scheme == "rtsp":
+        from fer_edge.sources.rtsp import rtsp_source
+
+        return rtsp_source(uri)
     from fer_edge.sources.video_file import VideoFileSource
 
-    return VideoFileSource(uri, realtime)
+    return VideoFileSource(uri, realtime, loop, rate)

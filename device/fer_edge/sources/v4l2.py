@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from fer_edge.errors import SourceError
-from fer_edge.sources.devices import Capability, busy, explain, find_cameras, query
+from fer_edge.sources.devices import Capability, busy, explain, find_cameras, find_usb, parse_usb, query, usb_id
 from fer_edge.sources.live import LiveSource
 from fer_edge.sources.opencv import opencv_log_level
 from fer_edge.sources.options import CameraOptions, camera_options, differences
@@ -43,7 +43,7 @@ class V4l2Camera:
         self.description = ""
         self._capture: cv2.VideoCapture | None = None
         self._first: RgbImage | None = None
-        self._frames = 0
+        self._frames = self.corrupt = 0
 
     def open(self) -> None:
         """Opens, negotiates and reads the first good frame."""
@@ -107,6 +107,7 @@ class V4l2Camera:
             ok, picture = self._capture.read()
             if ok and picture is not None and picture.ndim == 3:
                 return np.asarray(picture, dtype=np.uint8)
+            self.corrupt += int(ok)
             try:
                 self._ask(self.device)
             except OSError as error:
@@ -123,13 +124,67 @@ class V4l2Camera:
         return f"opened without a frame in {GOOD_FRAME_S:g} s; {busy([re.escape(str(self.device.resolve()))])}"
 
 
+class V4l2Opener:
+    """Opens ``v4l2:///dev/video0?width=…`` or ``v4l2://usb:046d:0825[:serial]``, and finds the camera again later.
+
+    A camera that is plugged in again can get another number (``/dev/video0`` becomes ``/dev/video2``), and its
+    by-id link may be missing. Its USB identity, seen when it was first open, finds it under any name.
+
+    Args:
+        uri: of the camera.
+        root: folder that holds sys/ and dev/.
+
+    Raises:
+        SourceError: options out of range.
+    """
+
+    def __init__(self, uri: SourceUri, root: Path = Path("/")) -> None:
+        self.uri, self.wanted, self._root = uri, camera_options(uri), root
+        self.usb = parse_usb(uri.path)
+        if self.usb is None and not uri.path.startswith("/"):
+            raise SourceError(
+                f"source {uri.text}: names no device; expected v4l2:///dev/video0 or v4l2://usb:046d:0825"
+            )
+        self._named = Path(uri.path) if self.usb is None else None
+
+    def __call__(self) -> LiveSource:
+        """Opens it where it is now.
+
+        Raises:
+            SourceError: no camera there, or no frame.
+        """
+        device = self.locate()
+        source = LiveSource(V4l2Camera(self.uri.text, device, self.wanted), self.uri.text)
+        self.usb = self.usb or usb_id(device.resolve(), self._root)
+        return source
+
+    def locate(self) -> Path:
+        """The node: the one named if it is (still) that camera, else the one with its identity.
+
+        Raises:
+            SourceError: asked for by USB identity, and not plugged in.
+        """
+        named = self._named
+        if named is not None and named.exists():
+            found = usb_id(named.resolve(), self._root)
+            if self.usb is None or (found is not None and self.usb.matches(found)):
+                return named
+        moved = find_usb(self.usb, self._root) if self.usb else None
+        if moved is not None:
+            return moved
+        if named is not None and (self.usb is None or not named.exists()):
+            return named  # V4l2Camera says what is wrong with it
+        other = f"; {named} is another camera now" if named is not None else ""
+        raise SourceError(f"source {self.uri.text}: no camera {self.usb} is plugged in (see lsusb){other}")
+
+
 def v4l2_source(uri: SourceUri) -> LiveSource:
-    """Opens ``v4l2:///dev/video0?width=…&height=…&fps=…``.
+    """Opens a V4L2 camera once; see ``V4l2Opener``.
 
     Raises:
         SourceError: no camera there, no frame, or options out of range.
     """
-    return LiveSource(V4l2Camera(uri.text, Path(uri.path), camera_options(uri)), uri.text)
+    return V4l2Opener(uri)()
 
 
 def capture_time(driver_s: float, now_s: float, oldest_s: float = 5.0) -> float:

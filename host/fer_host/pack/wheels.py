@@ -25,7 +25,7 @@ from fer_host.errors import PackError, ToolError
 from fer_host.pack.targets import Target
 from fer_host.paths import ROOT
 
-EXTRAS = "litert,opencv"
+EXTRAS = "litert,mqtt,opencv"
 LOWEST_NUMPY = Version("1.24")  # of fer-edge; an older one of the system's is left alone and not used
 EPOCH = "315532800"  # 1980-01-01, the oldest time that a zip file holds
 _SUMS = "SHA256SUMS"
@@ -185,7 +185,10 @@ def _download(target: Target, wheel: Path, pins: list[str], folder: Path) -> Non
         constraints.write_text("\n".join(pins) + "\n")
         fresh = Path(scratch, "wheels")
         command = ["download", "--dest", str(fresh), "--constraint", str(constraints), *_platform(target)]
-        _pip([*command, f"{wheel}[{EXTRAS}]"], f"wheels for {target.name}")
+        # by name too: pip asks the Python that packs whether a need applies (tomli on Python 3.10), not the target's
+        needs = _needs(target, wheel, EXTRAS.split(","))
+        own = [f"{need.name}{need.specifier}" for need in needs if "python_version" in str(need.marker)]
+        _pip([*command, f"{wheel}[{EXTRAS}]", *own], f"wheels for {target.name}")
         (fresh / wheel.name).unlink()  # pip copies fer-edge's own wheel too, which is packed beside these
         lines = [f"{_sha256(path)}  {path.name}\n" for path in sorted(fresh.glob("*.whl"))]
         (fresh / _SUMS).write_text("".join(lines))

@@ -1,0 +1,39 @@
+"""``fer-edge web``: the page without a camera, until a signal ends it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from fer_edge.sinks.web import Controls, WebSettings, WebSink
+
+
+def serve(settings: WebSettings, controls: Controls, say: Callable[[str], None]) -> int:
+    """Serves until SIGINT or SIGTERM; gives the exit status.
+
+    Raises:
+        UsageError: see ``WebSink``.
+    """
+    ended = threading.Event()
+    names: list[str] = []
+
+    def end(number: int, _: FrameType | None) -> None:
+        names.append(signal.Signals(number).name)
+        ended.set()
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        web = WebSink(settings, controls)
+        say(f"web page: {web.invitation}")
+        try:
+            while not ended.wait(0.2):  # short waits: a signal just before a long one would go unheard
+                pass
+        finally:
+            web.close()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    say(f"{names[0]}: stopped")
+    return 0
