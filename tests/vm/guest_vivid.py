@@ -9,7 +9,9 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 from guest import bundle, check, edge, finish, refused, sh
 
@@ -192,38 +194,51 @@ def an_unplugged_camera_is_refused_and_waiting_takes_it_when_it_is_back() -> str
 
 
 def a_run_comes_back_after_unplugging() -> str:
-    """The whole daemon on the kernel's driver: unplugged, its module gone, back under whatever number."""
+    """The whole daemon on the kernel's driver: unplugged, its module gone, and back."""
     process = edge("run", "--camera", "--wait", "--jsonl", "-", "--bundle", str(bundle()))
-    assert process.stdout is not None
-    for _ in range(3):
-        process.stdout.readline()
     lines: list[tuple[float, str]] = []
+    said: list[str] = []
 
-    def read() -> None:
-        assert process.stdout is not None
-        lines.extend((time.monotonic(), line) for line in process.stdout)
+    def read(stream: IO[str] | None, add: Callable[[str], object]) -> None:
+        for line in stream or ():
+            add(line)
 
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
+    readers = [
+        threading.Thread(target=read, args=(process.stdout, lambda line: lines.append((time.monotonic(), line)))),
+        threading.Thread(target=read, args=(process.stderr, lambda line: said.append(line.strip()))),
+    ]
+    for reader in readers:
+        reader.start()
+
+    def wait_until(what: str, condition: Callable[[], object], seconds: float = 150) -> None:
+        until = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > until:
+                process.kill()
+                raise AssertionError(f"in vain for {seconds:g} s: {what}; {len(lines)} readings; {' | '.join(said)}")
+            time.sleep(0.2)
+
+    def rmmod() -> bool:
+        return subprocess.run(["rmmod", "vivid"], check=False, stderr=subprocess.DEVNULL).returncode == 0
+
+    wait_until("three readings", lambda: len(lines) >= 3)
     sh("v4l2-ctl", "-d", str(state["device"]), "-c", "disconnect=1")
-    time.sleep(8)
-    while subprocess.run(["rmmod", "vivid"], check=False, stderr=subprocess.DEVNULL).returncode:
-        time.sleep(0.2)  # just being tried again
-    n, _ = len(lines), time.sleep(2)
+    wait_until("the loss is said", lambda: any("waiting for it" in line for line in said))
+    wait_until("the module is free", rmmod)
+    time.sleep(2)
+    n = len(lines)
+    time.sleep(4)
     assert len(lines) == n, "readings went on without a camera"
     sh(*VIVID)
     back = time.monotonic()
-    while not lines[n:] and time.monotonic() < back + 120:
-        time.sleep(0.1)
+    wait_until("readings again", lambda: len(lines) > n)
     took = lines[n][0] - back
     process.send_signal(signal.SIGTERM)
-    reader.join(60)
-    assert process.stderr is not None
-    said = process.stderr.read()
     assert process.wait(60) == 0, said
-    assert "waiting for it" in said, said
-    assert "frames again after" in said, said
-    return f"readings {took:.1f} s after it was back; " + said.strip().replace("\n", " | ")
+    for reader in readers:
+        reader.join(60)
+    assert any("frames again after" in line for line in said), said
+    return f"a reading {took:.1f} s after it was back; {' | '.join(said)}"
 
 
 def a_device_is_asked_what_it_is() -> str:
