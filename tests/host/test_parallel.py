@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from fer_host.train.config import Augment, LossConfig, OptimizerConfig, Phase, ScheduleConfig, TrainConfig
 from fer_host.train.loop import TrainSet, train
-from fer_host.train.parallel import join_team
+from fer_host.train.parallel import join_team, leave_team
 
 out, rho = Path(sys.argv[1]), float(sys.argv[2])
 torch.set_num_threads(1)
@@ -39,7 +39,9 @@ average, _ = train(
     model, data, config, normalize=(torch.tensor([0.5]), torch.tensor([0.25])), checkpoint=out / "c.pt",
     on_epoch=lambda epoch, size, net, loss, minutes: lines.append(loss), team=join_team(),
 )
-if join_team().leads:
+leads = join_team().leads
+leave_team()
+if leads:
     state = {k: v.flatten().tolist() for k, v in average.state_dict().items() if v.dtype.is_floating_point}
     (out / "curve.json").write_text(json.dumps({"losses": lines, "state": state}))
 """

@@ -42,6 +42,13 @@ def join_team() -> Team:
     return Team(distributed.get_rank(), distributed.get_world_size(), device)
 
 
+def leave_team() -> None:
+    """Waits for the others and ends the team; a process that just exits can take gloo's threads of another down."""
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.barrier()
+        distributed.destroy_process_group()
+
+
 def share(module: nn.Module, team: Team) -> nn.Module:
     """``module`` with gradients averaged over the team; batch norm sees the joint batch (``join_batch_norms``)."""
     if team.size == 1:

@@ -28,7 +28,7 @@ from fer_host.train.card import write_card
 from fer_host.train.config import TrainConfig
 from fer_host.train.loop import TrainSet, train
 from fer_host.train.metrics import Scores, drop_label, score
-from fer_host.train.parallel import Team, join_team
+from fer_host.train.parallel import Team, join_team, leave_team
 from fer_host.train.protocols import validation_rows, with_validation
 from fer_host.weights import build_network, load_network, save_weights, start_from_imagenet, zoo_path
 
@@ -154,6 +154,7 @@ def run_training(
     data = training_data(recipe, data_path, quiet=not team.leads)
     state = cache or TRAIN_CACHE / f"{recipe.id}-{train_digest(recipe, data_path)}"
     minutes = fit(recipe, data, state, team)
+    leave_team()
     if not team.leads:
         return target
     save_weights(load_network(recipe, state / _BEST), target)
