@@ -186,16 +186,12 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _prune(arguments: argparse.Namespace) -> int:
-    from fer_host.errors import RecipeError
     from fer_host.prune.config import Budget
     from fer_host.prune.run import run_pruning, with_options
     from fer_host.recipe import load_recipe
 
     limits = (arguments.parameters, arguments.macs, arguments.int8_kib)
-    try:
-        budget = Budget(*limits) if any(limit is not None for limit in limits) else None
-    except ValueError as error:
-        raise RecipeError(f"budget: {error}") from error
+    budget = Budget(*limits) if any(limit is not None for limit in limits) else None
     recipe = with_options(load_recipe(arguments.model), arguments.method, budget)
     print(run_pruning(recipe, arguments.data, arguments.out))
     return 0

@@ -43,6 +43,12 @@ def load_network(recipe: Recipe, weights: Path | None = None) -> nn.Module:
         WeightsError: absent, unreadable, or keys or shapes do not fit the network.
     """
     path = weights or zoo_path(recipe)
+    if weights is None and not path.is_file():
+        command = "train" if recipe.prune is None else "prune"
+        raise WeightsError(
+            f"recipe {recipe.id}: ships no trained weights yet; expected {path.name} in host/zoo: "
+            f"`fer-host {command} {recipe.id} --data …` makes it, or give WEIGHTS=file"
+        )
     network = build_network(recipe)
     state = _read(path)
     if recipe.prune is not None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -134,3 +135,10 @@ def test_calibration_error_of_an_overconfident_network() -> None:
 
 def test_dropping_a_label_keeps_a_distribution() -> None:
     np.testing.assert_allclose(drop_label(np.array([[0.5, 0.25, 0.25]], dtype=np.float32), 0), [[0.5, 0.5]])
+
+
+@pytest.mark.parametrize(("name", "command"), [("hawqc_mbv2", "train"), ("hawqc_mbv2_pruned", "prune")])
+def test_a_recipe_without_weights_names_the_command_that_makes_them(name: str, command: str) -> None:
+    recipe = dataclasses.replace(load_recipe(name), id="untrained")
+    with pytest.raises(WeightsError, match=f"no trained weights yet.*fer-host {command} untrained"):
+        load_network(recipe)
