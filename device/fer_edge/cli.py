@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fer_edge import __version__
 from fer_edge.errors import EdgeError, UsageError
+from fer_edge.profiler.commands import add_commands as add_measuring_commands
 
 _DETECTORS = ("blazeface_short", "blazeface_full", "mtcnn")  # as contract.manifest.DetectorSpec, unimported
 _DETECTOR_HELP = "of faces (default: the bundle's first)"
@@ -57,7 +58,7 @@ def _parser(command: str = "") -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--bundle", type=Path, metavar="DIR", help="default: FER_EDGE_BUNDLE, installed, or dist/")
     common.add_argument("--variant", help="default: the bundle's default variant")
-    common.add_argument("--threads", type=_positive, default=min(4, os.cpu_count() or 1), metavar="N")
+    common.add_argument("--threads", type=_positive, metavar="N", help="default: up to 4, or what tune found")
 
     image = commands.add_parser("image", parents=[common], help="read the expressions in photos")
     image.add_argument("paths", nargs="+", type=Path, metavar="PATH")
@@ -93,15 +94,7 @@ def _parser(command: str = "") -> argparse.ArgumentParser:
     web.add_argument("--blur", action="store_true", help="send pictures with unrecognizable faces")
     web.set_defaults(run=_web)
 
-    bench = commands.add_parser("bench", parents=[common], help="time the pipeline or the network on this machine")
-    bench.add_argument("--model-only", action="store_true", help="the network alone")
-    bench.add_argument("--source", default="synthetic://?n=60", metavar="URI")
-    bench.add_argument("--n", type=_positive, default=200, help="measured repetitions, at least 2")
-    bench.add_argument("--warmup", type=_positive, default=20, metavar="N")
-    bench.add_argument("--detector", choices=_DETECTORS, help=_DETECTOR_HELP)
-    bench.add_argument("--tiles", type=_tiles, default=(), metavar="N,…")
-    bench.add_argument("--json", action="store_true", help="print the fer-edge/bench/1 document")
-    bench.set_defaults(run=_bench)
+    add_measuring_commands(commands, common, _DETECTORS, _tiles)
 
     verify = commands.add_parser("verify", parents=[common], help="replay the bundle's golden vectors here")
     verify.add_argument("--json", action="store_true")
@@ -111,6 +104,9 @@ def _parser(command: str = "") -> argparse.ArgumentParser:
     doctor.add_argument("--bundle", type=Path, metavar="DIR", help="default: FER_EDGE_BUNDLE, installed, or dist/")
     doctor.add_argument("--json", action="store_true", help="print a fer-edge/doctor/1 document")
     doctor.add_argument("--sysroot", type=Path, default=Path("/"), metavar="DIR", help="a recorded /proc, /sys, /dev")
+    doctor.add_argument(
+        "--report", type=Path, metavar="FILE.zip", help="pack what you can send: no pictures, no secrets"
+    )
     doctor.set_defaults(run=_doctor)
 
     info = commands.add_parser("info", parents=[common], help="what a bundle holds")
@@ -142,19 +138,21 @@ def _tiles(text: str) -> tuple[int, ...]:
 
 
 def _image(arguments: argparse.Namespace) -> int:
+    from fer_edge import tuned
     from fer_edge.bundles import find_bundle
     from fer_edge.contract.bundle import open_bundle
     from fer_edge.detectors import PHOTO_TILES
     from fer_edge.images import read_images
 
     bundle = open_bundle(find_bundle(arguments.bundle))
+    variant, threads, detector = tuned.choose(bundle, arguments.variant, arguments.threads, arguments.detector)
     return read_images(
         bundle,
         arguments.paths,
-        variant_id=arguments.variant,
-        threads=arguments.threads,
+        variant_id=variant,
+        threads=threads,
         tiles=PHOTO_TILES if arguments.tiles is None else arguments.tiles,
-        detector_id=arguments.detector,
+        detector_id=detector,
         as_json=arguments.json,
         annotate_to=arguments.annotate,
         blur=arguments.blur,
@@ -200,16 +198,18 @@ def _service(arguments: argparse.Namespace) -> int:
 
 
 def _web(arguments: argparse.Namespace) -> int:
-    from fer_edge import logs
+    from fer_edge import logs, tuned
     from fer_edge.bundles import find_bundle
     from fer_edge.contract.bundle import open_bundle
     from fer_edge.detectors import PHOTO_TILES
     from fer_edge.pipeline import open_pipeline
-    from fer_edge.sinks.web import PhotoDesk, WebSettings
     from fer_edge.sinks.web.alone import serve
+    from fer_edge.sinks.web.controls import PhotoDesk
+    from fer_edge.sinks.web.settings import WebSettings
 
     bundle = open_bundle(find_bundle(arguments.bundle))
-    pipeline = open_pipeline(bundle, arguments.variant, arguments.threads, PHOTO_TILES)  # here, so that errors show now
+    variant, threads, detector = tuned.choose(bundle, arguments.variant, arguments.threads, None)
+    pipeline = open_pipeline(bundle, variant, threads, PHOTO_TILES, detector)  # here, so that errors show now
     settings = WebSettings(
         enabled=True,
         address=arguments.address,
@@ -222,24 +222,6 @@ def _web(arguments: argparse.Namespace) -> int:
     return serve(settings, PhotoDesk(lambda: pipeline), logs.say)
 
 
-def _bench(arguments: argparse.Namespace) -> int:
-    from fer_edge import bench
-    from fer_edge.bundles import find_bundle
-    from fer_edge.contract import bench as schema
-    from fer_edge.contract.bundle import open_bundle
-
-    if arguments.n < 2:
-        raise UsageError("--n 1: a single repetition has no spread; expected at least 2")
-    bundle = open_bundle(find_bundle(arguments.bundle))
-    numbers = (arguments.variant, arguments.threads, arguments.n, arguments.warmup)
-    if arguments.model_only:
-        document = bench.bench_model(bundle, *numbers)
-    else:
-        document = bench.bench_pipeline(bundle, *numbers, arguments.source, arguments.tiles, arguments.detector)
-    print(schema.dumps(document), end="") if arguments.json else print(bench.format_table(document))
-    return 0
-
-
 def _verify(arguments: argparse.Namespace) -> int:
     import dataclasses
 
@@ -249,7 +231,7 @@ def _verify(arguments: argparse.Namespace) -> int:
 
     bundle = open_bundle(find_bundle(arguments.bundle))
     names = [arguments.variant] if arguments.variant else [variant.id for variant in bundle.manifest.variants]
-    rows = verify.verify(bundle, names, arguments.threads)
+    rows = verify.verify(bundle, names, arguments.threads or min(4, os.cpu_count() or 1))
     document = {"schema": verify.SCHEMA, "variants": [dataclasses.asdict(row) for row in rows]}
     print(json.dumps(document) if arguments.json else verify.format_table(rows))
     return 0
@@ -267,9 +249,15 @@ def _doctor(arguments: argparse.Namespace) -> int:
         findings.append(finding)
         if not arguments.json:
             print(format_lines(finding), flush=True)
+    sysroot = None if arguments.sysroot == Path("/") else str(arguments.sysroot)
+    document = dumps(DoctorDoc(__version__, machine.board.model, tuple(findings), sysroot))
+    if arguments.report is not None:
+        from fer_edge.doctor.pack import pack
+
+        names = pack(arguments.report, document, machine.root, machine.run)
+        print(f"{arguments.report}: {', '.join(names)}; look into it before you send it", file=sys.stderr)
     if arguments.json:
-        sysroot = None if arguments.sysroot == Path("/") else str(arguments.sysroot)
-        print(dumps(DoctorDoc(__version__, machine.board.model, tuple(findings), sysroot)), end="")
+        print(document, end="")
     else:
         print(format_summary(findings))
     return int(any(finding.level == "fail" for finding in findings))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fer_edge import config as configuration
-from fer_edge import logs
+from fer_edge import logs, tuned
 from fer_edge.bundles import find_bundle
 from fer_edge.config import Config
 from fer_edge.contract.bundle import Bundle, open_bundle
@@ -16,6 +16,7 @@ from fer_edge.daemon import Daemon, OnWait, ended_by_sigterm
 from fer_edge.detectors import PHOTO_TILES
 from fer_edge.errors import ConfigError, UsageError
 from fer_edge.health import HealthMonitor
+from fer_edge.nodes import camera_nodes
 from fer_edge.notify import Notifier
 from fer_edge.pipeline import Pipeline, open_pipeline
 from fer_edge.sinks.fanout import QueuedSink
@@ -24,7 +25,6 @@ from fer_edge.sinks.metrics import MetricsSink
 from fer_edge.sinks.web.controls import Controls, PhotoDesk
 from fer_edge.sources import CAMERAS, open_source, parse_uri
 from fer_edge.sources.camera import find_camera
-from fer_edge.sources.devices import camera_nodes
 from fer_edge.sources.live import LiveSource
 from fer_edge.sources.reconnect import ReconnectingSource
 from fer_edge.sources.uri import SourceUri
@@ -149,13 +149,15 @@ class Launcher:
         is_live = self.is_camera or source.realtime or source.rate is not None or scheme == "synthetic"
         tiles = model.tiles if model.tiles is not None else () if is_live else PHOTO_TILES
         track = None if scheme == "images" else self.config.track
-        return open_pipeline(self.bundle, model.variant, model.threads, _grids(tiles), model.detector, track)
+        variant, threads, detector = tuned.choose(self.bundle, model.variant, model.threads, model.detector)
+        return open_pipeline(self.bundle, variant, threads, _grids(tiles), detector, track)
 
     def _photo_pipeline(self) -> Pipeline:
         """That of photos dropped on the web page: an interpreter of its own, so that it never delays a frame."""
         model = self.config.model
         tiles = PHOTO_TILES if model.tiles is None else model.tiles
-        return open_pipeline(self.bundle, model.variant, model.threads, _grids(tiles), model.detector)
+        variant, threads, detector = tuned.choose(self.bundle, model.variant, model.threads, model.detector)
+        return open_pipeline(self.bundle, variant, threads, _grids(tiles), detector)
 
     # -- sinks -------------------------------------------------------------------------------------------------------
 
@@ -179,16 +181,27 @@ class Launcher:
             from fer_edge.sinks.mqtt import MqttSink
 
             add(MqttSink(config.mqtt, self.bundle.manifest.labels))
-        metrics = MetricsSink() if config.metrics.enabled else None
+        metrics = self._metrics() if config.metrics.enabled else None
         if metrics is not None:
             add(metrics)
         if config.web.enabled or metrics is not None:
-            from fer_edge.sinks.web import WebSink
+            from fer_edge.sinks.web.sink import WebSink
 
             web = WebSink(config.web, controls, metrics, page=config.web.enabled)
             add(web)
-            log.warning("web: %s", web.invitation)
+            web.invite(log.warning)
         return sinks
+
+    def _metrics(self) -> MetricsSink:
+        """With what is running as its info metric, and each of the classifier's labels from the start."""
+        manifest = self.bundle.manifest
+        running = {
+            "model": manifest.model_id,
+            "model_version": manifest.version,
+            "variant": self.pipeline.variant.id,
+            "detector": manifest.find_detector(self.config.model.detector).id,
+        }
+        return MetricsSink(running, manifest.labels)
 
     # -- SIGHUP ------------------------------------------------------------------------------------------------------
 

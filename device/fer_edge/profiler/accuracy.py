@@ -1,0 +1,108 @@
+"""``bench --accuracy``: how often this file, with this machine's kernels, says what people said."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_edge.contract.bench import Accuracy
+from fer_edge.contract.labels import EMOTIONS8
+from fer_edge.contract.preprocess import preprocess
+from fer_edge.crop import crop_face
+from fer_edge.detectors import PHOTO_TILES, make_detector
+from fer_edge.errors import ImageError, UsageError
+from fer_edge.photo import read_photo
+from fer_edge.profiler.workloads import Setting
+from fer_edge.runner import LiteRunner
+from fer_edge.sources.images import SUFFIXES
+
+_KEYS = ("images", "ferplus_votes", "ferplus_classes", "usage")
+
+
+class Labelled(NamedTuple):
+    """Face crops with the name of what they show, and how many rows had none, or no face."""
+
+    crops: list[NDArray[np.uint8]]
+    names: list[str]
+    n_dropped: int
+    labels: str
+
+
+def measure_accuracy(setting: Setting, data: Path, limit: int | None = None) -> Accuracy:
+    """Accuracy over a data set.
+
+    Args:
+        setting: the variant and threads.
+        data: FER2013's npz (rows that are not Training, FERPlus majority labels), or a folder with one folder of photos
+            a label, named as the bundle names it.
+        limit: take only so many rows, spread evenly.
+
+    Raises:
+        UsageError: not such data, or nothing with a label in it.
+    """
+    manifest = setting.bundle.manifest
+    rows = _folders(setting, data) if data.is_dir() else _npz(data)
+    known = [i for i, name in enumerate(rows.names) if name in manifest.labels]
+    if not known:
+        raise UsageError(f"{data}: no face with a label of this bundle; expected {', '.join(manifest.labels)}")
+    if limit is not None and limit < len(known):
+        known = [known[round(i * (len(known) - 1) / max(1, limit - 1))] for i in range(limit)]
+    variant = manifest.variant(setting.variant)
+    runner = LiteRunner(setting.bundle.read(variant.file), variant, setting.threads)
+    hits = 0
+    for i in known:
+        logits = runner(preprocess(rows.crops[i], manifest.input, variant.input_hw)[None])[0]
+        hits += manifest.labels[int(np.argmax(logits))] == rows.names[i]
+    n_dropped = rows.n_dropped + (len(rows.names) - len(known) if limit is None else 0)
+    return Accuracy(data.name, rows.labels, len(known), n_dropped, round(hits / len(known), 6))
+
+
+def _npz(path: Path) -> Labelled:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            missing = [key for key in _KEYS if key not in archive.files]
+            if missing:
+                raise UsageError(f"{path}: lacks {', '.join(missing)}; expected an npz with {', '.join(_KEYS)}")
+            images, votes, classes, usage = (archive[key] for key in _KEYS)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"{path}: not a readable npz; expected one with {', '.join(_KEYS)}, or a folder") from error
+    rows = np.flatnonzero(usage.astype(str) != "Training")
+    names = [str(classes[i]) for i in votes[rows].argmax(axis=1)]  # the first column wins ties
+    kept = [(images[row], name) for row, name in zip(rows, names, strict=True) if name in EMOTIONS8]
+    return Labelled([image for image, _ in kept], [name for _, name in kept], len(rows) - len(kept), "ferplus8")
+
+
+def _folders(setting: Setting, folder: Path) -> Labelled:
+    manifest = setting.bundle.manifest
+    detector = make_detector(manifest.detector, setting.bundle.read, PHOTO_TILES, setting.threads)
+    crops: list[NDArray[np.uint8]] = []
+    names: list[str] = []
+    n_dropped = 0
+    for path, name in _photos(folder, manifest.labels):
+        try:
+            image = read_photo(path).image
+        except ImageError:
+            n_dropped += 1
+            continue
+        faces = detector.detect(image)
+        if not faces:
+            n_dropped += 1
+            continue
+        largest = max(faces, key=lambda face: face.box[2] * face.box[3])
+        crops.append(crop_face(image, largest.landmarks, manifest.align))
+        names.append(name)
+    return Labelled(crops, names, n_dropped, "folders")
+
+
+def _photos(folder: Path, labels: tuple[str, ...]) -> Iterator[tuple[Path, str]]:
+    for name in labels:
+        for path in sorted((folder / name).rglob("*")):
+            if path.suffix.lower() in SUFFIXES and path.is_file():
+                yield path, name

@@ -1,0 +1,155 @@
+"""``bench --sweep``: every combination of some settings, interleaved in one process; which one is best here?"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from fer_edge.contract import codec
+from fer_edge.contract.bench import BenchDoc
+from fer_edge.errors import UsageError
+from fer_edge.profiler import report
+from fer_edge.profiler.compare import compare
+from fer_edge.profiler.session import Request, bench
+from fer_edge.profiler.workloads import Mode, Setting
+
+SCHEMA = "fer-edge/sweep/1"
+WHAT = ("threads", "scheme", "detector")
+MAX_SETTINGS = 24  # all are in memory at once
+MAX_THREADS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepDoc:
+    """All combinations of ``keys``, fastest first; measured interleaved, so that any two can be compared."""
+
+    keys: tuple[str, ...]
+    rows: tuple[BenchDoc, ...]
+
+
+def combinations(what: str, base: Setting, mode: Mode) -> list[Setting]:
+    """The settings to measure.
+
+    Args:
+        what: "threads,scheme,detector" or a part of it; ``threads=1,2`` names the values.
+        base: everything that is not swept.
+        mode: the network alone has no detector.
+
+    Raises:
+        UsageError: another word, values that are not there, or too many combinations.
+    """
+    manifest = base.bundle.manifest
+    values: dict[str, Sequence[object]] = {
+        "threads": thread_counts(),
+        "scheme": [variant.id for variant in manifest.variants],
+        "detector": [spec.id for spec in (manifest.detector, *manifest.other_detectors)],
+    }
+    chosen = {key: _named(key, given, values) for key, given in _words(what).items()}
+    if mode == "camera":
+        raise UsageError("--sweep: a camera's frames cannot be measured twice; expected --mode pipeline or model")
+    if mode == "model" and "detector" in chosen:
+        raise UsageError("--sweep detector: the network alone finds no faces; expected --mode pipeline")
+    fields = {"threads": "threads", "scheme": "variant", "detector": "detector"}
+    settings = []
+    for combination in itertools.product(*chosen.values()):
+        changes: dict[str, Any] = {fields[key]: value for key, value in zip(chosen, combination, strict=True)}
+        settings.append(dataclasses.replace(base, **changes))
+    if len(settings) > MAX_SETTINGS:
+        raise UsageError(f"--sweep {what}: {len(settings)} combinations, expected at most {MAX_SETTINGS}; name fewer")
+    return settings
+
+
+def thread_counts() -> list[int]:
+    """1, 2, 4 … up to the processors that this process may use."""
+    usable = min(MAX_THREADS, len(os.sched_getaffinity(0)))
+    counts = [count for count in (1, 2, 4, 8) if count < usable]
+    return [*counts, usable]
+
+
+def _words(what: str) -> dict[str, list[str]]:
+    """Words by key: "threads=1,2,scheme" gives threads 1 and 2, and of scheme all."""
+    found: dict[str, list[str]] = {}
+    last = ""
+    for word in what.split(","):
+        key, equals, value = word.partition("=")
+        if key in WHAT:
+            last = key
+            found[key] = [value] if equals else []
+        elif last and found[last] and not equals:
+            found[last].append(word)
+        else:
+            raise UsageError(f"--sweep: found {word!r}, expected {', '.join(WHAT)}, or threads=1,2")
+    return found
+
+
+def _named(key: str, given: list[str], values: dict[str, Sequence[object]]) -> Sequence[object]:
+    if not given:
+        return values[key]
+    if key == "threads":
+        if not all(text.isdecimal() and 1 <= int(text) <= 64 for text in given):
+            raise UsageError(f"--sweep threads={','.join(given)}: expected whole numbers from 1 to 64")
+        return [int(text) for text in given]
+    unknown = [text for text in given if text not in values[key]]
+    if unknown:
+        raise UsageError(f"--sweep {key}={unknown[0]}: the bundle has {', '.join(map(str, values[key]))}")
+    return given
+
+
+def run_sweep(request: Request, what: str, progress: Callable[[str], None] | None = None) -> SweepDoc:
+    """Measures all settings of the request; ``max_s`` is for each."""
+    plan = request.plan
+    if plan.duration_s is not None or request.meter is not None:
+        raise UsageError("--sweep: found --soak or --meter too; expected one of them")
+    longer = dataclasses.replace(plan, max_s=plan.max_s * len(request.settings) / 2)
+    documents = bench(dataclasses.replace(request, plan=longer), progress)
+    rows = sorted(documents, key=lambda document: _headline(document)[1])
+    return SweepDoc(tuple(_words(what)), tuple(rows))
+
+
+def _headline(document: BenchDoc) -> tuple[str, float]:
+    name = document.precision.headline if document.precision else next(reversed(document.stages))
+    return name, document.stages[name].p50_ms
+
+
+def dumps(document: SweepDoc) -> str:
+    """As JSON text."""
+    return codec.dumps(SCHEMA, document)
+
+
+def loads(text: str | bytes) -> SweepDoc:
+    """From JSON text; raises SchemaError with the field's path."""
+    return codec.loads(SCHEMA, SweepDoc, text)
+
+
+def write(document: SweepDoc, path: Path) -> None:
+    """As JSON, or as the table in a Markdown block."""
+    report.check_targets([path])
+    report.write_text(path, dumps(document) if path.suffix == ".json" else f"```\n{as_table(document)}\n```\n")
+
+
+def as_table(document: SweepDoc) -> str:
+    """One line a setting; those that cannot be told from the fastest say so."""
+    best = document.rows[0]
+    lines = [
+        f"{best.board}, {best.cpu}, {best.runtime.name} {best.runtime.version}; all interleaved, n = {best.n} each",
+        f"{'variant':9} {'threads':>7} {'detector':16} {'p50':>8} {'p95':>8}  ms   accuracy   against the fastest",
+    ]
+    for row in document.rows:
+        name, p50 = _headline(row)
+        accuracy = f"{row.metrics[0].accuracy:.2%}" if row.metrics else "-"
+        words = "fastest"
+        if row is not best:
+            found = compare(best, row, across_boards=True)
+            words = f"{(found.ratio - 1) * 100:+.0f}%" if found.verdict == "slower" else "cannot tell"
+        lines.append(
+            f"{row.variant:9} {row.threads:7} {row.detector or '-':16} {p50:8.3f} {row.stages[name].p95_ms:8.3f}      "
+            f"{accuracy:>8}   {words}"
+        )
+    lines += [
+        f"tainted: {reason}" for reason in dict.fromkeys(reason for row in document.rows for reason in row.tainted)
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,155 @@
+"""``fer-edge tune``: the fastest variant, threads and detector on this board, within an accuracy floor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from fer_edge import tuned
+from fer_edge.contract.bench import BenchDoc
+from fer_edge.contract.bundle import Bundle
+from fer_edge.contract.manifest import Variant
+from fer_edge.errors import RunnerError, UsageError
+from fer_edge.profiler.compare import compare
+from fer_edge.profiler.measure import Plan
+from fer_edge.profiler.session import Request, bench
+from fer_edge.profiler.sweep import SweepDoc, as_table, thread_counts
+from fer_edge.profiler.workloads import PipelineWork, Setting
+
+FLOOR_BELOW_BEST = 0.01  # one point: what the variants' accuracies differ by without anybody noticing
+
+
+def tune(
+    bundle: Bundle,
+    floor: float | None,
+    any_detector: bool,
+    source: str,
+    max_s: float,
+    say: Callable[[str], None],
+    progress: Callable[[str], None] | None = None,
+) -> tuned.Tuned:
+    """Measures and chooses.
+
+    Variants and threads first, with the bundle's first detector; then the detectors with the winner. The default is
+    always among them, and stays where nothing is faster beyond doubt.
+
+    Args:
+        bundle: what to tune.
+        floor: least accuracy (0 to 1) by the manifest's first metric; None takes the best variant's less one point.
+        any_detector: take the fastest detector too; else they are measured and shown, but the first one stays.
+        source: of frames.
+        max_s: to measure in all.
+        say: told the tables.
+        progress: told how far it is.
+
+    Raises:
+        UsageError: no variant reaches the floor, or the machine cannot run any.
+    """
+    manifest = bundle.manifest
+    accuracy = {variant.id: variant.metrics[0].accuracy for variant in manifest.variants if variant.metrics}
+    if floor is None and accuracy:
+        floor = max(accuracy.values()) - FLOOR_BELOW_BEST
+    variants = [variant for variant in manifest.variants if _reaches(variant, floor)]
+    if not variants:
+        best = max(accuracy.values(), default=0.0)
+        raise UsageError(f"--floor {floor:.2%}: no variant reaches it, the best has {best:.2%}; expected a lower floor")
+    for variant in manifest.variants:
+        if variant not in variants:
+            say(f"{variant.id}: left out, its accuracy {accuracy[variant.id]:.2%} is below the floor of {floor:.2%}")
+    default = _default(bundle)
+    settings = [
+        Setting(bundle, variant.id, threads, default.detector) for variant in variants for threads in thread_counts()
+    ]
+    if default not in settings:
+        settings.append(default)
+    settings = _those_that_run(settings, source, say)
+    winner, documents = _fastest(settings, default, source, max_s * 0.7, progress)
+    say(as_table(_sorted(documents)))
+    others = [replace(winner, detector=spec.id) for spec in manifest.other_detectors]
+    if others:
+        chosen, seen = _fastest([winner, *others], winner, source, max_s * 0.3, progress)
+        say(as_table(_sorted(seen)))
+        if any_detector:
+            winner = chosen
+        elif chosen != winner:
+            say(f"{chosen.detector} is faster, but finds other faces; --any-detector takes it all the same")
+    for reason in dict.fromkeys(reason for document in documents for reason in document.tainted):
+        say(f"tainted: {reason}; tune again when the machine is quiet")
+    times = {(d.variant, d.threads): d.stages["total"].p50_ms for d in documents}
+    return tuned.Tuned(
+        identity=tuned.identity(bundle),
+        variant=winner.variant,
+        threads=winner.threads,
+        detector=winner.detector or manifest.detector.id,
+        p50_ms=times[winner.variant, winner.threads],
+        default_p50_ms=times.get((default.variant, default.threads), 0.0),
+        measured_at=documents[0].measured_at or "",
+        accuracy=accuracy.get(winner.variant),
+        floor=floor,
+    )
+
+
+def remember(bundle: Bundle, entry: tuned.Tuned) -> str:
+    """Writes it where ``run`` and ``image`` look; says what changes."""
+    path = tuned.save(entry)
+    gain = f", {entry.default_p50_ms / entry.p50_ms:.2f} times the default's speed" if entry.default_p50_ms else ""
+    return (
+        f"{entry.variant}, {entry.threads} thread(s), {entry.detector}: {entry.p50_ms:.2f} ms a frame{gain}; "
+        f"run and image take it from now on ({path}; fer-edge tune --forget goes back)"
+    )
+
+
+def forget(bundle: Bundle) -> str:
+    """Goes back to the defaults."""
+    n = tuned.forget(bundle)
+    return "forgotten: run and image take the defaults again" if n else "nothing was remembered for this bundle"
+
+
+def _default(bundle: Bundle) -> Setting:
+    threads = thread_counts()[-1]
+    return Setting(bundle, bundle.manifest.default_variant, min(4, threads), bundle.manifest.detector.id)
+
+
+def _reaches(variant: Variant, floor: float | None) -> bool:
+    """A variant without a metric is as good as its bundle: there is nothing to hold against it."""
+    return floor is None or not variant.metrics or variant.metrics[0].accuracy >= floor
+
+
+def _those_that_run(settings: list[Setting], source: str, say: Callable[[str], None]) -> list[Setting]:
+    """Leaves out variants that this machine's interpreter cannot run."""
+    broken: dict[str, str] = {}
+    for variant in dict.fromkeys(setting.variant for setting in settings):
+        setting = next(setting for setting in settings if setting.variant == variant)
+        try:
+            PipelineWork(setting, source)
+        except RunnerError as error:
+            broken[variant] = str(error)
+            say(f"left out: {error}")
+    kept = [setting for setting in settings if setting.variant not in broken]
+    if not kept:
+        raise UsageError(f"tune: no variant runs here ({next(iter(broken.values()))})")
+    return kept
+
+
+def _fastest(
+    settings: list[Setting],
+    default: Setting,
+    source: str,
+    max_s: float,
+    progress: Callable[[str], None] | None,
+) -> tuple[Setting, list[BenchDoc]]:
+    """The fastest by the median; the default where that one is not surely slower."""
+    documents = bench(
+        Request(settings, "pipeline", Plan(max_s=max_s, precision=0.003), source, use_power=False), progress
+    )
+    pairs = sorted(zip(settings, documents, strict=True), key=lambda pair: pair[1].stages["total"].p50_ms)
+    best, best_document = pairs[0]
+    for setting, document in pairs[1:]:
+        if setting == default and compare(best_document, document, across_boards=True).verdict != "slower":
+            return setting, documents
+    return best, documents
+
+
+def _sorted(documents: list[BenchDoc]) -> SweepDoc:
+    rows = sorted(documents, key=lambda document: document.stages["total"].p50_ms)
+    return SweepDoc(("threads", "scheme"), tuple(rows))

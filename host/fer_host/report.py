@@ -1,0 +1,159 @@
+"""``fer-host report``: figures across boards and models, from the files that ``fer-edge bench`` wrote."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fer_edge.contract import bench as schema
+from fer_edge.contract.bench import BenchDoc
+from fer_edge.contract.errors import SchemaError
+from fer_host.errors import DataError
+
+MIB = 1 << 20
+_COLORS = ("#1f6feb", "#d1495b", "#2e8b57", "#e69500", "#6f42c1", "#17a2b8", "#8a6d3b", "#5b6670")
+_MARKERS = "osD^vPX*"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One picture: accuracy against something; None where a file does not say it."""
+
+    file: str
+    label: str
+    value: Callable[[BenchDoc], float | None]
+
+
+FIGURES = (
+    Figure("accuracy-latency.png", "median time, ms", lambda d: headline(d)[1]),
+    Figure("accuracy-size.png", "network file, MiB", lambda d: d.memory.model_bytes / MIB),
+    Figure("accuracy-energy.png", "energy a frame, mJ", lambda d: d.power.energy_mj_per_frame if d.power else None),
+)
+
+
+def write_report(files: Sequence[Path], out: Path) -> list[Path]:
+    """Writes ``report.md`` and a PNG for every figure that at least one file has the numbers for.
+
+    Raises:
+        DataError: a file that is none of ``fer-edge bench``.
+    """
+    documents = [_read(path) for path in files]
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for figure in FIGURES:
+        points = [(d, x, y) for d in documents if (x := figure.value(d)) is not None and (y := accuracy(d)) is not None]
+        if points:
+            _plot(points, figure, out / figure.file)
+            written.append(out / figure.file)
+    text = as_markdown(documents, [path.name for path in written])
+    _replace(out / "report.md", lambda path: path.write_text(text))
+    return [out / "report.md", *written]
+
+
+def headline(document: BenchDoc) -> tuple[str, float]:
+    """The stage that stands for the whole, and its median in ms."""
+    name = document.precision.headline if document.precision else list(document.stages)[-1]
+    return name, document.stages[name].p50_ms
+
+
+def accuracy(document: BenchDoc) -> float | None:
+    """Measured on the board, else where the bundle was made; None where nobody measured it."""
+    if document.accuracy is not None:
+        return document.accuracy.accuracy
+    return document.metrics[0].accuracy if document.metrics else None
+
+
+def as_markdown(documents: Sequence[BenchDoc], figures: Sequence[str]) -> str:
+    """The table, fastest of each board first."""
+    lines = [
+        "# Boards and networks",
+        "",
+        "Written by `fer-host report`. Times are medians; accuracy is the bundle's, measured where it was made, unless "
+        "marked *here*. Rows of different modes (network alone, pipeline) do not compare.",
+        "",
+        "| board | network | variant | threads | mode | ms | p95 ms | a second | accuracy | file MiB | PSS MiB | "
+        "W | mJ a frame (above idle) | remarks |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [_row(d) for d in sorted(documents, key=lambda d: (d.board, d.mode or "", headline(d)[1]))]
+    lines += ["", *(f"![{name}]({name})\n" for name in figures)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(d: BenchDoc) -> str:
+    name, p50 = headline(d)
+    found = accuracy(d)
+    right = "-" if found is None else f"{found:.2%}{' *here*' if d.accuracy is not None else ''}"
+    pss = "-" if d.memory.pss_bytes is None else f"{d.memory.pss_bytes / MIB:.0f}"
+    watt, energy = "-", "not measured"
+    if d.power is not None:
+        watt = f"{d.power.mean_w:.2f}"
+        net = "" if d.power.net_mj_per_frame is None else f" ({d.power.net_mj_per_frame:.1f})"
+        energy = f"{d.power.energy_mj_per_frame:.1f}{net}, {d.power.probe}"
+    remarks = "; ".join([*(["**emulated**"] if d.emulated else []), *d.tainted]) or "-"
+    cells = (
+        f"{d.board} ({d.cpu})", d.model_id or "-", d.variant, d.threads, d.mode or "-", f"{p50:.2f}",
+        f"{d.stages[name].p95_ms:.2f}", f"{d.fps:.1f}", right, f"{d.memory.model_bytes / MIB:.2f}", pss, watt, energy,
+        remarks,
+    )  # fmt: skip
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+
+
+def _read(path: Path) -> BenchDoc:
+    try:
+        return schema.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; expected a file of fer-edge bench --out FILE.json") from error
+    except SchemaError as error:
+        raise DataError(f"{path}: {error}; expected a file of fer-edge bench --out FILE.json") from error
+
+
+def _plot(points: Sequence[tuple[BenchDoc, float, float]], figure: Figure, target: Path) -> None:
+    """A color a board, a mark a network, a name a point."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    boards = list(dict.fromkeys(d.board for d, _, _ in points))
+    models = list(dict.fromkeys(d.model_id or "bundle" for d, _, _ in points))
+    picture, axes = plt.subplots(figsize=(7, 4.5), dpi=120)
+    for d, x, y in points:
+        color = _COLORS[boards.index(d.board) % len(_COLORS)]
+        marker = _MARKERS[models.index(d.model_id or "bundle") % len(_MARKERS)]
+        face = "none" if d.tainted or d.emulated else color
+        axes.scatter(x, y * 100, edgecolors=color, facecolors=face, marker=marker, s=46, zorder=3)
+        axes.annotate(f"{d.variant} x{d.threads}", (x, y * 100), textcoords="offset points", xytext=(6, 4), fontsize=8)
+    handles: list[Any] = [
+        plt.Line2D([], [], color=_COLORS[i % len(_COLORS)], marker="s", linestyle="", label=name)
+        for i, name in enumerate(boards)
+    ]
+    handles += [
+        plt.Line2D([], [], color="#555", marker=_MARKERS[i % len(_MARKERS)], linestyle="", label=name)
+        for i, name in enumerate(models)
+    ]
+    axes.legend(handles=handles, fontsize=8, loc="best")
+    axes.set_xscale("log" if max(x for _, x, _ in points) > 8 * min(x for _, x, _ in points) else "linear")
+    axes.set_xlabel(f"{figure.label} (hollow: disturbed or emulated)")
+    axes.set_ylabel("accuracy, %")
+    axes.grid(visible=True, alpha=0.3)
+    picture.tight_layout()
+    _replace(target, lambda path: picture.savefig(path, format="png"))
+    plt.close(picture)
+
+
+def _replace(target: Path, write: Callable[[Path], object]) -> None:
+    """Writes beside the target and renames."""
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    os.close(descriptor)
+    try:
+        write(Path(name))
+        os.chmod(name, 0o644)
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
