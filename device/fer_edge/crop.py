@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.contract.align import crop_matrix, matrix_scale
+from fer_edge.contract.align import crop_similarity
 from fer_edge.contract.manifest import AlignSpec
 from fer_edge.types import Point, RgbImage
 
@@ -27,14 +27,15 @@ def crop_face(image: RgbImage, landmarks: Mapping[str, Point], align: AlignSpec)
     Raises:
         LandmarkError: a landmark is missing, or they coincide.
     """
-    matrix = crop_matrix(landmarks, align)
-    factor = int(1 / matrix_scale(matrix))  # picture px per crop px: shrink first, so that fine detail cannot alias
+    a, b = crop_similarity(landmarks, align)
+    rows = [[a.real, -a.imag, b.real], [a.imag, a.real, b.imag]]
+    factor = int(1 / abs(a))  # picture px per crop px: shrink first, so that fine detail cannot alias
     if factor > 1:
-        image, matrix = _shrunk(image, matrix, align.crop_hw, factor)
+        image, matrix = _shrunk(image, np.array(rows), align.crop_hw, factor)
+        rows = matrix.tolist()
     height, width = align.crop_hw
-    shifted = matrix.copy()  # cv2 puts pixel centers on whole numbers, the contract at .5
-    for row in (0, 1):
-        shifted[row, 2] += (matrix[row, 0] + matrix[row, 1]) / 2 - 0.5
+    # cv2 puts pixel centers on whole numbers, the contract at .5
+    shifted = np.array([[x, y, shift + ((x + y) / 2 - 0.5)] for x, y, shift in rows])
     crop = cv2.warpAffine(image, shifted, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(crop, dtype=np.uint8)
 

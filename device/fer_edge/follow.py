@@ -22,7 +22,7 @@ SIDE_PX = 48
 _TEMPLATE = {"right_eye": 15 + 17j, "left_eye": 33 + 17j, "nose": 24 + 27j, "mouth": 24 + 35j}
 _MEAN = sum(_TEMPLATE.values()) / len(_TEMPLATE)
 _ABOUT_MEAN = [at - _MEAN for at in _TEMPLATE.values()]
-_CENTER, _REACH_PX = complex(SIDE_PX, SIDE_PX) / 2, SIDE_PX * 0.71  # px of the small picture, turned by any angle
+_CENTER = complex(SIDE_PX, SIDE_PX) / 2
 _GRID = np.stack(np.meshgrid(np.linspace(11, 36, 4), np.linspace(9, 40, 4)), axis=-1)
 _POINTS = _GRID.reshape(-1, 1, 2).astype(np.float32)  # index coordinates, as OpenCV counts
 _WINDOW_PX = (9, 9)
@@ -74,7 +74,7 @@ def follow(image: RgbImage, seen: Appearance, guess: FaceBox) -> FaceBox | None:
     found, status, _ = cv2.calcOpticalFlowPyrLK(
         seen.gray, now, _POINTS, None, winSize=_WINDOW_PX, maxLevel=_LEVELS, criteria=_STOP
     )
-    flow = robust_similarity(_SOURCE, _centers(found), status[:, 0].tolist())
+    flow = _flow_of_all(found, status) or robust_similarity(_SOURCE, _centers(found), status[:, 0].tolist())
     if flow is None:
         return None
     a = flow[0] * seen.to_gray[0] / to_now[0]
@@ -85,22 +85,13 @@ def follow(image: RgbImage, seen: Appearance, guess: FaceBox) -> FaceBox | None:
 def _aligned(image: RgbImage, face: FaceBox) -> tuple[NDArray[np.uint8], Similarity]:
     """The small gray picture of a face, and the similarity from px of the frame to its px, centers at .5."""
     a, b = _to_template(face)
-    height, width = image.shape[:2]
-    reach = _REACH_PX / abs(a)
     middle = (_CENTER - b) / a
-    x0, x1 = max(0, int(middle.real - reach)), min(width, int(middle.real + reach) + 1)
-    y0, y1 = max(0, int(middle.imag - reach)), min(height, int(middle.imag + reach) + 1)
-    step = max(1, int(0.5 / abs(a)))  # of a large face every second px is enough
-    part = image[y0:y1:step, x0:x1:step]
-    if min(part.shape[:2]) < 2:
+    if not (0 <= middle.real < image.shape[1] and 0 <= middle.imag < image.shape[0]):
         raise LandmarkError("landmarks: the face lies outside the picture")
-    # gray before the warp: a third of the work
-    gray = cv2.cvtColor(part if step == 1 else np.ascontiguousarray(part), cv2.COLOR_RGB2GRAY)
-    linear = a * step
-    shift = a * complex(x0 + 0.5, y0 + 0.5) + b - (0.5 + 0.5j)  # cv2 puts pixel centers on whole numbers
-    matrix = np.array([[linear.real, -linear.imag, shift.real], [linear.imag, linear.real, shift.imag]])
-    small = cv2.warpAffine(gray, matrix, (SIDE_PX, SIDE_PX), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(small, dtype=np.uint8), (a, b)
+    shift = a * (0.5 + 0.5j) + b - (0.5 + 0.5j)  # cv2 puts pixel centers on whole numbers
+    matrix = np.array([[a.real, -a.imag, shift.real], [a.imag, a.real, shift.imag]])
+    small = cv2.warpAffine(image, matrix, (SIDE_PX, SIDE_PX), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), dtype=np.uint8), (a, b)
 
 
 def _to_template(face: FaceBox) -> Similarity:
@@ -127,6 +118,39 @@ def _centers(points: NDArray[np.float32]) -> list[complex]:
 
 
 _SOURCE = _centers(_POINTS)
+
+
+def _fit_matrix() -> NDArray[np.float64]:
+    """(4 + 2 n, 2 n + 1): from all points' x, y, … and a 1 to a, b and what each point is off, in one product.
+
+    Least squares are linear in the target; this is ``robust_similarity`` where every point is kept.
+    """
+    source = np.array(_SOURCE)
+    n = len(source)
+    points = np.zeros((n, 2 * n + 1), dtype=np.complex128)  # index coordinates -> x + iy, centers at .5
+    points[np.arange(n), 2 * np.arange(n)], points[np.arange(n), 2 * np.arange(n) + 1] = 1, 1j
+    points[:, -1] = 0.5 + 0.5j
+    about = source - source.mean()
+    a = about.conj() @ points / (np.abs(about) ** 2).sum()
+    b = points.mean(axis=0) - source.mean() * a
+    off = np.outer(source, a) + b - points
+    return np.vstack([a.real, a.imag, b.real, b.imag, off.real, off.imag])
+
+
+_FIT = _fit_matrix()
+_FIT_POINTS, _FIT_SHIFT = np.ascontiguousarray(_FIT[:, :-1]), _FIT[:, -1].copy()
+_ALL_FOUND = bytes([1]) * len(_SOURCE)
+
+
+def _flow_of_all(found: NDArray[np.float32], status: NDArray[np.uint8]) -> Similarity | None:
+    """The usual case, a third of the time: every point was found and none is off by as much as an outlier."""
+    if status.tobytes() != _ALL_FOUND:
+        return None
+    values = (_FIT_POINTS @ found.ravel() + _FIT_SHIFT).tolist()
+    if max(values[4:]) > 0.7 or min(values[4:]) < -0.7:  # px along x or y: within the least limit of 1 px, certainly
+        return None
+    a = complex(values[0], values[1])
+    return (a, complex(values[2], values[3])) if 1 / MAX_SCALE < abs(a) < MAX_SCALE else None
 
 
 def robust_similarity(source: Sequence[complex], target: Sequence[complex], usable: Sequence[int]) -> Similarity | None:

@@ -29,6 +29,11 @@ wait = true
 
 [jsonl]
 path = "-"  # the journal: journalctl -u fer-edge; a file has to be in /var/lib/fer-edge
+
+# A page with the live picture at http://<this machine>:8080/; the token is in /var/lib/fer-edge/web-token (for root).
+# [web]
+# enabled = true
+# address = "0.0.0.0"
 """
 Run = Callable[..., int]
 

@@ -26,7 +26,8 @@ class TrackSettings:
             which detections come twice as often; below half of it they come less often.
         same_face_iou: least overlap of a detection with the predicted box of a face that it continues.
         lost_s: how long a face that the detector no longer sees is still followed.
-        min_face_px: faces whose box is less wide and high are left out.
+        min_face_px: a face whose box is smaller than this, in px, is left out: it has too few pixels to tell its
+            expression. In a video of a crowd, far faces vanish; 0 keeps them all.
         smooth_s: time constant of the smoothing of probabilities; 0 smooths nothing.
         label_lead: least difference of probabilities by which another label replaces the shown one.
         uncertain_below: a face whose largest probability is below this is marked uncertain.

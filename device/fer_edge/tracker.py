@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from fer_edge.errors import LandmarkError
 from fer_edge.follow import Appearance, appearance, follow
@@ -104,7 +103,7 @@ class Tracker:
         found = classify([track.face for track in self._tracks])
         for i, (track, new) in enumerate(zip(self._tracks, found, strict=True)):
             expression = smoothed(track.expression, new, frame.t_s, settings.smooth_s, settings.label_lead)
-            self._tracks[i] = replace(track, expression=expression)
+            self._tracks[i] = Track(track.id, track.face, track.t_s, track.seen_s, track.speed, expression)
             by_name = dict(zip(labels, expression.probabilities, strict=True))
             uncertain = is_uncertain(expression.probabilities, settings.uncertain_below)
             readings.append(FaceReading(track.face, labels[expression.label], by_name, track.id, uncertain))

@@ -61,3 +61,16 @@ def test_softmax_survives_large_logits() -> None:
     np.testing.assert_allclose(
         softmax(np.array([[1000.0, 1000.0], [-1e4, 0.0]], dtype=np.float32)), [[0.5, 0.5], [0, 1]]
     )
+
+
+def test_halving_is_to_the_bit_what_its_matrices_give() -> None:
+    from fer_edge.contract.preprocess import _weights
+
+    rng = np.random.default_rng(3)
+    for shape in ((96, 96), (64, 128), (96, 48, 3)):
+        image = rng.uniform(0, 255, shape).astype(np.float32)
+        target = shape[0] // 2, shape[1] // 2
+        rows, cols = _weights(shape[0], target[0], "area"), _weights(shape[1], target[1], "area")
+        planes = [rows @ plane @ cols.T for plane in np.moveaxis(np.atleast_3d(image), 2, 0)]
+        expected = planes[0] if image.ndim == 2 else np.stack(planes, axis=2)
+        np.testing.assert_array_equal(resize(image, target, "area"), expected)

@@ -276,11 +276,14 @@ def test_nothing_comes_from_elsewhere(browser: Any, page: str) -> None:
     assert browser.execute_script("return window.bad") is None
 
 
-def test_token_is_asked_for_refused_and_accepted(browser: Any, clip: Path) -> None:
+def test_token_is_asked_for_refused_and_accepted(
+    browser: Any, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = ("--source", clip, "--loop", "--realtime", "--bundle", BUNDLE)
     web = ("--web", "--web-port", 0, "--web-address", "0.0.0.0")
-    with helpers.fer_edge("run", *source, *web) as (_, invitation):
-        address, _, token = invitation.partition("?token=")
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    with helpers.fer_edge("run", *source, *web) as (_, address):
+        token = (tmp_path / "web-token").read_text().strip()
         port = int(address.rstrip("/").rpartition(":")[2])
         url = f"http://127.0.0.1:{port}/"
         assert len(token) >= 32

@@ -21,6 +21,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fer_edge import nodes
 from fer_edge.contract.bundle import Bundle
 from fer_edge.errors import SourceError
 from fer_edge.sources import argus, camera, devices, open_source, parse_uri, v4l2
@@ -273,12 +274,12 @@ def proc_tree(root: Path) -> Path:
 
 def test_the_owner_of_a_device_is_named(tmp_path: Path) -> None:
     proc = proc_tree(tmp_path)
-    assert devices.holders([r"/dev/video0"], proc) == [devices.Holder(4242, "rpicam-vid", "/dev/video0")]
-    assert devices.busy([r"/dev/media\d+", r"/dev/video\d+"], proc) == (
+    assert nodes.holders([r"/dev/video0"], proc) == ((nodes.Holder(4242, "rpicam-vid", "/dev/video0"),), 0)
+    assert nodes.busy([r"/dev/media\d+", r"/dev/video\d+"], proc) == (
         "wireplumber (pid 812) holds /dev/media3, rpicam-vid (pid 4242) holds /dev/media0; stop it first"
     )
-    assert "sudo fuser" in devices.busy([r"/dev/video9"], proc)
-    assert devices.holders([r"/dev/video"], proc) == []  # whole paths, not their beginnings
+    assert "sudo fuser" in nodes.busy([r"/dev/video9"], proc)
+    assert nodes.holders([r"/dev/video"], proc) == ((), 0)  # whole paths, not their beginnings
 
 
 def test_a_real_process_that_holds_a_device_is_found() -> None:
@@ -292,7 +293,7 @@ def test_a_real_process_that_holds_a_device_is_found() -> None:
             time.sleep(1)
     try:
         os.read(reader, 1)
-        assert child in [holder.pid for holder in devices.holders(["/dev/zero"])]
+        assert child in [holder.pid for holder in nodes.holders(["/dev/zero"])[0]]
     finally:
         os.kill(child, 9)
         os.waitpid(child, 0)
@@ -317,6 +318,7 @@ def test_v4l2_refuses_with_the_reason(tmp_path: Path) -> None:
         return str(error.value)
 
     assert "usermod -aG video" in refused(errno.EACCES)
+    assert "device rules of this service" in refused(errno.EPERM)  # no group helps there
     assert "use csi://0" in refused(capability(b"rp1-cfe", CAPTURE, 0))
     assert "no capture device" in refused(capability(b"uvcvideo", CAPTURE | 0x8000_0000, 0x0480_0000))
 

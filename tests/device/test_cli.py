@@ -47,6 +47,19 @@ def test_help_imports_nothing_heavy() -> None:
         assert command in done.stdout
 
 
+@pytest.mark.parametrize("line", ["run --help", "web --help", "config check FILE", "config show", "service status"])
+def test_what_opens_no_bundle_imports_neither_opencv_nor_an_interpreter(line: str, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("[web]\nenabled = true\n[mqtt]\nhost = 'localhost'\n")
+    words = line.replace("FILE", str(tmp_path / "config.toml")).split()
+    code = (
+        "import sys\nfrom fer_edge.cli import main\n"
+        f"try:\n    main({words!r})\nexcept SystemExit:\n    pass\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules and name != 'numpy'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_help_and_version_answer_at_once(edge: Edge) -> None:
     times = []
     for arguments in (["--help"], ["--version"], ["run", "--help"]):

@@ -18,7 +18,6 @@ from fer_edge.doctor.facts import (
     DeviceNode,
     DiskFacts,
     GovernorFacts,
-    Holder,
     InferenceFacts,
     MemoryFacts,
     PackageFacts,
@@ -30,6 +29,7 @@ from fer_edge.doctor.facts import (
 )
 from fer_edge.doctor.finding import Finding
 from fer_edge.doctor.remedies import REMEDIES
+from fer_edge.nodes import Holder
 
 PI4 = Board("Raspberry Pi 4 Model B Rev 1.4", "bcm2711", "raspberry-pi")
 PI3 = Board("Raspberry Pi 3 Model B Plus Rev 1.3", "bcm2837", "raspberry-pi")

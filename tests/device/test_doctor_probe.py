@@ -13,8 +13,9 @@ import recorded_trees
 from fer_edge.contract.bundle import Bundle
 from fer_edge.doctor import commands, probe_camera, probe_machine, probe_software
 from fer_edge.doctor.child import ask
-from fer_edge.doctor.facts import GovernorFacts, Holder, PackageFacts, ThrottleFacts
+from fer_edge.doctor.facts import GovernorFacts, PackageFacts, ThrottleFacts
 from fer_edge.doctor.judge_camera import camera_kind
+from fer_edge.nodes import Holder
 
 
 @pytest.fixture
@@ -233,3 +234,10 @@ def test_disk_of_a_place_that_is_not_there_yet(tmp_path: Path) -> None:
     facts = probe_software.disk_facts(tmp_path / "not" / "yet")
     assert facts.path == str(tmp_path)
     assert facts.free_bytes > 0
+
+
+def test_a_container_sees_nodes_whose_device_files_it_lacks(tree: Path) -> None:
+    root = recorded_trees.unpack("pi4", tree)
+    seen = probe_camera.camera_facts(root).video
+    (root / seen[0].device.path[1:]).unlink()
+    assert probe_camera.camera_facts(root).video == seen[1:]

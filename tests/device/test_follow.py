@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_edge.follow import appearance, follow, robust_similarity
+from fer_edge.follow import _POINTS, _SOURCE, _centers, _flow_of_all, appearance, follow, robust_similarity
 from fer_edge.types import FaceBox, RgbImage
 
 MARKS = {"right_eye": (204.0, 102.0), "left_eye": (246.0, 104.0), "nose": (224.0, 129.0), "mouth": (223.0, 149.0)}
@@ -108,3 +108,23 @@ def test_too_few_points() -> None:
     source = [complex(i, i * i) for i in range(20)]
     assert robust_similarity(source, source, [1] * 9 + [0] * 11) is None
     assert robust_similarity([0j] * 20, source, [1] * 20) is None
+
+
+@settings(max_examples=200)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.3, 3.0, 12.0]), st.booleans())
+def test_the_quick_way_answers_as_the_robust_one(seed: int, outlier_px: float, one_lost: bool) -> None:
+    rng = np.random.default_rng(seed)
+    turn = complex(rng.normal(1, 0.1), rng.normal(0, 0.1))
+    points = _POINTS[:, 0] @ np.array([[turn.real, turn.imag], [-turn.imag, turn.real]]) + rng.normal(0, 3, 2)
+    found = (points + rng.normal(0, 0.1, points.shape)).astype(np.float32)[:, None]
+    found[rng.integers(len(found)), 0, 0] += outlier_px * rng.choice([-1, 1])
+    status = np.ones((len(found), 1), np.uint8)
+    status[0, 0] = not one_lost
+    robust = robust_similarity(_SOURCE, _centers(found), status[:, 0].tolist())
+    quick = _flow_of_all(found, status)
+    if one_lost or outlier_px > 2:
+        assert quick is None
+    elif robust is not None and quick is not None:
+        assert quick == pytest.approx(robust, abs=1e-6)
+    if outlier_px == 0 and not one_lost and 0.7 < abs(turn) < 1.4:
+        assert quick is not None

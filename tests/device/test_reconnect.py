@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fer_edge.errors import SourceError
+from fer_edge.nodes import UsbId, find_usb, parse_usb, usb_id
 from fer_edge.sources import open_source, reconnect
-from fer_edge.sources.devices import UsbId, find_usb, parse_usb, usb_id
 from fer_edge.sources.live import CorruptFrame, LiveSource, StuckCamera
 from fer_edge.sources.reconnect import ReconnectingSource, Retry
 from fer_edge.sources.uri import parse_uri

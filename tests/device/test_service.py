@@ -47,6 +47,12 @@ def test_installed_shown_and_removed(prefix: Path, tmp_path: Path, capfd: pytest
     assert "/opt/fer-edge/bin/fer-edge" not in text.replace(str(prefix), "")
     got, _ = config.load(place.config)
     assert (got.source.camera, got.source.wait, got.jsonl.path) == (True, True, "-")
+    hinted = tmp_path / "hinted.toml"  # what it offers as comments is right too
+    hinted.write_text(
+        place.config.read_text().replace("# [", "[").replace("# enabled", "enabled").replace("# addr", "addr")
+    )
+    page, _ = config.load(hinted)
+    assert (page.web.enabled, page.web.address) == (True, "0.0.0.0")
     before = place.unit.stat()
     place.config.write_text("[web]\nenabled = true\n")
     again = Systemctl()
@@ -142,3 +148,10 @@ def test_the_unit_and_the_program_agree() -> None:
     assert watchdog_s > 2 * reconnect.STUCK_S
     assert "User=root" not in text
     assert re.findall(r"^SupplementaryGroups=(.*)$", text, re.MULTILINE) == ["video"]
+
+
+def test_the_unit_knows_cameras_that_come_later() -> None:
+    """systemd resolves DeviceAllow=char-… at the start; tests/vm/guest_systemd.py sees what happens without."""
+    lines = service.SHIPPED.read_text().splitlines()
+    for key in ("Wants", "After"):
+        assert any(line.startswith(f"{key}=") and "modprobe@videodev.service" in line for line in lines), key

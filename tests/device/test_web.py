@@ -25,10 +25,12 @@ from fer_edge.detectors.blazeface import BlazeFace
 from fer_edge.errors import ImageError, UsageError
 from fer_edge.pipeline import Pipeline, open_pipeline
 from fer_edge.sinks.metrics import CONTENT_TYPE, MetricsSink
-from fer_edge.sinks.web import PhotoDesk, WebSettings, WebSink, connection, handler
+from fer_edge.sinks.web import connection, exchange, handler
+from fer_edge.sinks.web.controls import PhotoDesk
 from fer_edge.sinks.web.guard import Token, host_is_known, is_cross_site, is_own_address, may_change
 from fer_edge.sinks.web.live import History
-from fer_edge.sinks.web.settings import checked
+from fer_edge.sinks.web.settings import WebSettings, checked
+from fer_edge.sinks.web.sink import WebSink
 from fer_edge.sinks.web.upload import TooLarge, check_photo, picture_size
 from fer_edge.status import Status
 from fer_edge.types import FaceBox, FaceReading, Frame, FrameReading, RgbImage
@@ -120,7 +122,9 @@ def test_page_and_its_headers(serve: Serve) -> None:
         assert "python" not in headers["server"].lower()
     status, headers, content = ask(web.port, "HEAD", "/")
     assert (status, content) == (200, b"")
-    assert web.invitation == f"http://127.0.0.1:{web.port}/"
+    said: list[str] = []
+    web.invite(said.append)
+    assert said == [f"web: http://127.0.0.1:{web.port}/"]
 
 
 def test_page_asks_nothing_of_other_servers() -> None:
@@ -315,6 +319,21 @@ def test_metrics_alone(serve: Serve, drawn: RgbImage) -> None:
     assert ask(serve().port, "GET", "/metrics")[0] == 404
 
 
+def test_metrics_of_a_run_say_what_runs_and_know_every_label(bundle: Bundle) -> None:
+    source = ("--source", "synthetic://?n=100000", "--rate", 5, "--bundle", bundle.path)
+    with helpers.fer_edge("run", *source, "--metrics", "--web-port", 0, "--variant", "float32") as (_, url):
+        port = int(url.rstrip("/").rpartition(":")[2])
+        content = ask(port, "GET", "/metrics")[2].decode()
+    (info,) = (line for line in content.splitlines() if line.startswith("fer_edge_build_info{"))
+    manifest = bundle.manifest
+    detector = manifest.find_detector().id
+    for label in (f'model="{manifest.model_id}"', f'model_version="{manifest.version}"', 'variant="float32"',
+                  f'detector="{detector}"', 'version="'):  # fmt: skip
+        assert label in info, info
+    for label in manifest.labels:
+        assert f'fer_edge_faces_total{{expression="{label}"}} ' in content
+
+
 # -- who may ask
 
 
@@ -322,7 +341,9 @@ def test_token_on_every_address_but_our_own(serve: Serve, tmp_path: Path, astron
     secret = "0123456789abcdef-of-a-test"
     (tmp_path / "token").write_text(secret + "\n")
     web = serve(address="0.0.0.0", token_file=str(tmp_path / "token"))
-    assert secret not in web.invitation
+    said: list[str] = []
+    web.invite(said.append)
+    assert said == [f"web: {web.url} (token: in {tmp_path / 'token'})"]
     wrong: tuple[dict[str, str], ...] = (
         {},
         {"Authorization": "Bearer wrong"},
@@ -494,7 +515,8 @@ def test_upload_is_limited_before_it_is_taken(serve: Serve) -> None:
 
 
 def test_slow_clients_are_cut_off_and_hold_up_nobody(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handler, "REQUEST_S", 1.0)
+    for module in (exchange, handler):
+        monkeypatch.setattr(module, "REQUEST_S", 1.0)
     monkeypatch.setattr(handler, "UPLOAD_S", 1.0)
     web = serve()
     clients = []
@@ -538,7 +560,7 @@ def test_too_many_connections_are_closed_at_once(serve: Serve) -> None:
 
 
 def test_viewer_that_never_reads(serve: Serve, astronaut: RgbImage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handler, "WRITE_S", 0.5)
+    monkeypatch.setattr(exchange, "WRITE_S", 0.5)
     monkeypatch.setattr(connection, "WRITE_S", 0.5)
     web = serve(max_fps=60)
     deaf = socket.socket()

@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import signal
 import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 PROJECT = Path("/mnt/project")
 PYTHON = "/opt/venv/bin/python"
 _results: list[bool] = []
+_started: list[subprocess.Popen[str]] = []
 
 
-def check(function: Callable[[], str | None]) -> None:
-    """Runs a check; its return value is said beside its name."""
+class Overdue(BaseException):
+    """A check took longer than it may."""
+
+
+def check(function: Callable[[], str | None], limit_s: int = 420) -> None:
+    """Runs a check; its return value is said beside its name.
+
+    Args:
+        function: the check; an error is a failure.
+        limit_s: it may take so long. One that hangs where Python cannot interrupt it ends the whole script, with a
+            traceback.
+    """
     started = time.monotonic()
+
+    def overdue(_: int, __: FrameType | None) -> None:
+        raise Overdue(f"not done in {limit_s} s")
+
+    signal.signal(signal.SIGALRM, overdue)
+    signal.alarm(limit_s)
+    faulthandler.dump_traceback_later(limit_s + 60, exit=True, file=sys.stdout)
     try:
         said = function()
     except BaseException:
@@ -27,6 +48,13 @@ def check(function: Callable[[], str | None]) -> None:
     else:
         _results.append(True)
         print(f"ok {function.__name__} ({time.monotonic() - started:.1f} s){': ' + said if said else ''}")
+    finally:
+        signal.alarm(0)
+        faulthandler.cancel_dump_traceback_later()
+        for process in _started:
+            if process.poll() is None:  # of a check that failed
+                process.kill()
+        _started.clear()
 
 
 def refused(opened: Callable[[], object]) -> str:
@@ -68,4 +96,6 @@ def bundle() -> Path | None:
 def edge(*arguments: str) -> subprocess.Popen[str]:
     """Starts fer-edge as a process of its own."""
     line = [PYTHON, "-m", "fer_edge.cli", *arguments]
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    _started.append(process)
+    return process

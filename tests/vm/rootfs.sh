@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Lays out a Debian trixie tree for the test machines: kernel 6.12 with vivid, OpenCV, libcamera, picamera2, vimc.
+# Lays out a Debian trixie tree for the test machines: kernel 6.12 with vivid, OpenCV, libcamera, picamera2, vimc,
+# systemd.
 # Usage: rootfs.sh FOLDER; reuses FOLDER where it is complete. Needs root and Debian packages.
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 out="$(realpath -m "$1")"
 root="$out/root"
 stamp="$out/root.ready"
-recipe="$(cat "$here/rootfs.sh" "$here/init" | sha256sum | cut -c1-16)"
+recipe="$(cat "$here/rootfs.sh" "$here/init" "$here/guest.service" | sha256sum | cut -c1-16)"
 [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$recipe" ] && exit 0
 
 packages="libc-bin,bash,dash,coreutils,sed,grep,findutils,tar,util-linux,ca-certificates,linux-image-amd64,\
@@ -14,7 +15,8 @@ linux-headers-amd64,linux-source-6.12,gcc,make,kmod,libc6-dev,xz-utils,bzip2,bus
 media-types,libcap-dev,python3-minimal,python3,python3-dev,python3-pip,python3-venv,python3-numpy,\
 python3-opencv,python3-libcamera,libcamera-ipa,libcamera-tools,python3-pil,python3-piexif,python3-prctl,\
 python3-tqdm,python3-jsonschema,python3-av,python3-libarchive-c,gstreamer1.0-plugins-base,\
-gstreamer1.0-plugins-good,mawk,diffutils,cpio"
+gstreamer1.0-plugins-good,mawk,diffutils,cpio,\
+systemd,systemd-sysv,udev,libnss-systemd,base-passwd,procps,mount"
 base="$(echo "$packages" | sha256sum | cut -c1-16)"
 
 say() { echo "[rootfs] $*"; }
@@ -34,8 +36,9 @@ if [ "$(cat "$out/base.ready" 2>/dev/null)" != "$base" ]; then
   done
   mkdir -p "$root/etc/ssl/certs"
   cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
-  printf 'root:x:0:0:root:/root:/bin/sh\n' > "$root/etc/passwd"
-  printf 'root:x:0:\nvideo:x:44:\n' > "$root/etc/group"
+  cp "$root/usr/share/base-passwd/passwd.master" "$root/etc/passwd"
+  cp "$root/usr/share/base-passwd/group.master" "$root/etc/group"
+  chroot "$root" systemd-sysusers
   ln -sf mawk "$root/usr/bin/awk"
   chroot "$root" /usr/sbin/ldconfig
   chroot "$root" python3 -c 'import cv2, numpy, libcamera; print("[rootfs] cv2", cv2.__version__, "numpy", numpy.__version__)'
@@ -85,9 +88,10 @@ rm -rf "$rd"
 mkdir -p "$rd"/{bin,modules,proc,sys,dev,mnt}
 cp "$root/usr/bin/busybox" "$rd/bin/busybox"
 cp "$here/init" "$rd/init"
+cp "$here/guest.service" "$rd/guest.service"
 chmod +x "$rd/init"
 n=10
-modprobe -d "$root" -S "$kernel" --show-depends 9p 2>/dev/null | cat - <(modprobe -d "$root" -S "$kernel" --show-depends 9pnet_virtio) |
+for module in 9p 9pnet_virtio overlay; do modprobe -d "$root" -S "$kernel" --show-depends "$module"; done |
   awk '$1 == "insmod" && !seen[$2]++ {print $2}' | while read -r file; do
     name="$rd/modules/$n-$(basename "${file%.xz}")"
     case "$file" in *.xz) xz -dc "$file" > "$name" ;; *) cp "$file" "$name" ;; esac

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from fer_edge.nodes import Holder
+
 Origin = Literal["environment", "system", "user", "unknown"]
 
 
@@ -93,15 +95,6 @@ class VideoNode:
     device: DeviceNode
     name: str
     index: int
-
-
-@dataclass(frozen=True)
-class Holder:
-    """A process that has a camera's device open."""
-
-    pid: int
-    name: str
-    path: str
 
 
 @dataclass(frozen=True)

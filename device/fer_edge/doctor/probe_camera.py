@@ -6,24 +6,28 @@ import grp
 import importlib.util
 import os
 import pwd
-import re
 from pathlib import Path
 
 from fer_edge.board import read_text
-from fer_edge.doctor.facts import CameraFacts, DeviceNode, Holder, UserFacts, VideoNode
+from fer_edge.doctor.facts import CameraFacts, DeviceNode, UserFacts, VideoNode
+from fer_edge.nodes import holders, numbered, video_nodes
 
-_HELD = re.compile(r"/dev/(video|media|v4l-subdev)\d+$")
+_HELD = (r"/dev/(video|media|v4l-subdev)\d+",)
 
 
 def camera_facts(root: Path) -> CameraFacts:
     """Nodes below ``root``/dev, and the processes below ``root``/proc that hold one."""
-    holders, n_hidden = _holders(root)
+    held_by, n_hidden = holders(_HELD, root / "proc")
     packages = root / "usr/lib/python3/dist-packages"
     return CameraFacts(
-        video=tuple(_video_node(root, path) for path in _numbered(root / "dev", "video")),
-        media=tuple(_node(root, path) for path in _numbered(root / "dev", "media")),
+        video=tuple(
+            VideoNode(_node(root, node.device), node.name, node.index)
+            for node in video_nodes(root)
+            if node.device.exists()  # a container may not have it
+        ),
+        media=tuple(_node(root, path) for path in numbered(root / "dev", "media")),
         dma_heaps=tuple(_node(root, path) for path in sorted((root / "dev/dma_heap").glob("*"))),
-        holders=holders,
+        holders=held_by,
         n_hidden_processes=n_hidden,
         picamera2=_spec("picamera2"),
         libcamera=_spec("libcamera"),
@@ -48,20 +52,9 @@ def user_facts(root: Path) -> UserFacts:
     return UserFacts(name, uid == 0, groups, tuple(granted))
 
 
-def _numbered(folder: Path, prefix: str) -> list[Path]:
-    paths = [path for path in folder.glob(f"{prefix}*") if path.name[len(prefix) :].isdecimal()]
-    return sorted(paths, key=lambda path: int(path.name[len(prefix) :]))
-
-
 def _node(root: Path, path: Path) -> DeviceNode:
     shown = "/" + str(path.relative_to(root))
     return DeviceNode(shown, _group_name(path.stat().st_gid), os.access(path, os.R_OK | os.W_OK))
-
-
-def _video_node(root: Path, path: Path) -> VideoNode:
-    entry = root / "sys/class/video4linux" / path.name
-    index = read_text(entry / "index")
-    return VideoNode(_node(root, path), read_text(entry / "name"), int(index) if index.isdecimal() else 0)
 
 
 def _group_name(gid: int) -> str:
@@ -69,25 +62,6 @@ def _group_name(gid: int) -> str:
         return grp.getgrgid(gid).gr_name
     except KeyError:
         return str(gid)
-
-
-def _holders(root: Path) -> tuple[tuple[Holder, ...], int]:
-    """Who has a camera open, and how many processes did not let us look (other users' ones)."""
-    holders: set[Holder] = set()
-    n_hidden = 0
-    for process in (root / "proc").glob("[0-9]*"):
-        if int(process.name) == os.getpid():
-            continue
-        try:
-            targets = {os.readlink(link) for link in (process / "fd").iterdir()}
-        except PermissionError:
-            n_hidden += 1
-            continue
-        except OSError:  # it ended meanwhile
-            continue
-        name = read_text(process / "comm") or "unknown"
-        holders.update(Holder(int(process.name), name, target) for target in targets if _HELD.match(target))
-    return tuple(sorted(holders, key=lambda holder: (holder.pid, holder.path))), n_hidden
 
 
 def _spec(module_name: str) -> str:

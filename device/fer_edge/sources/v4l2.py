@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 
 from fer_edge.errors import SourceError
-from fer_edge.sources.devices import Capability, busy, explain, find_cameras, find_usb, parse_usb, query, usb_id
+from fer_edge.nodes import busy, find_usb, parse_usb, usb_id
+from fer_edge.sources.devices import Capability, explain, find_cameras, query
 from fer_edge.sources.live import LiveSource
 from fer_edge.sources.opencv import opencv_log_level
 from fer_edge.sources.options import CameraOptions, camera_options, differences

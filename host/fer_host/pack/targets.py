@@ -73,6 +73,7 @@ TARGETS = {
         Target("pi-bookworm", "aarch64", (3, 11), 36, "1.24.2"),
         Target("pi-trixie", "aarch64", (3, 13), 41, "2.2.4"),
         Target("jetson-jp6", "aarch64", (3, 10), 35, "1.21.5"),
+        Target("x86-trixie", "x86_64", (3, 13), 41, "2.2.4"),
         Target("x86", "x86_64", sys.version_info[:2], 31, ""),
     )
 }

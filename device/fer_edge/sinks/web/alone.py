@@ -7,7 +7,9 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-from fer_edge.sinks.web import Controls, WebSettings, WebSink
+from fer_edge.sinks.web.controls import Controls
+from fer_edge.sinks.web.settings import WebSettings
+from fer_edge.sinks.web.sink import WebSink
 
 
 def serve(settings: WebSettings, controls: Controls, say: Callable[[str], None]) -> int:
@@ -26,7 +28,7 @@ def serve(settings: WebSettings, controls: Controls, say: Callable[[str], None])
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         web = WebSink(settings, controls)
-        say(f"web page: {web.invitation}")
+        web.invite(say)
         try:
             while not ended.wait(0.2):  # short waits: a signal just before a long one would go unheard
                 pass

@@ -15,7 +15,8 @@ class WebSettings:
         enabled: serve the page.
         address: to listen on; any but this machine's own (127.0.0.1, ::1) asks visitors for a token.
         port: to listen on; 0 takes a free one.
-        token_file: file whose first line is the token; "" makes a new token at every start and shows it once.
+        token_file: file whose first line is the token; "" makes one: shown once on a terminal, without one kept in the
+            state folder (service: /var/lib/fer-edge/web-token).
         hosts: further names under which the page may be called, e.g. ``("pi.example.org",)``.
         blur: blur faces in every picture that is shown or sent.
         max_fps: pictures a second that are encoded while somebody watches.

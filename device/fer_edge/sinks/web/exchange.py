@@ -1,0 +1,126 @@
+"""One HTTP connection under limits: what may come in, the headers that go out, how a refusal looks."""
+
+from __future__ import annotations
+
+import http.server
+import io
+import json
+from http import HTTPStatus
+from typing import Any
+
+from fer_edge.sinks.web.connection import HEADER_BYTES, REQUEST_S, WRITE_S, DeadlineReader, TooMuch, linger
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Cache-Control": "no-store",
+}
+
+
+class Refused(Exception):  # noqa: N818  # an ending, named for what it is
+    """A request that is answered with a refusal."""
+
+    def __init__(self, status: HTTPStatus, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.kind = status, kind
+
+
+class Exchange(http.server.BaseHTTPRequestHandler):
+    """One connection. Every refusal is a JSON document ``{"error": {"kind", "message"}}``."""
+
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "fer-edge", ""
+
+    def setup(self) -> None:
+        """Reading under a deadline in place of the standard library's."""
+        super().setup()
+        self.connection.settimeout(WRITE_S)
+        self._raw = DeadlineReader(self.connection)
+        self.rfile = io.BufferedReader(self._raw, 8192)
+
+    def handle_one_request(self) -> None:
+        """One request, from its first byte to its answer."""
+        self._raw.allow(HEADER_BYTES, REQUEST_S)
+        self.command, self.requestline, self.request_version = "", "", "HTTP/1.1"
+        self._answered = False
+        try:
+            super().handle_one_request()
+        except TooMuch:
+            self.send_error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def handle_expect_100(self) -> bool:
+        """Not before the request has been looked at: see ``_body``."""
+        return True
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: requests are no news, and may hold the token."""
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """A refusal; the standard library calls this for requests that it cannot parse."""
+        status = HTTPStatus(code)
+        self._refuse(Refused(status, status.name.lower(), message or status.phrase))
+
+    def _refuse(self, refused: Refused) -> None:
+        self.close_connection = True
+        self.request_version = self.protocol_version  # of what cannot be parsed the library believes it is HTTP/0.9
+        if self._answered:  # in the middle of an answer there is nothing left to say
+            return
+        error = {"error": {"kind": refused.kind, "message": str(refused)}}
+        more = {"Retry-After": "2"} if refused.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+        self._answer(json.dumps(error).encode(), "application/json", refused.status, {"Connection": "close"} | more)
+        self.wfile.flush()
+        linger(self.connection)
+
+    def _answer(
+        self, content: bytes | None, kind: str, status: HTTPStatus = HTTPStatus.OK, more: dict[str, str] | None = None
+    ) -> None:
+        """Headers and content; without content (a stream) the connection ends with it."""
+        self._answered = True
+        self.connection.settimeout(WRITE_S)
+        self.send_response(status)
+        for name, value in (HEADERS | (more or {})).items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", kind)
+        if content is None:
+            self.close_connection = True
+            self.send_header("Connection", "close")
+        else:
+            self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if content is not None and self.command != "HEAD":
+            self.wfile.write(content)
+
+    def _json(self, document: object, status: HTTPStatus = HTTPStatus.OK) -> None:
+        text = json.dumps(document, ensure_ascii=False, allow_nan=False)
+        self._answer(text.encode(), "application/json; charset=utf-8", status)
+
+    def _body(self, most_bytes: int, seconds: float) -> bytes:
+        """The request's content, not more than allowed and within the time."""
+        lengths = self.headers.get_all("Content-Length") or []
+        if self.headers.get("Transfer-Encoding") or len(lengths) != 1:
+            raise Refused(HTTPStatus.LENGTH_REQUIRED, "length_required", "expected one Content-Length and no chunks")
+        if not (lengths[0].isascii() and lengths[0].isdecimal()) or len(lengths[0]) > 15:
+            raise Refused(HTTPStatus.BAD_REQUEST, "bad_request", "Content-Length is no number")
+        length = int(lengths[0])
+        if length > most_bytes:
+            raise Refused(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", f"{length} bytes, expected at most {most_bytes}"
+            )
+        if self.headers.get("Expect", "").lower() == "100-continue":
+            self.send_response_only(HTTPStatus.CONTINUE)
+            self.end_headers()
+        self._raw.allow(length + 1, seconds)
+        try:
+            content = self.rfile.read(length)
+        except TimeoutError as error:
+            message = f"the content did not come in {seconds:g} s"
+            raise Refused(HTTPStatus.REQUEST_TIMEOUT, "timeout", message) from error
+        if len(content) != length:
+            raise Refused(HTTPStatus.BAD_REQUEST, "cut_off", f"{len(content)} bytes came, {length} were announced")
+        return content
