@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from fer_host.artifacts import digest_json, sha256_file
-from fer_host.convert import onnx_export, quantize, saved_model, tflite
-from fer_host.convert.inspection import inspect_tflite, not_int8
+from fer_host.artifacts import digest_json, sha256_file, write_json
+from fer_host.convert import mixed, onnx_export, quantize, saved_model, tflite
+from fer_host.convert.inspection import inspect_tflite, not_int8, tensors_not_int8
 from fer_host.convert.parity import (
     FLOAT_GATES,
     QUANTIZED_GATES,
@@ -30,6 +31,7 @@ from fer_host.errors import GateError
 from fer_host.golden import PHOTOS, golden_crops, network_inputs
 from fer_host.quantize import ranges as ranges_format
 from fer_host.quantize.ranges import ActivationRanges
+from fer_host.quantize.tuned import LayerGrid
 from fer_host.recipe import Recipe, load_detector
 from fer_host.store import Stage, StageResult, Store
 from fer_host.weights import package_file, save_exact, weights_sha256
@@ -85,7 +87,7 @@ class Build:
     def onnx(self, checkpoint: Path) -> Path:
         """02: torch's own export."""
         return self._network_stage(
-            Stage(2, "onnx", inputs=self._input(checkpoint.parent), tools=onnx_export.EXPORT_TOOLS),
+            Stage(2, "onnx", version=2, inputs=self._input(checkpoint.parent), tools=onnx_export.EXPORT_TOOLS),
             "network.onnx",
             lambda target: onnx_export.export_onnx(
                 self.network, self.recipe.input_hw, target, self.recipe.input.channels
@@ -106,7 +108,7 @@ class Build:
 
     def saved_model(self, simplified: Path) -> Path:
         """04: TensorFlow's SavedModel (saved_model.pb), channels last."""
-        stage = Stage(4, "saved-model", inputs=self._input(simplified.parent), tools=saved_model.TOOLS)
+        stage = Stage(4, "saved-model", version=2, inputs=self._input(simplified.parent), tools=saved_model.TOOLS)
         log = self.store.log(stage)
         return self._network_stage(
             stage,
@@ -149,7 +151,7 @@ class Build:
             inputs=self._input(float_tflite.parent),
             tools=quantize.TOOLS,
         )
-        return self._network_stage(
+        path = self._network_stage(
             stage,
             "network.tflite",
             lambda target: quantize.quantize_int8(float_tflite, ranges, target, weights_sha256=self.weights_sha256),
@@ -157,10 +159,33 @@ class Build:
             QUANTIZED_GATES,
             scheme="int8",
         )
+        self._report_tensors(path)
+        return path
+
+    def mixed(self, float_tflite: Path, ranges: ActivationRanges, grids: Mapping[str, LayerGrid]) -> Path:
+        """08: int8 activations, and weights on their tuned grids, whose values ``self.network`` holds."""
+        self._ranges_text = ranges_format.dumps(ranges)
+        stage = Stage(
+            8,
+            "mixed",
+            config={"ranges": self._ranges_text, "bits": {name: grid.bits.tolist() for name, grid in grids.items()}},
+            inputs=self._input(float_tflite.parent),
+            tools=quantize.TOOLS,
+        )
+        return self._network_stage(
+            stage,
+            "network.tflite",
+            lambda target: mixed.quantize_mixed(
+                float_tflite, ranges, grids, target, weights_sha256=self.weights_sha256
+            ),
+            tflite.run_tflite,
+            QUANTIZED_GATES,
+            scheme="int8",
+        )
 
     def conditions(self, variant: str) -> str:
         """Digest of all that a variant's accuracy depends on: weights, preprocess, and for int8 the ranges."""
-        ranges = self._ranges_text if variant == "int8" else ""
+        ranges = self._ranges_text if variant in ("int8", "mixed") else ""
         return digest_json([self.weights_sha256, asdict(self.recipe.input), self.recipe.size_px, ranges])
 
     def report_parity(self) -> None:
@@ -188,6 +213,7 @@ class Build:
             make(folder / name)
             if scheme is not None:
                 _check_scheme(stage.name, folder / name, scheme)
+                tflite.check_runs(folder / name)
             parity = compare(stage.name, self._golden["logits"], run(folder / name, self._golden["inputs"]))
             write_parity(folder / "parity.json", [parity])
             self.parity.append(parity)  # before the gate: what stopped the build is to be seen
@@ -198,6 +224,17 @@ class Build:
             self.parity += read_parity(result.path / "parity.json")
             check(self.parity[-1], gates)
         return result.path / name
+
+    def _report_tensors(self, path: Path) -> None:
+        """Writes ``build/<recipe>/not-int8.json``: every tensor that is not int8, and why; prints how many."""
+        info = inspect_tflite(path)
+        notes = tensors_not_int8(info)
+        write_json(self.store.root / "not-int8.json", [asdict(note) for note in notes])
+        counted = Counter(f"{note.dtype} ({note.reason})" for note in notes)
+        listed = "; ".join(f"{n} {what}" for what, n in counted.most_common())
+        left = len(not_int8(info))
+        computed = "all in int8" if not left else f"{left} not in int8"
+        self.say(f"[{self.recipe.id}] int8: {len(info.ops)} operators, {computed}; other tensors: {listed or 'none'}")
 
     def _run(self, stage: Stage, make: Callable[[Path], None]) -> StageResult:
         result = self.store.run(stage, make)

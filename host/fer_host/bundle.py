@@ -4,29 +4,49 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fer_edge.contract.bundle import Bundle, encode_file, write_bundle
-from fer_edge.contract.manifest import SCHEMES, Golden, Manifest, Metric, Provenance, Scheme, Variant
+from fer_edge.contract.manifest import SCHEMES, FileEntry, Golden, Manifest, Metric, Provenance, Scheme, Variant
 from fer_host import gates
 from fer_host.artifacts import one_line_if_disk_full, tool_versions
 from fer_host.build import Build
 from fer_host.convert.inspection import inspect_tflite
+from fer_host.convert.mixed import check_grids, packed_regions
 from fer_host.convert.parity import MARGIN
 from fer_host.detector import detector_contents, detector_spec
 from fer_host.errors import DataError, RecipeError
 from fer_host.golden import N_SHIPPED, golden_file
 from fer_host.paths import ROOT
+from fer_host.quantize.tuned import LayerGrid
 from fer_host.recipe import Recipe, load_detector
 from fer_host.train.card import read_card
 from fer_host.weights import zoo_path
 
-MADE_HERE: tuple[Scheme, ...] = ("float32", "dynamic", "int8")
+MADE_HERE: tuple[Scheme, ...] = ("float32", "dynamic", "int8", "mixed")
 # The oldest interpreters that pass `fer-edge verify`. The version in the file is the converter's, which does not know
 # what the quantizer made of it: tflite-runtime 2.14.0 loads the dynamic-range file and computes other answers.
 _MIN_RUNTIME = {"dynamic": "ai-edge-litert 2.3.0"}
 _MIN_RUNTIME_ELSE = "tflite-runtime 2.14.0"
 _TOOLS = ("torch", "onnx", "onnxsim", "onnx2tf", "tensorflow", "ai-edge-quantizer", "ai-edge-litert", "numpy")
+
+
+@dataclass(frozen=True)
+class Converted:
+    """One converted network.
+
+    Attributes:
+        path: the tflite file.
+        conditions: digest of all that its accuracy depends on; see ``Build.conditions``.
+        grids: the tuned weights that a mixed file holds.
+        reference: the float file that a mixed one was made from; None: the bundle's own.
+    """
+
+    path: Path
+    conditions: str
+    grids: Mapping[str, LayerGrid] | None = None
+    reference: Path | None = None
 
 
 def wanted_schemes(recipe: Recipe, scheme: str | None) -> tuple[str, ...]:
@@ -35,6 +55,8 @@ def wanted_schemes(recipe: Recipe, scheme: str | None) -> tuple[str, ...]:
     Raises:
         RecipeError: no such scheme, or one that this version does not make.
     """
+    if recipe.labels == "identities":
+        raise RecipeError(f"recipe {recipe.id}: tells people apart; a bundle needs a recipe with expression labels")
     if scheme is not None and scheme not in MADE_HERE:
         why = "is not made by this version" if scheme in SCHEMES else "is no scheme"
         raise RecipeError(f"SCHEME {scheme!r}: {why}; expected one of {', '.join(MADE_HERE)}")
@@ -56,12 +78,14 @@ def check_places(out: Path, data: Path | None) -> None:
         raise DataError(f"data set {data}: no such file; expected FER2013's npz, see host/fer_host/data/fer2013.py")
 
 
-def assemble(build: Build, networks: Mapping[str, Path], scheme: str | None, out: Path, data: Path | None) -> Bundle:
+def assemble(
+    build: Build, networks: Mapping[str, Converted], scheme: str | None, out: Path, data: Path | None
+) -> Bundle:
     """Writes the bundle, whole or not at all.
 
     Args:
         build: the finished stages.
-        networks: tflite file by scheme.
+        networks: by scheme.
         scheme: the default variant; None takes the recipe's.
         out: the bundle's folder.
         data: labelled data for the accuracy gates, or None.
@@ -70,16 +94,16 @@ def assemble(build: Build, networks: Mapping[str, Path], scheme: str | None, out
         GateError: accuracy or agreement on ``data`` is outside the limits.
     """
     recipe = build.recipe
-    contents = {name: path.read_bytes() for name, path in networks.items()}
-    variants = {name: variant_of(name, path) for name, path in networks.items()}
-    measured = _release_metrics(build)
+    contents = {name: network.path.read_bytes() for name, network in networks.items()}
+    variants = {name: variant_of(name, network) for name, network in networks.items()}
+    measured = _release_metrics(recipe, networks)
     if data is not None:
-        measured = gates.check_accuracy(recipe, {n: (variants[n], contents[n]) for n in variants}, data)
+        references = {name: network.reference for name, network in networks.items() if network.reference is not None}
+        measured = gates.check_accuracy(recipe, {n: (variants[n], contents[n]) for n in variants}, data, references)
     detectors = [load_detector(name) for name in (recipe.detector, *recipe.other_detectors)]
     specs = [detector_spec(detector) for detector in detectors]
     golden = golden_file(build.crops[:N_SHIPPED], recipe, {n: (variants[n], contents[n]) for n in variants})
     plain = {
-        **{f"network/{name}": (f"{recipe.id}.{name}.tflite", content) for name, content in contents.items()},
         **{
             role: (f"{role}.tflite", content)
             for detector in detectors
@@ -88,6 +112,9 @@ def assemble(build: Build, networks: Mapping[str, Path], scheme: str | None, out
         "golden": ("golden.npz", golden),
     }
     files, stored = {}, {}
+    for name, content in contents.items():
+        role, path = f"network/{name}", f"{recipe.id}.{name}.tflite"
+        files[role], stored[role] = _smallest(path, content, networks[name])
     for role, (path, content) in plain.items():
         files[role], stored[role] = encode_file(path, content)
     manifest = Manifest(
@@ -102,7 +129,7 @@ def assemble(build: Build, networks: Mapping[str, Path], scheme: str | None, out
         default_variant=scheme or recipe.convert.default_variant,
         variants=tuple(_with_metrics(variant, measured.get(variant.id, ())) for variant in variants.values()),
         files=files,
-        golden=Golden("golden", N_SHIPPED, MARGIN, {n: recipe.convert.tolerance_p[n] for n in variants}),
+        golden=Golden("golden", N_SHIPPED, MARGIN, {n: recipe.convert.tolerance_of(n) for n in variants}),
         licenses=(*recipe.licenses, *(detector.license for detector in detectors)),
         provenance=Provenance(git_commit(), recipe.train[0].seed, tool_versions(_TOOLS)),
         other_detectors=tuple(specs[1:]),
@@ -111,33 +138,47 @@ def assemble(build: Build, networks: Mapping[str, Path], scheme: str | None, out
         return write_bundle(out, manifest, stored)
 
 
-def variant_of(name: str, path: Path) -> Variant:
+def variant_of(name: str, network: Converted) -> Variant:
     """The manifest's entry of a tflite file, read off the file itself."""
-    info = inspect_tflite(path)
+    info = inspect_tflite(network.path)
+    layers = info.layers
+    if network.grids is not None:
+        of = check_grids(network.path, network.grids)
+        bits = {f"{index:03d}": network.grids[layer].mean_bits for index, layer in of.items()}
+        layers = tuple(replace(layer, effective_bits=round(bits[layer.name[:3]], 4)) for layer in layers)
     return Variant(
         id=name,
-        scheme=info.scheme,
+        scheme=info.scheme if network.grids is None else "mixed",
         file=f"network/{name}",
         input=info.inputs[0],
         output=info.outputs[0],
         min_runtime=_MIN_RUNTIME.get(info.scheme, _MIN_RUNTIME_ELSE),
-        layers=info.layers,
+        layers=layers,
     )
+
+
+def _smallest(path: str, content: bytes, network: Converted) -> tuple[FileEntry, bytes]:
+    """A network as it lies in the bundle: as it is, or where it has few bits, in the encoding that takes least."""
+    if network.grids is None:
+        return encode_file(path, content)
+    regions = packed_regions(content, network.path, network.grids)
+    candidates = (encode_file(path, content, "xz"), encode_file(path, content, "bits1", regions))
+    return min(candidates, key=lambda candidate: candidate[0].size_bytes)
 
 
 def _with_metrics(variant: Variant, metrics: tuple[Metric, ...]) -> Variant:
     return Variant(**{**variant.__dict__, "metrics": metrics})
 
 
-def _release_metrics(build: Build) -> dict[str, tuple[Metric, ...]]:
+def _release_metrics(recipe: Recipe, networks: Mapping[str, Converted]) -> dict[str, tuple[Metric, ...]]:
     """The model card's figures of those variants that were made from the same things."""
-    card = read_card(zoo_path(build.recipe))
+    card = read_card(zoo_path(recipe))
     if card is None:
         return {}
     return {
         name: released.metrics
         for name, released in card.released.items()
-        if released.conditions_sha256 == build.conditions(name)
+        if name in networks and released.conditions_sha256 == networks[name].conditions
     }
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from torch import nn
 
 from fer_edge.contract.bundle import Bundle
 from fer_host.build import Build
-from fer_host.bundle import assemble, check_places, wanted_schemes
-from fer_host.calibration.sets import open_calibration, ranges_on, shipped_ranges
+from fer_host.bundle import Converted, assemble, check_places, wanted_schemes
+from fer_host.calibration.sets import open_calibration, ranges_of_tuned, ranges_on
+from fer_host.quantize.fold import fold_batch_norms
+from fer_host.quantize.shipped import ChosenTuning, MixedBudget, find_tuned
+from fer_host.quantize.tuned import load_tuned
 from fer_host.recipe import Recipe, load_recipe
 from fer_host.store import Store
 from fer_host.weights import load_network, weights_sha256
@@ -26,6 +32,8 @@ class ConvertRequest:
         data: a labelled data set for the accuracy gates; None leaves them to the model card.
         out: the bundle's folder; None takes dist/<model>.
         quiet: print nothing but errors.
+        budget: what a mixed variant may weigh.
+        tuned: the tuned weights of a mixed variant; None takes the best that ship within the budget.
     """
 
     model: str
@@ -35,10 +43,20 @@ class ConvertRequest:
     data: Path | None = None
     out: Path | None = None
     quiet: bool = False
+    budget: MixedBudget = field(default_factory=MixedBudget)
+    tuned: Path | None = None
 
 
-def convert(request: ConvertRequest) -> Bundle:
-    """Checkpoint → onnx → simplified onnx → SavedModel → float tflite → dynamic, int8 → bundle.
+@dataclass(frozen=True)
+class Conversion:
+    """A bundle, and by variant what it was made from."""
+
+    bundle: Bundle
+    networks: Mapping[str, Converted]
+
+
+def convert(request: ConvertRequest) -> Conversion:
+    """Checkpoint → onnx → simplified onnx → SavedModel → float tflite → dynamic, int8, mixed → bundle.
 
     Raises:
         HostError: bad input, a converter that failed, or a gate that does not hold; nothing half-written is left.
@@ -48,28 +66,50 @@ def convert(request: ConvertRequest) -> Bundle:
     out = request.out or Path("dist") / recipe.id
     check_places(out, request.data)
     network = load_network(recipe, request.weights)
+    if request.weights is not None and request.scheme is None:  # tuned weights ship for the recipe's own only
+        schemes = tuple(scheme for scheme in schemes if scheme != "mixed")
+    tuned = find_tuned(recipe, network, request.budget, request.tuned) if "mixed" in schemes else None
     calibration = (
         open_calibration(request.calib, recipe, weights_sha256(network), request.quiet) if "int8" in schemes else None
     )
     with Store(Path("build") / recipe.id) as store:
         build = Build(store, recipe, network, quiet=request.quiet)
         try:
-            float32 = _to_float_tflite(build)
-            networks = {"float32": float32}
+            float32 = to_float_tflite(build)
+            networks = {"float32": Converted(float32, build.conditions("float32"))}
             if "dynamic" in schemes:
-                networks["dynamic"] = build.dynamic(float32)
+                networks["dynamic"] = Converted(build.dynamic(float32), build.conditions("dynamic"))
             if calibration is not None:
                 ranges = ranges_on(calibration, recipe, float32, build.weights_sha256)
-                networks["int8"] = build.int8(float32, ranges)
+                networks["int8"] = Converted(build.int8(float32, ranges), build.conditions("int8"))
+            if tuned is not None:
+                networks["mixed"] = _mixed(recipe, tuned, request.calib, request.quiet)
         finally:
             build.report_parity()
         bundle = assemble(build, networks, request.scheme, out, request.data)
     if not request.quiet:
         print(f"bundle: {bundle.path}")
-    return bundle
+    return Conversion(bundle, networks)
 
 
-def _to_float_tflite(build: Build) -> Path:
+def _mixed(recipe: Recipe, tuned: ChosenTuning, calib: str | None, quiet: bool) -> Converted:
+    """The tuned weights through the same chain, in a store of their own, onto their grids."""
+    network = tuned.load()
+    digest = weights_sha256(network.network)
+    calibration = open_calibration(calib, recipe, digest, quiet, own=ranges_of_tuned(tuned.path))
+    with Store(Path("build") / f"{recipe.id}.mixed") as store:
+        build = Build(store, recipe, network.network, quiet=quiet)
+        try:
+            float32 = to_float_tflite(build)
+            ranges = ranges_on(calibration, recipe, float32, digest)
+            file = build.mixed(float32, ranges, network.layers)
+        finally:
+            build.report_parity()
+        return Converted(file, build.conditions("mixed"), network.layers, float32)
+
+
+def to_float_tflite(build: Build) -> Path:
+    """The stages from the checkpoint to the float tflite file."""
     onnx = build.onnx(build.checkpoint())
     simplified = build.simplified(onnx)
     saved_model = build.saved_model(simplified)
@@ -78,14 +118,16 @@ def _to_float_tflite(build: Build) -> Path:
 
 def float_network(recipe: Recipe, weights: Path | None = None) -> tuple[Path, str]:
     """The float tflite file of a recipe and the digest of its weights, for calibration."""
-    with Store(Path("build") / recipe.id) as store:
-        build = Build(store, recipe, load_network(recipe, weights), quiet=True)
-        return _to_float_tflite(build), build.weights_sha256
+    return _float_of(recipe, load_network(recipe, weights), recipe.id)
 
 
-def conditions_of(recipe: Recipe, bundle: Bundle) -> dict[str, str]:
-    """By variant, the digest of what the recipe's own bundle was made from (see ``Build.conditions``)."""
-    with Store(Path("build") / recipe.id) as store:
-        build = Build(store, recipe, load_network(recipe), quiet=True)
-        build.int8(_to_float_tflite(build), shipped_ranges(recipe))
-        return {variant.id: build.conditions(variant.id) for variant in bundle.manifest.variants}
+def tuned_float_network(recipe: Recipe, tuned: Path) -> tuple[Path, str]:
+    """Likewise of tuned weights."""
+    network = load_tuned(fold_batch_norms(load_network(recipe), recipe.input.channels, recipe.size_px), tuned).network
+    return _float_of(recipe, network, f"{recipe.id}.mixed")
+
+
+def _float_of(recipe: Recipe, network: nn.Module, folder: str) -> tuple[Path, str]:
+    with Store(Path("build") / folder) as store:
+        build = Build(store, recipe, network, quiet=True)
+        return to_float_tflite(build), build.weights_sha256

@@ -18,6 +18,7 @@ from fer_edge.contract.manifest import AlignSpec, InputSpec, License, Scheme
 from fer_host.errors import RecipeError
 from fer_host.paths import RECIPES
 from fer_host.prune.config import PruneConfig
+from fer_host.quantize.config import QuantizeConfig
 from fer_host.train.config import TrainConfig
 
 T = TypeVar("T")
@@ -33,6 +34,7 @@ class ConvertConfig:
         accuracy_drop: largest loss of accuracy (fraction) that the data gate lets through.
         tolerance_p: by variant, the golden tolerance of a probability with a board's default kernels.
         calibration_set: the shipped set whose ranges are used where no other is asked for.
+        accuracy_drop_mixed: likewise for a mixed variant, whose weights are tuned.
     """
 
     variants: tuple[Scheme, ...]
@@ -40,6 +42,11 @@ class ConvertConfig:
     accuracy_drop: float
     tolerance_p: dict[str, float]
     calibration_set: str
+    accuracy_drop_mixed: float = 0.015
+
+    def tolerance_of(self, variant: str) -> float:
+        """Golden tolerance; a mixed file runs on int8's kernels."""
+        return self.tolerance_p.get(variant, self.tolerance_p["int8"])
 
 
 @dataclass(frozen=True)
@@ -47,13 +54,14 @@ class Recipe:
     """One network, its training, its conversion and its bundle.
 
     ``detector`` is the default one, which the crop geometry was measured with; the others are there to be chosen.
+    ``identities`` is the number of people that a face-recognition stage tells apart; 0 for expressions.
     """
 
     id: str
     version: str
     summary: str
     network: str
-    labels: Literal["ferplus8", "fer7"]
+    labels: Literal["ferplus8", "fer7", "identities"]
     size_px: int
     input: InputSpec
     align: AlignSpec
@@ -62,14 +70,18 @@ class Recipe:
     train: tuple[TrainConfig, ...]
     licenses: tuple[License, ...]
     prune: PruneConfig | None = None
+    quantize: QuantizeConfig | None = None
     other_detectors: tuple[str, ...] = ("blazeface_full", "mtcnn")
+    identities: int = 0
     sha256: str = ""
 
     def __post_init__(self) -> None:
         if self.convert.default_variant not in self.convert.variants or "float32" not in self.convert.variants:
             raise SchemaError("convert.variants", "must hold float32 and the default variant")
-        if not set(self.convert.variants) <= set(self.convert.tolerance_p):
+        if not set(self.convert.variants) - {"mixed"} <= set(self.convert.tolerance_p):
             raise SchemaError("convert.tolerance_p", "must name every variant")
+        if (self.labels == "identities") != (self.identities > 1):
+            raise SchemaError("identities", 'expected 2 or more exactly where labels are "identities"')
         previous = [cycle.start == "previous" for cycle in self.train]
         if not self.train or not all(previous[1:]) or previous[0] != (self.prune is not None):
             raise SchemaError(
@@ -79,6 +91,8 @@ class Recipe:
     @property
     def label_names(self) -> tuple[str, ...]:
         """Names in output order."""
+        if self.labels == "identities":
+            return tuple(f"identity {i}" for i in range(self.identities))
         return tuple(LABEL_SETS[self.labels])
 
     @property
@@ -134,13 +148,20 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in RECIPES.glob("*.toml"))
 
 
+def paper_recipe_names() -> list[str]:
+    """The papers' own constants, for machines that can afford them: ``recipes/paper``."""
+    return sorted(path.stem for path in (RECIPES / "paper").glob("*.toml"))
+
+
 def load_recipe(name: str) -> Recipe:
     """The recipe of this name, or the TOML file at this path.
 
     Raises:
         RecipeError: unknown, not TOML, or a field that does not fit.
     """
-    recipe, digest = _load(Recipe, RECIPES, name, recipe_names())
+    papers = paper_recipe_names()
+    folder = RECIPES / "paper" if name in papers else RECIPES
+    recipe, digest = _load(Recipe, folder, name, [*recipe_names(), *papers])
     return dataclasses.replace(recipe, sha256=digest)
 
 

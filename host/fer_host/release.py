@@ -7,14 +7,15 @@ from pathlib import Path
 from fer_edge.contract.manifest import Metric
 from fer_host.errors import WeightsError
 from fer_host.evaluate import evaluate
-from fer_host.pipeline import ConvertRequest, conditions_of, convert
+from fer_host.pipeline import ConvertRequest, convert
 from fer_host.recipe import load_recipe
 from fer_host.train.card import Released, read_card, save_card, with_released
+from fer_host.train.run import protocols
 from fer_host.weights import zoo_path
 
 
 def release(model: str, data: Path) -> None:
-    """Converts, scores every variant under both protocols on PublicTest, and rewrites the card.
+    """Converts, scores every variant on PublicTest under the protocols of its labels, and rewrites the card.
 
     Raises:
         WeightsError: there is no model card to write to; training makes it.
@@ -24,17 +25,17 @@ def release(model: str, data: Path) -> None:
     card = read_card(weights)
     if card is None:
         raise WeightsError(f"weights {weights}: no model card beside them; `fer-host train {model}` writes one")
-    bundle = convert(ConvertRequest(model, data=data))
-    conditions = conditions_of(recipe, bundle)
+    converted = convert(ConvertRequest(model, data=data))
+    bundle = converted.bundle
     released = {}
     for variant in bundle.manifest.variants:
         documents = [
-            evaluate(bundle, data, labels, usage="PublicTest", variant_id=variant.id) for labels in ("ferplus8", "fer7")
+            evaluate(bundle, data, labels, usage="PublicTest", variant_id=variant.id) for labels in protocols(recipe)
         ]
         metrics = tuple(
             Metric("FER2013 PublicTest", document.labels, document.n, document.accuracy, "at release")
             for document in documents
         )
-        released[variant.id] = Released(conditions[variant.id], metrics)
+        released[variant.id] = Released(converted.networks[variant.id].conditions, metrics)
     save_card(with_released(card, released), weights)
     convert(ConvertRequest(model))

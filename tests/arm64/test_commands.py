@@ -53,8 +53,8 @@ def test_it_is_the_other_processor(root: Root) -> None:
 def test_verify(root: Root, bundle: Path) -> None:
     rows = json.loads(succeeded(root.edge("verify", "--bundle", bundle, "--json", binds=[bundle])))["variants"]
     by_variant = {row["variant"]: row for row in rows}
-    assert set(by_variant) == {"float32", "dynamic", "int8"}
-    assert by_variant["int8"]["reference_max_abs"] == 0
+    assert set(by_variant) == {"float32", "dynamic", "int8", "mixed"}
+    assert by_variant["int8"]["reference_max_abs"] == by_variant["mixed"]["reference_max_abs"] == 0
     assert all(row["n_top1"] >= 5 for row in rows)
 
 

@@ -22,9 +22,10 @@ def faces(data: Path | None, bundle: Path) -> Faces:
     return draw_faces(data / NPZ, bundle, N_FACES)
 
 
-def test_int8_on_real_faces(bookworm: Root, bundle: Path, faces: Faces) -> None:
-    here = classify(faces.inputs, bundle, "int8")
-    arm = classify(faces.inputs, bundle, "int8", bookworm)
+@pytest.mark.parametrize("variant", ["int8", "mixed"])
+def test_int8_on_real_faces(bookworm: Root, bundle: Path, faces: Faces, variant: str) -> None:
+    here = classify(faces.inputs, bundle, variant)
+    arm = classify(faces.inputs, bundle, variant, bookworm)
     assert (here.machine, arm.machine) == ("x86_64", "aarch64")
     found = difference(here, arm, faces.labels)
     assert found.n == N_FACES

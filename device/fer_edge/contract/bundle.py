@@ -7,13 +7,18 @@ import lzma
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from fer_edge.contract import manifest as manifest_format
 from fer_edge.contract.errors import BundleError, SchemaError
+from fer_edge.contract.kept import kept
 from fer_edge.contract.manifest import FileEntry, Manifest
+
+if TYPE_CHECKING:
+    from fer_edge.contract.bits1 import Region
 
 MANIFEST_NAME = "manifest.json"
 DIGEST_NAME = "bundle.sha256"
@@ -29,7 +34,7 @@ class Bundle:
     sha256: str
 
     def read(self, role: str) -> bytes:
-        """The decoded content of the file with this role.
+        """The decoded content of the file with this role; what takes time to decode is kept, see ``kept``.
 
         Raises:
             BundleError: the role is unknown, or the content no longer has its digest.
@@ -39,11 +44,13 @@ class Bundle:
             raise BundleError(
                 f"bundle {self.path}: no file with the role {role!r}; it has {', '.join(self.manifest.files)}"
             )
-        return _decoded(self.path, entry)
+        if entry.encoding == "none":
+            return _decoded(self.path, entry)
+        return kept(entry.decoded_sha256, entry.decoded_size_bytes, lambda: _decoded(self.path, entry))
 
 
 def open_bundle(path: Path) -> Bundle:
-    """Reads a bundle and checks the digest of every file in it.
+    """Reads a bundle and checks the digest of every file in it; encoded ones are decoded when they are read.
 
     Raises:
         BundleError: absent, incomplete, or a byte differs; the message names the file.
@@ -59,7 +66,7 @@ def open_bundle(path: Path) -> Bundle:
         raise BundleError(f"bundle {path}: {MANIFEST_NAME} does not match {DIGEST_NAME}; {_REMEDY}")
     manifest = manifest_format.loads(text)
     for entry in manifest.files.values():
-        _decoded(path, entry)
+        _stored(path, entry)
     return Bundle(path, manifest, digest)
 
 
@@ -69,11 +76,7 @@ def _digest_line(digest: str) -> bytes:
 
 def _decoded(root: Path, entry: FileEntry) -> bytes:
     """The checked, decoded bytes of one entry."""
-    file = root / entry.path
-    if not file.is_file() or not file.resolve().is_relative_to(root.resolve()):
-        raise BundleError(f"bundle {root}: {entry.path} is missing or leads outside the bundle; {_REMEDY}")
-    stored = file.read_bytes()
-    _check(root, entry.path, stored, entry.size_bytes, entry.sha256)
+    stored = _stored(root, entry)
     if entry.encoding == "none":
         content = stored
     elif entry.encoding == "xz":
@@ -83,11 +86,21 @@ def _decoded(root: Path, entry: FileEntry) -> bytes:
         except lzma.LZMAError as error:
             raise BundleError(f"bundle {root}: {entry.path} is not valid xz ({error}); {_REMEDY}") from error
     else:
-        raise BundleError(
-            f"bundle {root}: {entry.path} is encoded as {entry.encoding}, which this fer-edge cannot read"
-        )
+        from fer_edge.contract import bits1  # numpy, which `fer-edge doctor` must do without
+
+        content = bits1.decode(stored, entry.decoded_size_bytes)
     _check(root, entry.path, content, entry.decoded_size_bytes, entry.decoded_sha256)
     return content
+
+
+def _stored(root: Path, entry: FileEntry) -> bytes:
+    """The checked bytes of one entry as they lie in the bundle."""
+    file = root / entry.path
+    if not file.is_file() or not file.resolve().is_relative_to(root.resolve()):
+        raise BundleError(f"bundle {root}: {entry.path} is missing or leads outside the bundle; {_REMEDY}")
+    stored = file.read_bytes()
+    _check(root, entry.path, stored, entry.size_bytes, entry.sha256)
+    return stored
 
 
 def _check(root: Path, name: str, content: bytes, size_bytes: int, sha256: str) -> None:
@@ -97,9 +110,19 @@ def _check(root: Path, name: str, content: bytes, size_bytes: int, sha256: str) 
         raise BundleError(f"bundle {root}: {name} is damaged (its sha256 differs from the manifest's); {_REMEDY}")
 
 
-def encode_file(path: str, content: bytes, encoding: Literal["none", "xz"] = "none") -> tuple[FileEntry, bytes]:
-    """One bundle file: its manifest entry and the bytes to store."""
-    stored = content if encoding == "none" else lzma.compress(content, preset=9 | lzma.PRESET_EXTREME)
+def encode_file(
+    path: str,
+    content: bytes,
+    encoding: Literal["none", "xz", "bits1"] = "none",
+    regions: Sequence[Region] = (),
+) -> tuple[FileEntry, bytes]:
+    """One bundle file: its manifest entry and the bytes to store; ``regions`` are for ``bits1``."""
+    if encoding == "bits1":
+        from fer_edge.contract import bits1
+
+        stored = bits1.encode(content, regions)
+    else:
+        stored = content if encoding == "none" else lzma.compress(content, preset=9 | lzma.PRESET_EXTREME)
     entry = FileEntry(
         path=path,
         encoding=encoding,
@@ -143,6 +166,8 @@ def write_bundle(path: Path, manifest: Manifest, stored: dict[str, bytes]) -> Bu
         (temporary / MANIFEST_NAME).write_bytes(text)
         (temporary / DIGEST_NAME).write_bytes(_digest_line(hashlib.sha256(text).hexdigest()))
         bundle = open_bundle(temporary)
+        for entry in manifest.files.values():
+            _decoded(temporary, entry)
         old = path.with_name(f".{path.name}.old.tmp")
         if path.exists():
             os.replace(path, old)

@@ -111,8 +111,26 @@ def path_of_ranges(recipe: Recipe, set_name: str) -> Path:
     return CALIBRATION_RANGES / (f"{recipe.id}.json" if own else f"{recipe.id}.{set_name}.json")
 
 
+def ranges_of_tuned(tuned: Path) -> Path:
+    """The ranges of tuned weights, by their file's name."""
+    return CALIBRATION_RANGES / f"mixed.{tuned.stem}.json"
+
+
+def calibrate_tuned(recipe: Recipe, tuned: Path, data: Path, n: int = 256, seed: int = 1) -> Path:
+    """Measures the ranges of tuned weights on the faces of the recipe's own set, drawn from its data again."""
+    from fer_host.pipeline import tuned_float_network
+
+    faces = load_faces(data, recipe, n, seed)
+    float_tflite, digest = tuned_float_network(recipe, tuned)
+    inputs = (row[None] for row in inputs_of(faces.crops, recipe))
+    name = recipe.convert.calibration_set
+    path = ranges_of_tuned(tuned)
+    ranges_format.save(collect_ranges(float_tflite, inputs, weights_sha256=digest, calibration_set=name), path)
+    return path
+
+
 def open_calibration(
-    calib: str | None, recipe: Recipe, weights_sha256: str, quiet: bool = False
+    calib: str | None, recipe: Recipe, weights_sha256: str, quiet: bool = False, own: Path | None = None
 ) -> ActivationRanges | CalibrationFaces:
     """What int8 is calibrated with: shipped ranges, or the user's faces; refused before anything is converted.
 
@@ -121,12 +139,13 @@ def open_calibration(
         recipe: what is being converted.
         weights_sha256: digest of its weights.
         quiet: do not print what is odd about the faces.
+        own: the ranges to take where ``calib`` is no folder; None: the recipe's.
 
     Raises:
         DataError: no such folder or set, faces that are not fit to calibrate with, or ranges of other weights.
     """
     if calib is None or not Path(calib).exists():
-        path = path_of_ranges(recipe, calib or recipe.convert.calibration_set)
+        path = own or path_of_ranges(recipe, calib or recipe.convert.calibration_set)
         if not path.is_file():
             known = ", ".join(sorted(p.stem for p in CALIBRATION_SETS.glob("*.json"))) or "none"
             raise DataError(
@@ -140,11 +159,6 @@ def open_calibration(
     for line in () if quiet else faces.report.warnings:
         print(f"  calibration note: {line}")
     return faces
-
-
-def shipped_ranges(recipe: Recipe) -> ActivationRanges:
-    """The ranges of the recipe's own set."""
-    return ranges_format.load(path_of_ranges(recipe, recipe.convert.calibration_set))
 
 
 def ranges_on(

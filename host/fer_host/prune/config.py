@@ -11,6 +11,8 @@ from fer_host.train.config import TrainConfig
 
 # |.| of each sample's own product, summed (the thesis' formula), or of the batch's sum (the Gate Decorator's code)
 Form = Literal["per_sample", "per_batch"]
+# filters go by importance alone (the thesis), or by importance per unit of what is still over the budget
+Rank = Literal["importance", "importance_per_cost"]
 Method = Literal["gated", "slimming", "greg", "uniform"]
 
 
@@ -76,6 +78,7 @@ class PruneConfig:
         greg_step: growth of GReg's penalty every five updates.
         greg_ceiling: of GReg's penalty.
         seed: of the subset.
+        rank: see ``Rank``.
     """
 
     source: str
@@ -94,3 +97,4 @@ class PruneConfig:
     greg_step: float
     greg_ceiling: float
     seed: int
+    rank: Rank = "importance"

@@ -48,11 +48,12 @@ def gates(network: nn.Module, form: Form) -> Iterator[Scores]:
             if not y.requires_grad:
                 return
             kept = y.detach().clone()  # an in-place activation follows
+            n_channels = y.shape[1]  # the hook must not hold y, which holds the hook: nothing would ever be freed
 
             def add(gradient: torch.Tensor) -> None:
                 axes = tuple(range(2, gradient.ndim))
                 products = (gradient * kept).sum(dim=axes).double().numpy() if axes else (gradient * kept).numpy()
-                scores[name] = scores.get(name, np.zeros(y.shape[1])) + gate_scores(products, form)
+                scores[name] = scores.get(name, np.zeros(n_channels)) + gate_scores(products, form)
 
             y.register_hook(add)  # type: ignore[no-untyped-call]
 

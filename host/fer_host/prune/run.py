@@ -8,8 +8,10 @@ from pathlib import Path
 
 from torch import nn
 
-from fer_host.artifacts import digest_json
+from fer_host.artifacts import digest_json, sha256_file
 from fer_host.errors import RecipeError
+from fer_host.latency import load as load_latency
+from fer_host.latency import network_ms
 from fer_host.paths import TRAIN_CACHE
 from fer_host.prune.config import Budget, Method
 from fer_host.prune.plots import plot_accuracy, plot_channels
@@ -40,7 +42,13 @@ def with_options(recipe: Recipe, method: Method | None, budget: Budget | None) -
     return replace(recipe, prune=config)
 
 
-def run_pruning(recipe: Recipe, data_path: Path, out: Path | None = None, cache: Path | None = None) -> Path:
+def run_pruning(
+    recipe: Recipe,
+    data_path: Path,
+    out: Path | None = None,
+    cache: Path | None = None,
+    latency_table: Path | None = None,
+) -> Path:
     """Prunes and recovers, resuming where a killed run of the same recipe stopped.
 
     Args:
@@ -48,6 +56,7 @@ def run_pruning(recipe: Recipe, data_path: Path, out: Path | None = None, cache:
         data_path: see ``training_data``.
         out: the .safetensors file to write; None writes the zoo's.
         cache: folder of the resumable state; None takes one by the recipe's digest.
+        latency_table: a board's, by `fer-edge bench --per-op`; for a budget in ms.
 
     Returns:
         The weights file; model card, confusion matrix, steps and plots stand beside it.
@@ -55,11 +64,16 @@ def run_pruning(recipe: Recipe, data_path: Path, out: Path | None = None, cache:
     config = recipe.prune
     if config is None:
         raise RecipeError(f"recipe {recipe.id}: has no [prune] table; expected one such as hawqc_mbv2_pruned's")
+    if (config.budget.ms is None) != (latency_table is None):
+        raise RecipeError("budget: expected a budget in ms and a board's latency table together, found one of them")
+    table = load_latency(latency_table) if latency_table is not None else None
+    ms = network_ms(table, recipe.input.channels, recipe.size_px, "int8") if table is not None else None
     data = training_data(recipe, data_path)
     held_out = validation_split(data)
     source = load_recipe(config.source)
     start = load_network(source)
-    digest = digest_json([train_digest(recipe, data_path), weights_sha256(start)])[:12]
+    parts = [train_digest(recipe, data_path), weights_sha256(start)]
+    digest = digest_json(parts + ([sha256_file(latency_table)] if latency_table is not None else []))[:12]
     folder = cache or TRAIN_CACHE / f"{recipe.id}-{config.method}-{digest}"
     before = build_network(source)
     run = Run(
@@ -69,6 +83,7 @@ def run_pruning(recipe: Recipe, data_path: Path, out: Path | None = None, cache:
         train_split(data, recipe, config.reward),
         lambda network, size_px: scores(network, recipe, held_out, size_px).accuracy,
         folder,
+        ms,
     )
     network = prune(run)
     target = out or zoo_path(recipe)

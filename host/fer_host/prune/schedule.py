@@ -24,6 +24,7 @@ from fer_host.prune.choose import choose, widths
 from fer_host.prune.config import PruneConfig
 from fer_host.prune.costs import Cost, cost_of, within
 from fer_host.prune.importance import group_scores, measure_gates
+from fer_host.prune.prices import group_savings, per_cost
 from fer_host.prune.shapes import fit_shapes
 from fer_host.prune.surgery import slice_network
 from fer_host.recipe import Recipe
@@ -46,7 +47,7 @@ class Step:
         macs: at the recipe's input size.
         int8_kib: estimate, see ``costs``.
         loss: mean training loss of the phase; None where nothing was trained.
-        accuracy: on the validation rows, where it was measured.
+        accuracy: on the validation rows, where it was measured; at the size of pruning, in recovery at the recipe's.
         minutes: trained so far, all phases together.
     """
 
@@ -169,7 +170,8 @@ def prune(run: Run) -> nn.Module:
     """
     log = Log(run)
     if not log.done:
-        log.add(0, "start", 0, None, run.accuracy(run.network, run.recipe.size_px), 0.0)
+        # the Judge compares at the size that is pruned at: an epoch at one size costs accuracy at another
+        log.add(0, "start", 0, None, run.accuracy(run.network, run.config.size_px), 0.0)
     if not log.any("recovery"):
         (gated if run.config.method == "gated" else baseline)(run, log)
     for number, cycle in enumerate(run.recipe.train):
@@ -196,7 +198,7 @@ def gated(run: Run, log: Log) -> None:
             log.add(round_, "punish", step, loss, None, minutes)
         if not log.has(round_, "reward", 0):
             loss, minutes = fit(run, run.data, config.reward, "reward")
-            log.add(round_, "reward", 0, loss, run.accuracy(run.network, run.recipe.size_px), minutes)
+            log.add(round_, "reward", 0, loss, run.accuracy(run.network, run.config.size_px), minutes)
         if log.accuracy(round_, "reward") < limit:
             log.back_to_round(round_ - 1)
             return
@@ -213,9 +215,11 @@ def punish(run: Run, subset: TrainSet) -> bool:
         run.network, batches(subset, run.recipe, run.config.size_px), functional.cross_entropy, run.config.form
     )
     n_filters = max(1, round(run.config.filters * run.start_filters))
-    gone = choose(
-        channels, group_scores(channels, scores), scores.keys(), n_filters, run.start_widths, run.config.floor
-    )
+    ranked = group_scores(channels, scores)
+    if run.config.rank == "importance_per_cost":
+        savings = group_savings(run.network, channels, run.recipe.input.channels, run.recipe.size_px)
+        ranked = per_cost(ranked, savings, run.cost(), run.start_cost, run.config.budget)
+    gone = choose(channels, ranked, scores.keys(), n_filters, run.start_widths, run.config.floor)
     if gone:
         run.network = slice_network(run.network, channels, gone)
     return bool(gone)
@@ -242,7 +246,7 @@ def baseline(run: Run, log: Log) -> None:
         gone = []
     if gone:
         run.network = slice_network(run.network, channels, gone)
-    log.add(0, "cut", 0, loss, run.accuracy(run.network, run.recipe.size_px), minutes)
+    log.add(0, "cut", 0, loss, run.accuracy(run.network, run.config.size_px), minutes)
 
 
 def cut(run: Run, channels: Channels, scores: dict[int, float]) -> list[int]:

@@ -1,0 +1,115 @@
+"""What removing a group would save, priced by what the budget still lacks.
+
+The thesis ranks filters by importance alone. Late filters then go first, which hold many parameters and few MACs, and
+a limit on MACs is met long after the limit on parameters. Importance per unit of what is still over the budget removes
+fewer filters for the same budget.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from fer_host.prune.channels import Channels
+from fer_host.prune.config import Budget
+from fer_host.prune.costs import Cost
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What leaves with a group, if only this group left."""
+
+    parameters: float
+    macs: float
+
+
+def group_savings(network: nn.Module, channels: Channels, in_channels: int, size_px: int) -> dict[int, Saving]:
+    """Saving of each group, by what it stands for; convolutions and linear layers count.
+
+    Args:
+        network: as it is now; run once on a blank picture.
+        channels: of this network.
+        in_channels: of its input.
+        size_px: side of its input.
+    """
+    found: dict[int, list[float]] = {}
+    positions = _positions(network, in_channels, size_px)
+    for name, use in channels.layers.items():
+        layer = network.get_submodule(name)
+        if not isinstance(layer, nn.Conv2d | nn.Linear):
+            continue
+        inputs, outputs = _count(channels.roots(use.inputs)), _count(channels.roots(use.outputs))
+        kernel = int(np.prod(layer.weight.shape[2:])) if layer.weight.dim() > 2 else 1
+        depthwise = isinstance(layer, nn.Conv2d) and layer.groups > 1
+        for root in {**inputs, **outputs}:
+            n_in, n_out = inputs.get(root, 0), outputs.get(root, 0)
+            if depthwise:
+                weights = float(n_out * kernel)
+            else:
+                weights = float(kernel * (n_out * len(use.inputs) + n_in * len(use.outputs) - n_out * n_in))
+            total = found.setdefault(root, [0.0, 0.0])
+            total[0] += weights
+            total[1] += weights * positions[name]
+    return {root: Saving(*total) for root, total in found.items()}
+
+
+def per_cost(
+    scores: dict[int, float], savings: dict[int, Saving], now: Cost, start: Cost, budget: Budget
+) -> dict[int, float]:
+    """Scores divided by what each group saves of what is still over the budget.
+
+    Args:
+        scores: by group.
+        savings: by group.
+        now: of the network as it is.
+        start: of the network before any pruning; shares are of this.
+        budget: bytes are priced like parameters, milliseconds like MACs.
+    """
+    over_parameters = max(
+        _over(budget.parameters, now.parameters / start.parameters),
+        _over(budget.int8_kib, now.int8_kib) / start.int8_kib,
+    )
+    over_macs = max(
+        _over(budget.macs, now.macs / start.macs),
+        _over(budget.ms, now.ms or 0.0) / (start.ms or 1.0),
+    )
+    priced = {}
+    for root, score in scores.items():
+        saving = savings.get(root, Saving(0.0, 0.0))
+        cost = over_parameters * saving.parameters / start.parameters + over_macs * saving.macs / start.macs
+        priced[root] = score / max(cost, 1e-12)
+    return priced
+
+
+def _over(limit: float | None, found: float) -> float:
+    return 0.0 if limit is None else max(0.0, found - limit)
+
+
+def _count(roots: NDArray[np.int64]) -> dict[int, int]:
+    values, counts = np.unique(roots, return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def _positions(network: nn.Module, in_channels: int, size_px: int) -> dict[str, int]:
+    """Output positions of every convolution and linear layer."""
+    found: dict[str, int] = {}
+    handles = [
+        module.register_forward_hook(
+            lambda _, __, output, name=name: found.__setitem__(name, output[0].numel() // output.shape[1])
+        )
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear)
+    ]
+    was_training = network.training
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, in_channels, size_px, size_px))
+    finally:
+        network.train(was_training)
+        for handle in handles:
+            handle.remove()
+    return found

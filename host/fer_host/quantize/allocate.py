@@ -1,0 +1,188 @@
+"""Allocators: a sensitivity table and a budget in, a bit policy out. Pure and exact; the agents are in ``agents.py``.
+
+``knapsack`` solves the multiple-choice knapsack by Lagrangian bisection and says how far from the optimum it can be
+at most; ``thresholds`` is the best that the thesis' search space holds: bits that rise with the trace.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_host.errors import DataError
+from fer_host.quantize.grid import WIDTHS
+from fer_host.quantize.policy import BitPolicy
+from fer_host.quantize.sensitivity import SensitivityTable
+
+Choice = NDArray[np.int64]
+Allocator = Callable[[SensitivityTable, float], BitPolicy]
+_STEPS = 80  # of the bisection; each halves the interval of log(lambda)
+
+
+def knapsack(table: SensitivityTable, budget_bytes: float) -> BitPolicy:
+    """The exact knapsack over channels, up to its reported dual gap.
+
+    Raises:
+        DataError: 2 bits everywhere are over the budget; so for all allocators.
+    """
+    started = time.perf_counter()
+    choice, bound = _lagrangian(table.loss, table.weight_bytes, budget_bytes)
+    choice = _fill(table.loss, table.weight_bytes, choice, budget_bytes)
+    return _result(table, choice, "knapsack", budget_bytes, started, bound)
+
+
+def hawq_v2(table: SensitivityTable, budget_bytes: float) -> BitPolicy:
+    """One width a layer, by HAWQ-V2's criterion: the layer's mean trace x its squared error."""
+    started = time.perf_counter()
+    weights = np.bincount(table.layer_of, table.n_weights)
+    trace = np.bincount(table.layer_of, table.mean_trace * table.n_weights) / weights
+    error = np.stack([np.bincount(table.layer_of, table.error[:, i]) for i in range(len(WIDTHS))], axis=1)
+    size: NDArray[np.float64] = np.stack(
+        [np.bincount(table.layer_of, table.weight_bytes[:, i]) for i in range(len(WIDTHS))], axis=1
+    )
+    loss = np.asarray(trace[:, None] * error, dtype=np.float64)
+    by_layer, _ = _lagrangian(loss, size, budget_bytes)
+    by_layer = _fill(loss, size, by_layer, budget_bytes)
+    return _result(table, by_layer[table.layer_of], "hawq_v2", budget_bytes, started)
+
+
+def uniform(table: SensitivityTable, budget_bytes: float) -> BitPolicy:
+    """The widest single width that fits."""
+    started = time.perf_counter()
+    sizes = table.weight_bytes.sum(axis=0)
+    fitting = np.flatnonzero(sizes <= budget_bytes)
+    if not len(fitting):
+        raise _too_small(sizes[0], budget_bytes)
+    return _result(table, np.full(len(table.n_weights), fitting[-1]), "uniform", budget_bytes, started)
+
+
+def thresholds(table: SensitivityTable, budget_bytes: float) -> BitPolicy:
+    """The best widths that never fall as the mean trace rises: the ceiling of any agent that cuts the sorted list."""
+    started = time.perf_counter()
+    order = trace_order(table)
+    loss, size = table.loss[order], table.weight_bytes[order]
+    best, bound = _bisect(partial(_monotone, loss, size), loss, size, budget_bytes)
+    best = _fill_monotone(loss, size, best, budget_bytes)
+    choice = np.empty_like(best)
+    choice[order] = best
+    return _result(table, choice, "thresholds", budget_bytes, started, bound)
+
+
+def trace_order(table: SensitivityTable) -> Choice:
+    """Channels from the least to the largest mean trace."""
+    return np.argsort(table.mean_trace, kind="stable")
+
+
+def _monotone(loss: NDArray[np.float64], size: NDArray[np.float64], price: float) -> Choice:
+    """Of all non-decreasing choices along the rows, the one of least loss + price x size, by dynamic programming."""
+    cost = loss + price * size  # (n, widths)
+    # reach[i, w]: least cost of rows 0..i where row i has width w; from[i, w]: the width of row i - 1
+    reach = np.cumsum(cost, axis=0)
+    n, widths = cost.shape
+    # with all rows in width w up to i, or coming from width w - 1 at some row: solved a width at a time
+    best = reach[:, 0].copy()
+    switch = np.zeros((widths, n), dtype=np.int64)  # first row that has width w, when row i ends in it
+    for w in range(1, widths):
+        before = np.concatenate(([0.0], best[:-1]))  # rows up to i - 1 in widths below w
+        saved = before - np.concatenate(([0.0], reach[:-1, w]))
+        # the row at which to change into w: the least of `saved` so far
+        where = _running_argmin(saved)
+        entered = reach[:, w] + saved[where]
+        stay = best
+        takes = entered < stay
+        switch[w] = np.where(takes, where, np.arange(n) + 1)
+        best = np.where(takes, entered, stay)
+    choice = np.zeros(n, dtype=np.int64)
+    end = n
+    for w in range(widths - 1, 0, -1):
+        if end == 0:
+            break
+        start = int(switch[w][end - 1])
+        choice[start:end] = w
+        end = min(end, start)
+    return choice
+
+
+def _running_argmin(values: NDArray[np.float64]) -> Choice:
+    least = np.minimum.accumulate(values)
+    new = np.concatenate(([True], values[1:] < least[:-1]))
+    return np.maximum.accumulate(np.where(new, np.arange(len(values)), 0))
+
+
+def _lagrangian(loss: NDArray[np.float64], size: NDArray[np.float64], budget: float) -> tuple[Choice, float]:
+    return _bisect(lambda price: (loss + price * size).argmin(axis=1), loss, size, budget)
+
+
+def _bisect(
+    solve: Callable[[float], Choice], loss: NDArray[np.float64], size: NDArray[np.float64], budget: float
+) -> tuple[Choice, float]:
+    """The choice at the lowest price of bytes that keeps the budget, and the best lower bound met on the way."""
+    rows = np.arange(len(loss))
+    if size[:, 0].sum() > budget:
+        raise _too_small(size[:, 0].sum(), budget)
+    if size[:, -1].sum() <= budget:
+        whole = np.full(len(loss), size.shape[1] - 1)
+        return whole, float(loss[rows, whole].sum())
+    low, high = -60.0, 60.0  # log of the price
+    best, bound = np.zeros(len(loss), dtype=np.int64), -np.inf
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        price = float(np.exp(middle))
+        choice = solve(price)
+        spent = float(size[rows, choice].sum())
+        bound = max(bound, float(loss[rows, choice].sum()) + price * (spent - budget))
+        if spent <= budget:
+            best, high = choice, middle
+        else:
+            low = middle
+    return best, bound
+
+
+def _fill(loss: NDArray[np.float64], size: NDArray[np.float64], choice: Choice, budget: float) -> Choice:
+    """Spends what is left, best gain a byte first, one width up at a time."""
+    choice, rows = choice.copy(), np.arange(len(loss))
+    left = budget - float(size[rows, choice].sum())
+    top = size.shape[1] - 1
+    while True:
+        up = np.minimum(choice + 1, top)
+        price = size[rows, up] - size[rows, choice]
+        gain = np.where((price > 0) & (price <= left), loss[rows, choice] - loss[rows, up], -1.0)
+        row = int(np.argmax(gain / np.maximum(price, 1e-12)))
+        if gain[row] <= 0:
+            return choice
+        choice[row] += 1
+        left -= float(price[row])
+
+
+def _fill_monotone(loss: NDArray[np.float64], size: NDArray[np.float64], choice: Choice, budget: float) -> Choice:
+    """Spends what is left by moving the cuts down, as far as each still fits; the order of widths stays."""
+    choice, rows = choice.copy(), np.arange(len(loss))
+    left = budget - float(size[rows, choice].sum())
+    while True:
+        best = None
+        for w in range(size.shape[1] - 1):
+            members = np.flatnonzero(choice == w)
+            if len(members):
+                row = members[-1]  # the last of its width goes one up
+                up = w + 1
+                price, gain = size[row, up] - size[row, w], loss[row, w] - loss[row, up]
+                if price <= left and gain > 0 and (best is None or gain / price > best[0]):
+                    best = (gain / price, row, price)
+        if best is None:
+            return choice
+        choice[best[1]] += 1
+        left -= float(best[2])
+
+
+def _result(
+    table: SensitivityTable, choice: Choice, name: str, budget: float, started: float, bound: float | None = None
+) -> BitPolicy:
+    return table.policy(choice, name, budget, bound=bound, seconds=time.perf_counter() - started)
+
+
+def _too_small(least: float, budget: float) -> DataError:
+    return DataError(f"budget of {budget / 1024:.1f} KiB: 2 bits everywhere take {least / 1024:.1f}; expected more")

@@ -1,0 +1,267 @@
+"""Read this first: HAWQC from a trained network to weights on their grids, ``fer-host search`` and ``fer-host qat``.
+
+Fold batch norms → trace of the Hessian by channel → sensitivity of each width → widths within a budget → tuning on
+those grids → integers, which ``convert`` puts into the tflite file as they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from safetensors.torch import save as safetensors_save
+from torch import nn
+from torch.nn import functional
+
+from fer_edge.contract.preprocess import preprocess
+from fer_host.artifacts import digest_json, write_bytes
+from fer_host.data.faces import TRAINING, FaceData
+from fer_host.errors import RecipeError
+from fer_host.paths import TRAIN_CACHE, TUNED
+from fer_host.quantize import allocate
+from fer_host.quantize.agents import AgentConfig, Episode, actor_critic, haq
+from fer_host.quantize.config import AllocatorName, QuantizeConfig
+from fer_host.quantize.fold import fold_batch_norms, quantized_layers
+from fer_host.quantize.grid import WIDTHS, best_scales, on_grid
+from fer_host.quantize.policy import BitPolicy, budget_bytes, load_policy, save_policy, weights_per_channel
+from fer_host.quantize.sensitivity import SensitivityTable, sensitivity_table
+from fer_host.quantize.traces import exact
+from fer_host.quantize.tune import grids, on_grids
+from fer_host.quantize.tuned import save_tuned, tuning_of
+from fer_host.recipe import Recipe
+from fer_host.train.loop import train
+from fer_host.train.run import scores, train_digest, train_split, training_data, validation_split
+from fer_host.weights import load_network, weights_sha256
+
+_EXACT = {"uniform": allocate.uniform, "hawq_v2": allocate.hawq_v2, "thresholds": allocate.thresholds}
+_EXACT["knapsack"] = allocate.knapsack
+
+
+def settings(recipe: Recipe) -> QuantizeConfig:
+    """The recipe's ``[quantize]`` table.
+
+    Raises:
+        RecipeError: it has none.
+    """
+    if recipe.quantize is None:
+        raise RecipeError(f"recipe {recipe.id}: has no [quantize] table; expected one such as hawqc_mbv2's")
+    return recipe.quantize
+
+
+def folded_network(recipe: Recipe, network: nn.Module | None = None) -> nn.Module:
+    """A recipe's network with its batch norms folded: what gets bits."""
+    return fold_batch_norms(network or load_network(recipe), recipe.input.channels, recipe.size_px)
+
+
+@dataclass
+class Workshop:
+    """One recipe's network on one data set, and what has been measured of it; results are kept in ``folder``.
+
+    Args:
+        recipe: with a ``[quantize]`` table.
+        data_path: see ``train.run.training_data``.
+        folder: of traces, learning curves and resumable state; None takes one by the recipe's digest.
+    """
+
+    recipe: Recipe
+    data_path: Path
+    folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        self.config = settings(self.recipe)
+        self.source = load_network(self.recipe)
+        self.source_sha256 = weights_sha256(self.source)
+        self.network = folded_network(self.recipe, self.source)
+        digest = digest_json([train_digest(self.recipe, self.data_path), self.source_sha256])[:12]
+        self.state = self.folder or TRAIN_CACHE / f"{self.recipe.id}-hawqc-{digest}"
+        self.state.mkdir(parents=True, exist_ok=True)
+
+    @cached_property
+    def data(self) -> FaceData:
+        """All rows."""
+        return training_data(self.recipe, self.data_path)
+
+    @cached_property
+    def _drawn(self) -> FaceData:
+        rows = self.data.select(self.data.usage == TRAINING)
+        rows = rows.select(rows.labels(self.recipe.labels) >= 0)
+        n = self.config.trace_images + self.config.search_images
+        order = np.random.default_rng(self.config.seed).permutation(len(rows))[:n]
+        return rows.select(order)
+
+    def inputs(self, rows: FaceData) -> torch.Tensor:
+        """(N, C, H, W) as the device would make them."""
+        crops = np.stack([preprocess(image, self.recipe.input, self.recipe.input_hw) for image in rows.images])
+        return torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous()
+
+    @cached_property
+    def table(self) -> SensitivityTable:
+        """Sensitivities; the traces are measured once and kept."""
+        path = self.state / f"traces-{self.config.trace_images}-{self.config.seed}.safetensors"
+        if not path.is_file():
+            rows = self._drawn.select(np.arange(min(self.config.trace_images, len(self._drawn))))
+            found = exact(self.network, self.inputs(rows), quiet=False)
+            tensors = {name: torch.from_numpy(values) for name, values in found.traces.items()}
+            note = {"n": str(found.n), "change": f"{found.change:.4g}"}
+            write_bytes(path, safetensors_save(tensors, note))
+        traces = load_file(path)
+        return sensitivity_table(self.network, {name: value.numpy() for name, value in traces.items()})
+
+    @cached_property
+    def held_out_loss(self) -> Callable[[BitPolicy], float]:
+        """Cross-entropy on the search images with weights on a policy's grids, no tuning, activations in float."""
+        rows = self._drawn.select(np.arange(self.config.trace_images, len(self._drawn)))
+        return HeldOutLoss(self.network, self.inputs(rows), torch.from_numpy(rows.labels(self.recipe.labels)))
+
+    def search(self, name: AllocatorName, compression: float, agent: AgentConfig | None = None) -> BitPolicy:
+        """A bit policy by the named allocator."""
+        budget = budget_bytes(weights_per_channel(self.network), compression)
+        if name in _EXACT:
+            policy = _EXACT[name](self.table, budget)
+        else:
+            curve = self.state / f"{name}-{compression:g}.jsonl"
+            curve.unlink(missing_ok=True)
+            searcher = actor_critic if name == "actor_critic" else haq
+            policy = searcher(self.table, budget, self.held_out_loss, agent, partial(_append, curve))
+        return dataclasses.replace(policy, source_sha256=self.source_sha256)
+
+    def accuracy(self, network: nn.Module) -> float:
+        """On the validation rows, by the recipe's own protocol."""
+        return scores(network, self.recipe, validation_split(self.data)).accuracy
+
+    def place(self, policy: BitPolicy, out: Path) -> Path:
+        """Writes the weights moved to a policy's grids, without tuning."""
+        return self._save(on_grids(self.network, policy), policy, out, 0.0, None)
+
+    def tune(self, policy: BitPolicy, out: Path) -> Path:
+        """Fine-tunes on a policy's grids, resuming a killed run, and writes the tuned weights.
+
+        The epoch that ships is the last: with so few epochs, choosing the best would fit the validation rows.
+        """
+        network = on_grids(self.network, policy)
+        before = self.accuracy(network.eval())
+        config = self.config.tune
+        name = digest_json([policy.bits, dataclasses.asdict(config)])[:12]
+        mean, std = torch.tensor(self.recipe.input.mean), torch.tensor(self.recipe.input.std)
+
+        def on_epoch(epoch: int, size_px: int, average: nn.Module, loss: float, minutes: float) -> None:
+            found = scores(average, self.recipe, validation_split(self.data), size_px).accuracy
+            print(f"epoch {epoch}: {size_px} px, loss {loss:.4f}, {found:.4f}, {minutes:.1f} min", flush=True)
+
+        average, minutes = train(
+            network,
+            train_split(self.data, self.recipe, config),
+            config,
+            normalize=(mean, std),
+            checkpoint=self.state / f"tune-{name}.pt",
+            teacher=self.source if config.loss.teacher_share else None,
+            on_epoch=on_epoch,
+        )
+        average = average.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # not in its stub
+        return self._save(average, policy, out, minutes, before)
+
+    def _save(self, network: nn.Module, policy: BitPolicy, out: Path, minutes: float, before: float | None) -> Path:
+        found = self.accuracy(network.eval())
+        accuracies = (self.accuracy(self.source), found if before is None else before, found)
+        record = tuning_of(self.recipe.id, self.source_sha256, policy, self.network, minutes, accuracies)
+        save_tuned(network, grids(network), record, out)
+        return out
+
+
+class HeldOutLoss:
+    """Loss of a folded network with its weights on a policy's grids.
+
+    Args:
+        network: folded; not changed.
+        inputs: (N, C, H, W).
+        labels: (N,) class indices.
+    """
+
+    def __init__(self, network: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> None:
+        self.network = network
+        self.inputs = inputs.contiguous(memory_format=torch.channels_last)
+        self.labels = labels
+        self._grids: dict[str, torch.Tensor] = {}  # layer -> (widths, C, ...), all its weights at every width
+        with torch.no_grad():
+            for name, layer in quantized_layers(network).items():
+                weight = layer.weight.detach()
+                at = []
+                for bits in WIDTHS:
+                    all_bits = torch.full((len(weight),), bits)
+                    at.append(on_grid(weight, best_scales(weight, all_bits)[0], all_bits))
+                self._grids[name] = torch.stack(at)
+
+    @torch.no_grad()
+    def __call__(self, policy: BitPolicy) -> float:
+        """Mean cross-entropy."""
+        weights = {}
+        for name, at in self._grids.items():
+            bits = torch.from_numpy(policy.of(name))
+            weights[f"{name}.weight"] = at[bits - WIDTHS[0], torch.arange(len(bits))]
+        total = 0.0
+        for start in range(0, len(self.inputs), 128):
+            rows = slice(start, start + 128)
+            logits = torch.func.functional_call(self.network, weights, (self.inputs[rows],))
+            total += float(functional.cross_entropy(logits, self.labels[rows], reduction="sum"))
+        return total / len(self.inputs)
+
+
+def _append(path: Path, episode: Episode) -> None:
+    with path.open("a") as file:
+        file.write(json.dumps(dataclasses.asdict(episode)) + "\n")
+
+
+def policy_path(recipe: Recipe, allocator: str, compression: float) -> Path:
+    """Where ``fer-host search`` writes unless told otherwise."""
+    return TUNED / f"{recipe.id}-{compression:g}.{allocator}.bits.json"
+
+
+def tuned_path(recipe: Recipe, compression: float) -> Path:
+    """Where ``fer-host qat`` writes unless told otherwise, and where ``convert`` looks."""
+    return TUNED / f"{recipe.id}-{compression:g}.safetensors"
+
+
+def run_search(
+    recipe: Recipe, data: Path, name: AllocatorName | None, compression: float | None, out: Path | None
+) -> Path:
+    """``fer-host search``: chooses widths and writes the policy."""
+    workshop = Workshop(recipe, data)
+    name, compression = name or workshop.config.allocator, compression or workshop.config.compression
+    policy = workshop.search(name, compression)
+    target = out or policy_path(recipe, name, compression)
+    save_policy(policy, target)
+    return target
+
+
+def run_tuning(recipe: Recipe, data: Path, policy_file: Path | None, out: Path | None, untuned: bool = False) -> Path:
+    """``fer-host qat``: tunes on a policy's grids, which is searched first where none is given.
+
+    Args:
+        recipe: with a ``[quantize]`` table.
+        data: see ``train.run.training_data``.
+        policy_file: by ``run_search``, or None.
+        out: the file to write; None takes the zoo's.
+        untuned: only move the weights to their grids.
+    """
+    workshop = Workshop(recipe, data)
+    if policy_file is None:
+        policy = workshop.search(workshop.config.allocator, workshop.config.compression)
+        factor = workshop.config.compression
+    else:
+        policy = load_policy(policy_file)
+        if policy.source_sha256 not in ("", workshop.source_sha256):
+            raise RecipeError(
+                f"bit policy {policy_file}: was made for other weights of {recipe.id}; `fer-host search` makes one anew"
+            )
+        from fer_host.quantize.policy import compression as compression_of
+
+        factor = round(compression_of(policy, weights_per_channel(workshop.network)), 2)
+    make = workshop.place if untuned else workshop.tune
+    return make(policy, out or tuned_path(recipe, factor))

@@ -1,0 +1,400 @@
+"""HAWQC's parts: traces against the full Hessian, allocators against brute force, grids and files to the bit."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from fer_host.errors import DataError, WeightsError
+from fer_host.models import MODELS
+from fer_host.quantize import allocate
+from fer_host.quantize.activations import activation_table, input_ranges, quantize_channels, simulated
+from fer_host.quantize.agents import AgentConfig, Episode, actor_critic, cuts_within, haq
+from fer_host.quantize.fold import fold_batch_norms, quantized_layers
+from fer_host.quantize.grid import WIDTHS, best_scales, integers, limits, on_grid
+from fer_host.quantize.policy import (
+    BitPolicy,
+    budget_bytes,
+    compression,
+    digits,
+    load_policy,
+    save_policy,
+    weights_per_channel,
+)
+from fer_host.quantize.sensitivity import SensitivityTable, sensitivity_table
+from fer_host.quantize.traces import exact, exact_activations, hutchinson
+from fer_host.quantize.tune import grids, on_grids
+from fer_host.quantize.tuned import load_tuned, save_tuned, tuning_of
+
+
+def small_network(seed: int = 0) -> nn.Sequential:
+    """Two convolutions, a batch norm, a linear layer; 8 px in, three classes out."""
+    torch.manual_seed(seed)
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1, bias=False),
+        nn.BatchNorm2d(4),
+        nn.ReLU6(),
+        nn.Conv2d(4, 4, 3, stride=2, groups=4),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(36, 3),
+    )
+    network[1].running_mean.uniform_(-1, 1)
+    network[1].running_var.uniform_(0.5, 2)
+    return network.eval()
+
+
+def random_table(seed: int, n: int = 6, layers: int = 2) -> SensitivityTable:
+    random = np.random.default_rng(seed)
+    error = -np.sort(-random.exponential(1, (n, len(WIDTHS))), axis=1)
+    sizes = {f"l{i}": n // layers for i in range(layers)}
+    return SensitivityTable(sizes, random.integers(1, 200, n), random.exponential(1, n), error)
+
+
+# traces
+
+
+def hessian_traces(network: nn.Module, name: str, x: torch.Tensor, y: torch.Tensor) -> np.ndarray:
+    weight = network.get_submodule(name).weight.detach()
+
+    def loss(w: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(functional_call(network, {f"{name}.weight": w}, (x,)), y)
+
+    n = weight.numel()
+    diagonal = torch.autograd.functional.hessian(loss, weight).reshape(n, n).diagonal()
+    return diagonal.reshape(len(weight), -1).sum(1).numpy()
+
+
+def test_exact_traces_equal_the_full_hessians() -> None:
+    network = fold_batch_norms(small_network(), 3, 8).double()
+    x, y = torch.randn(5, 3, 8, 8).double(), torch.tensor([0, 1, 2, 0, 1])
+    found = exact(network, x)
+    assert list(found.traces) == ["0", "3", "6"]
+    for name, traces in found.traces.items():
+        np.testing.assert_allclose(traces, hessian_traces(network, name, x, y), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["rademacher", "gaussian"])
+def test_hutchinson_comes_near_the_full_hessian(kind: str) -> None:
+    network = fold_batch_norms(small_network(), 3, 8).double()
+    x, y = torch.randn(5, 3, 8, 8).double(), torch.tensor([0, 1, 2, 0, 1])
+    found = hutchinson(network, x, y, draws=800, kind=kind, tolerance=0, together=False).traces  # type: ignore[arg-type]
+    for name, values in found.items():
+        assert abs(values.sum() / hessian_traces(network, name, x, y).sum() - 1) < 0.2, name
+
+
+def test_one_product_for_all_layers_has_the_same_mean_and_more_noise() -> None:
+    network = fold_batch_norms(small_network(), 3, 8).double()
+    x, y = torch.randn(5, 3, 8, 8).double(), torch.tensor([0, 1, 2, 0, 1])
+    true = sum(float(hessian_traces(network, name, x, y).sum()) for name in quantized_layers(network))
+
+    def totals(together: bool) -> np.ndarray:
+        runs = [hutchinson(network, x, y, draws=100, tolerance=0, together=together, seed=seed) for seed in range(10)]
+        return np.array([sum(float(values.sum()) for values in run.traces.values()) for run in runs])
+
+    joint, apart = totals(True), totals(False)
+    assert abs(joint.mean() - true) < 4 * joint.std(ddof=1) / np.sqrt(10)
+    assert apart.std() < joint.std()
+
+
+def test_hutchinson_stops_when_the_mean_has_settled() -> None:
+    network = fold_batch_norms(small_network(), 3, 8)
+    x, y = torch.randn(4, 3, 8, 8), torch.tensor([0, 1, 2, 0])
+    assert 20 <= hutchinson(network, x, y, draws=500, tolerance=0.2).n < 500
+    assert hutchinson(network, x, y, draws=30, tolerance=0).n == 30
+
+
+def test_activation_traces_equal_the_full_hessians() -> None:
+    network = fold_batch_norms(small_network(), 3, 8).double()
+    x = torch.randn(1, 3, 8, 8).double()
+    found = exact_activations(network, x).traces
+    inner = network[:3](x).detach()
+
+    def loss(a: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(network[3:](a), torch.tensor([1]))
+
+    n = inner.numel()
+    diagonal = torch.autograd.functional.hessian(loss, inner).reshape(n, n).diagonal()
+    np.testing.assert_allclose(found["3"], diagonal.reshape(4, -1).sum(1).numpy(), rtol=1e-9, atol=1e-12)
+    assert {name: len(values) for name, values in found.items()} == {"0": 3, "3": 4, "6": 36}
+
+
+# folding
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "size"),
+    [("mobilenet_v2", 3, 32), ("shufflenet_ldam", 1, 48), ("larn", 3, 48), ("ddamfn", 3, 48), ("lfer_ldl", 3, 96)],
+)
+def test_folding_keeps_every_network_of_the_zoo(name: str, channels: int, size: int) -> None:
+    torch.manual_seed(1)
+    network = MODELS[name](7, channels, size).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
+            module.running_mean.uniform_(-0.5, 0.5)
+            module.running_var.uniform_(0.5, 2)
+    folded = fold_batch_norms(network, channels, size)  # checks itself in float64
+    x = torch.randn(2, channels, size, size)
+    with torch.no_grad():
+        torch.testing.assert_close(folded(x), network(x), rtol=1e-3, atol=1e-4)
+    assert any(isinstance(module, nn.Identity) for module in folded.modules())
+
+
+def test_folding_refuses_a_layer_that_feeds_something_else_as_well() -> None:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+            nn.init.constant_(self.norm.weight, 2.0)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.conv(x)
+            return (self.norm(y) + y).mean((2, 3))
+
+    with pytest.raises(WeightsError, match="feeds something else"):
+        fold_batch_norms(Shared().eval(), 3, 8)
+
+
+# grids
+
+
+@given(st.integers(0, 2**31), st.sampled_from(WIDTHS))
+@settings(max_examples=40, deadline=None)
+def test_weights_on_a_grid_stay_where_they_are(seed: int, width: int) -> None:
+    weight = torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(seed))
+    bits = torch.full((5,), width)
+    scale, error = best_scales(weight, bits)
+    on = on_grid(weight, scale, bits)
+    low, high = limits(bits)
+    whole = integers(weight, scale, bits)
+    assert (whole >= low[0]).all()
+    assert (whole <= high[0]).all()
+    torch.testing.assert_close(on_grid(on, scale, bits), on, rtol=0, atol=0)
+    torch.testing.assert_close((on - weight).square().flatten(1).sum(1), error)
+
+
+def test_eight_bits_stop_at_minus_127_and_two_bits_have_four_levels() -> None:
+    low, high = limits(torch.tensor([2, 3, 8]))
+    assert low.tolist() == [-2, -4, -127]
+    assert high.tolist() == [1, 3, 127]
+
+
+def test_a_channel_of_zeros_has_a_usable_step() -> None:
+    scale, error = best_scales(torch.zeros(2, 3), torch.tensor([2, 8]))
+    assert (scale > 0).all()
+    assert error.tolist() == [0, 0]
+
+
+# sizes
+
+
+def test_sizes_follow_the_rule() -> None:
+    network = fold_batch_norms(small_network(), 3, 8)
+    counts = weights_per_channel(network)
+    policy = BitPolicy(digits({n: np.full(len(c), 4) for n, c in counts.items()}), "uniform")
+    n_weights, n_channels = 4 * 27 + 4 * 9 + 3 * 36, 11
+    effective = n_weights * 4 / 8 + n_channels * (4 + 4 + 3 / 8)
+    assert compression(policy, counts) == pytest.approx(4 * (n_weights + n_channels) / effective)
+    with pytest.raises(DataError, match="2 bits everywhere reach"):
+        budget_bytes(counts, 50)
+
+
+def test_a_policy_survives_its_file(tmp_path: Path) -> None:
+    policy = BitPolicy({"a": "2348", "b": "5"}, "knapsack", 10.5, 0.25, 0.2, 0.1, "00", {"x": 1.0})
+    save_policy(policy, tmp_path / "p.json")
+    assert load_policy(tmp_path / "p.json") == policy
+    with pytest.raises(DataError, match="fer-host search"):
+        load_policy(tmp_path / "absent.json")
+
+
+# allocators
+
+
+def brute_force(table: SensitivityTable, budget: float, monotone: bool) -> float:
+    order = allocate.trace_order(table)
+    best = np.inf
+    for widths in itertools.product(range(len(WIDTHS)), repeat=len(table.n_weights)):
+        choice = np.array(widths)
+        if (not monotone or (np.diff(choice[order]) >= 0).all()) and table.bytes_of(choice) <= budget:
+            best = min(best, table.proxy(choice))
+    return best
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_knapsack_and_thresholds_against_all_choices(seed: int) -> None:
+    table = random_table(seed, n=5, layers=1)
+    sizes = table.weight_bytes
+    budget = float(
+        sizes[:, 0].sum() + np.random.default_rng(seed).uniform(0.2, 0.8) * (sizes[:, -1] - sizes[:, 0]).sum()
+    )
+    for allocator, monotone in ((allocate.knapsack, False), (allocate.thresholds, True)):
+        policy = allocator(table, budget)
+        true = brute_force(table, budget, monotone)
+        assert policy.bound is not None
+        assert policy.bound <= true + 1e-9 <= policy.proxy_loss + 2e-9  # the bound is one, and nothing is beaten
+        # the gap that it reports is all that a Lagrangian can leave: one channel's step
+        assert policy.proxy_loss - true <= table.loss.max()
+
+
+@given(st.integers(0, 2**31), st.floats(0.05, 0.95))
+@settings(max_examples=30, deadline=None)
+def test_allocators_keep_their_budget_and_knapsack_is_never_beaten(seed: int, share: float) -> None:
+    table = random_table(seed, n=400, layers=8)
+    sizes = table.weight_bytes.sum(axis=0)
+    budget = float(sizes[0] + share * (sizes[-1] - sizes[0]))
+    policies = [f(table, budget) for f in (allocate.knapsack, allocate.thresholds, allocate.hawq_v2, allocate.uniform)]
+    for policy in policies:
+        choice = np.searchsorted(WIDTHS, policy.all_bits)
+        assert table.bytes_of(choice) <= budget
+        assert policy.proxy_loss == pytest.approx(table.proxy(choice))
+        assert policy.proxy_loss >= policies[0].proxy_loss * 0.9999
+    ordered = policies[1].all_bits[allocate.trace_order(table)]
+    assert (np.diff(ordered) >= 0).all()
+    assert policies[0].bound is not None
+    assert policies[0].proxy_loss - policies[0].bound <= 0.02 * policies[0].proxy_loss  # the gap at 400 channels
+    assert all(len(set(bits)) == 1 for bits in policies[2].bits.values())  # a width a layer
+
+
+@pytest.mark.parametrize("allocator", [allocate.knapsack, allocate.thresholds, allocate.hawq_v2, allocate.uniform])
+def test_a_budget_below_two_bits_is_refused(allocator: allocate.Allocator) -> None:
+    with pytest.raises(DataError, match="2 bits everywhere"):
+        allocator(random_table(0), 1.0)
+
+
+def test_all_the_room_there_is_gives_eight_bits() -> None:
+    table = random_table(0, n=10)
+    assert set(allocate.knapsack(table, 1e9).all_bits) == {8}
+
+
+# agents
+
+
+def test_cuts_are_moved_until_the_budget_is_just_kept() -> None:
+    table = random_table(3, n=500, layers=5)
+    order = allocate.trace_order(table)
+    sizes = table.weight_bytes.sum(axis=0)
+    budget = float(sizes[1])
+    for cuts in ([0.0] * 6, [1.0] * 6, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]):
+        choice = cuts_within(table, order, np.array(cuts), budget)
+        assert table.bytes_of(choice) <= budget
+        assert (np.diff(choice[order]) >= 0).all()
+        assert table.bytes_of(choice) > 0.98 * budget or set(cuts) == {1.0}
+
+
+@pytest.mark.parametrize("search", [actor_critic, haq])
+def test_an_agent_learns_within_its_budget_and_by_its_seed(search: type) -> None:
+    table = random_table(5, n=120, layers=6)
+    budget = float(table.weight_bytes.sum(axis=0)[2])
+    config = AgentConfig(explore=10, episodes=30, batch=16, hidden=32, seed=3)
+    measured: list[BitPolicy] = []
+    episodes: list[Episode] = []
+
+    def loss_of(policy: BitPolicy) -> float:
+        measured.append(policy)
+        return float(np.log(policy.proxy_loss))
+
+    first = search(table, budget, loss_of, config, episodes.append)  # type: ignore[call-arg]
+    again = search(table, budget, lambda policy: float(np.log(policy.proxy_loss)), config)  # type: ignore[call-arg]
+    assert first.bits == again.bits
+    assert len(episodes) == 40
+    assert episodes[-1].noise < episodes[0].noise
+    assert first.proxy_loss == pytest.approx(min(policy.proxy_loss for policy in measured))
+    for policy in measured:
+        assert table.bytes_of(np.searchsorted(WIDTHS, policy.all_bits)) <= budget
+    ceiling = (allocate.thresholds if search is actor_critic else allocate.knapsack)(table, budget)
+    assert first.proxy_loss >= ceiling.proxy_loss * 0.999
+
+
+# tuning and its file
+
+
+def policy_for(network: nn.Module, seed: int = 0) -> BitPolicy:
+    random = np.random.default_rng(seed)
+    bits = {name: random.integers(2, 9, len(layer.weight)) for name, layer in quantized_layers(network).items()}
+    return BitPolicy(digits(bits), "random")
+
+
+def test_tuned_weights_come_back_from_their_file_to_the_bit(tmp_path: Path) -> None:
+    folded = fold_batch_norms(small_network(), 3, 8)
+    network = on_grids(folded, policy_for(folded))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.02 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2)))
+    record = tuning_of("small", "00", policy_for(folded), folded, 1.0, (0.9, 0.5, 0.8))
+    save_tuned(network, grids(network), record, tmp_path / "t.safetensors")
+    loaded = load_tuned(fold_batch_norms(small_network(seed=9), 3, 8), tmp_path / "t.safetensors")
+    assert loaded.tuning == record
+    for name, layer in quantized_layers(network).items():
+        np.testing.assert_array_equal(loaded.layers[name].weight, layer.weight.detach().numpy())
+        half = 2.0 ** (loaded.layers[name].bits.astype(int) - 1)
+        flat = loaded.layers[name].integers.reshape(len(half), -1).astype(int)
+        assert (flat.min(axis=1) >= -half).all()
+        assert (flat.max(axis=1) < half).all()
+    x = torch.randn(3, 3, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.network(x), network(x), rtol=0, atol=0)
+    with pytest.raises(WeightsError, match="tuned weights"):
+        load_tuned(MODELS["mobilenet_v2"](8, 3, 32), tmp_path / "t.safetensors")
+
+
+def test_rounding_passes_gradients_and_steps_learn() -> None:
+    folded = fold_batch_norms(small_network(), 3, 8)
+    network = on_grids(folded, policy_for(folded)).train()
+    optimizer = torch.optim.Adam(network.parameters(), 3e-3)
+    x, y = torch.randn(16, 3, 8, 8), torch.randint(0, 3, (16,))
+    before = {name: grid["scale"].clone() for name, grid in grids(network).items()}
+    losses = []
+    for _ in range(60):
+        loss = functional.cross_entropy(network(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
+    assert all(not torch.equal(grid["scale"], before[name]) for name, grid in grids(network).items())
+
+
+def test_a_table_knows_that_bits_help() -> None:
+    folded = fold_batch_norms(small_network(), 3, 8)
+    table = sensitivity_table(folded, exact(folded, torch.randn(4, 3, 8, 8)).traces)
+    assert (np.diff(table.error, axis=1) <= 0).all()
+    assert (table.mean_trace > 0).all()
+    assert table.layers == {"0": 4, "3": 4, "6": 3}
+    assert table.n_weights.tolist() == [27] * 4 + [9] * 4 + [36] * 3
+
+
+# activations
+
+
+def test_activation_bits_are_simulated_channel_by_channel() -> None:
+    folded = fold_batch_norms(small_network(), 3, 8)
+    inputs = torch.randn(12, 3, 8, 8, generator=torch.Generator().manual_seed(4))
+    ranges = input_ranges(folded, inputs)
+    assert {name: len(low) for name, (low, _) in ranges.items()} == {"0": 3, "3": 4, "6": 36}
+    table = activation_table(folded, inputs, ranges, n_traces=4)
+    assert table.n_weights[0] == 64  # one sample's map of a channel
+    with torch.no_grad():
+        before = folded(inputs)
+        errors = {}
+        for share in (2, 4, 8):
+            policy = allocate.knapsack(table, float((table.n_weights * share / 8).sum()))
+            with simulated(folded, policy, ranges):
+                errors[share] = float((folded(inputs) - before).abs().mean())
+        torch.testing.assert_close(folded(inputs), before, rtol=0, atol=0)  # nothing is left behind
+    assert errors[8] < errors[4] < errors[2]
+    assert errors[8] < 0.02 * float(before.abs().mean())
+
+
+def test_a_channel_keeps_its_zero_and_its_ends() -> None:
+    value = torch.tensor([[[-1.0, 0.0, 3.0]], [[0.5, 2.0, -0.2]]])
+    on = quantize_channels(value, torch.tensor([-1.0]), torch.tensor([3.0]), torch.tensor([2]))
+    assert on[0, 0].tolist() == pytest.approx([-4 / 3, 0.0, 8 / 3])

@@ -1,0 +1,70 @@
+"""Allocation, export and read-back of every network of the zoo, with drawn weights: no training is needed for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fer_host.build import Build
+from fer_host.convert.inspection import inspect_tflite
+from fer_host.convert.mixed import check_grids
+from fer_host.convert.tflite import run_tflite
+from fer_host.pipeline import to_float_tflite
+from fer_host.quantize.allocate import knapsack
+from fer_host.quantize.fold import fold_batch_norms
+from fer_host.quantize.policy import budget_bytes, compression, weights_per_channel
+from fer_host.quantize.ranges import collect_ranges
+from fer_host.quantize.sensitivity import sensitivity_table
+from fer_host.quantize.traces import exact
+from fer_host.quantize.tune import grids, on_grids
+from fer_host.quantize.tuned import load_tuned, save_tuned, tuning_of
+from fer_host.recipe import load_recipe
+from fer_host.store import Store
+from fer_host.weights import build_network, weights_sha256
+
+
+def drawn_network(name: str) -> nn.Module:
+    """Weights as they are drawn, batch norms with statistics as after some training, no branch that starts at zero."""
+    torch.manual_seed(3)
+    network = build_network(load_recipe(name))
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.uniform_(module.bias, -0.2, 0.2)
+                module.running_mean.uniform_(-0.2, 0.2)
+                module.running_var.uniform_(0.5, 1.5)
+            elif isinstance(module, nn.Conv2d) and not module.weight.any():
+                nn.init.normal_(module.weight, 0, 0.1)
+    return network.eval()
+
+
+@pytest.mark.parametrize("name", ["hawqc_mbv2", "larn", "ddamfn", "shufflenet_ldam", "lfer_ldl"])
+def test_a_policy_reaches_the_file_to_the_bit(name: str, tmp_path: Path) -> None:
+    recipe, source = load_recipe(name), drawn_network(name)
+    folded = fold_batch_norms(source, recipe.input.channels, recipe.size_px)
+    faces = torch.randn(2, recipe.input.channels, *recipe.input_hw)
+    table = sensitivity_table(folded, exact(folded, faces).traces)
+    counts = weights_per_channel(folded)
+    policy = knapsack(table, budget_bytes(counts, 6))
+    assert compression(policy, counts) >= 6
+
+    placed = on_grids(folded, policy)
+    file = tmp_path / "placed.safetensors"
+    save_tuned(placed, grids(placed), tuning_of(name, weights_sha256(source), policy, folded, 0, (0, 0, 0)), file)
+    tuned = load_tuned(folded, file)
+    with Store(tmp_path / "build") as store:
+        build = Build(store, recipe, tuned.network, quiet=True)
+        float_tflite = to_float_tflite(build)
+        with np.load(tmp_path / "build" / "01-checkpoint" / "golden.npz") as golden:
+            inputs = golden["inputs"]
+        rows = (row[None] for row in inputs[:16])
+        ranges = collect_ranges(float_tflite, rows, weights_sha256=build.weights_sha256)
+        mixed = build.mixed(float_tflite, ranges, tuned.layers)
+    assert set(check_grids(mixed, tuned.layers).values()) == set(tuned.layers)
+    assert inspect_tflite(mixed).scheme == "int8"
+    assert np.isfinite(run_tflite(mixed, inputs[:2])).all()
