@@ -16,7 +16,7 @@ PIP_FLAGS := --disable-pip-version-check -qq -c constraints.txt
 # TORCH_INDEX=<wheel index> takes torch from there, e.g. from PyTorch's CPU index to save gigabytes of CUDA packages.
 TORCH_FLAGS := $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)")
 
-.PHONY: help convert bundle demo train test test-arm64 test-vm check bench clean
+.PHONY: help convert bundle demo train test test-arm64 test-zoo test-vm check bench clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -43,11 +43,13 @@ $(DEVICE_VENV)/.ready: constraints.txt device/pyproject.toml $(VENV)/.ready
 need-model:
 	@if [ -z "$(MODEL)" ]; then echo "MODEL: not given; expected a recipe, e.g. make convert MODEL=hawqc_mbv2" >&2; exit 2; fi
 
-convert: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 [CALIB=folder|set] [SCHEME=int8|dynamic] [WEIGHTS=file] [DATA=npz] [OUT=folder]
+convert: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 [CALIB=folder|set] [SCHEME=int8|dynamic|mixed] [WEIGHTS=file] [BUDGET_KIB=n] [COMPRESSION=x] [BUDGET_MS=n LATENCY=table.json] [DATA=npz] [OUT=folder]
 	@$(BIN)/fer-host convert "$(MODEL)" $(if $(CALIB),--calib "$(CALIB)") $(if $(SCHEME),--scheme "$(SCHEME)") \
-	  $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(DATA),--data "$(DATA)") $(if $(OUT),--out "$(OUT)")
+	  $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(DATA),--data "$(DATA)") $(if $(OUT),--out "$(OUT)") \
+	  $(if $(BUDGET_KIB),--budget-kib "$(BUDGET_KIB)") $(if $(COMPRESSION),--compression "$(COMPRESSION)") \
+	  $(if $(BUDGET_MS),--budget-ms "$(BUDGET_MS)") $(if $(LATENCY),--latency "$(LATENCY)")
 
-bundle: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 [TARGET=pi-bookworm|pi-trixie|jetson-jp6|x86] [OFFLINE=1]: bundle (made if absent), wheel and installer as one archive
+bundle: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 [TARGET=pi-bookworm|pi-trixie|jetson-jp6|x86-trixie|x86] [OFFLINE=1]: bundle (made if absent), wheel and installer as one archive
 	@test -d "$(or $(OUT),dist/$(MODEL))" || $(MAKE) --no-print-directory convert
 	@$(BIN)/fer-host pack "$(MODEL)" $(if $(OUT),--bundle "$(OUT)") $(if $(TARGET),--target "$(TARGET)") \
 	  $(if $(filter-out 0,$(OFFLINE)),--offline)
@@ -84,7 +86,10 @@ test-arm64: $(VENV)/.ready ## as root: the same answers on ARM, in Debian 12 and
 	@$(BIN)/fer-host sample-photo build/photos
 	FER_TEST_PHOTOS=$(CURDIR)/build/photos FER_TEST_BUNDLE=$(TEST_BUNDLE) $(BIN)/python -m pytest tests/arm64
 
-test-vm: ## [STAGE=vivid|vimc] as root: cameras on real kernel drivers, in emulated machines (build/vm; minutes; not in CI)
+test-zoo: $(VENV)/.ready ## convert every recipe that has trained weights, within the gates (minutes each; not in CI)
+	$(BIN)/python -m pytest tests/zoo -v -rsP
+
+test-vm: ## [STAGE=vivid|vimc|systemd] as root: cameras on real kernel drivers and the service in a real systemd, in emulated machines (build/vm; minutes; not in CI)
 	@tests/vm/run.sh $(STAGE) || [ $$? = 77 ]
 
 check: $(VENV)/.ready ## ruff, ruff format, mypy strict, shellcheck
@@ -93,9 +98,11 @@ check: $(VENV)/.ready ## ruff, ruff format, mypy strict, shellcheck
 	$(BIN)/mypy device/fer_edge host/fer_host
 	$(BIN)/shellcheck device/install.sh
 
-bench: $(VENV)/.ready ## time the pipeline and the network alone on this machine
+bench: $(VENV)/.ready ## time the pipeline and the network alone on this machine, then the zoo's table (benchmarks/results/zoo.md)
 	@test -d dist/hawqc_mbv2 || $(BIN)/fer-host convert hawqc_mbv2
 	@$(BIN)/fer-edge bench --bundle dist/hawqc_mbv2
+	@for m in host/zoo/*.safetensors; do m=$$(basename $$m .safetensors); [ -d dist/$$m ] || $(BIN)/fer-host convert $$m --quiet; done
+	@$(BIN)/python benchmarks/zoo.py
 
 clean: ## remove environments, builds and bundles (trained weights and calibration sets stay)
 	rm -rf $(VENV) $(DEVICE_VENV) build dist device/*.egg-info host/*.egg-info device/build host/build

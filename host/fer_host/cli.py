@@ -11,6 +11,7 @@ from fer_edge.contract.errors import EdgeError
 from fer_host import __version__
 from fer_host.errors import HostError
 
+_ALLOCATORS = ("uniform", "hawq_v2", "haq", "actor_critic", "thresholds", "knapsack")
 DEFAULT_DATA = Path("../shared/data/fer2013/fer2013_train_public.npz")
 
 
@@ -48,13 +49,22 @@ def _parser() -> argparse.ArgumentParser:
     convert.add_argument("--weights", type=Path, metavar="FILE", help="your own .safetensors or .pt state dict")
     convert.add_argument("--data", type=Path, metavar="NPZ", help="also gate accuracy on this data set")
     convert.add_argument("--out", type=Path, metavar="DIR", help="bundle folder (default: dist/MODEL)")
+    convert.add_argument("--budget-kib", type=float, metavar="KIB", help="of the mixed variant's weights, effective")
+    convert.add_argument("--compression", type=float, metavar="FACTOR", help="of the mixed variant, at least")
+    convert.add_argument(
+        "--budget-ms", type=float, metavar="MS", help="of one int8 inference on the board of --latency"
+    )
+    convert.add_argument("--latency", type=Path, metavar="FILE", help="a board's table, by fer-edge bench --per-op")
+    convert.add_argument("--tuned", type=Path, metavar="FILE", help="tuned weights of the mixed variant, by `qat`")
     convert.add_argument("--quiet", action="store_true", help="print only what went wrong")
     convert.set_defaults(run=_convert)
 
     pack = commands.add_parser("pack", help="pack a bundle, the fer-edge wheel and the installer as one archive")
     pack.add_argument("model", metavar="MODEL")
     pack.add_argument("--bundle", type=Path, metavar="DIR", help="bundle folder (default: dist/MODEL)")
-    pack.add_argument("--target", metavar="TARGET", help="pi-bookworm, pi-trixie, jetson-jp6 or x86 (default: any)")
+    pack.add_argument(
+        "--target", metavar="TARGET", help="pi-bookworm, pi-trixie, jetson-jp6, x86-trixie or x86 (default: any)"
+    )
     pack.add_argument("--offline", action="store_true", help="bring every dependency's wheel for the target")
     pack.set_defaults(run=_pack)
 
@@ -62,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("model", metavar="RECIPE")
     train.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="PATH", help="npz, CSV, a data set's folder")
     train.add_argument("--out", type=Path, metavar="FILE", help=".safetensors to write (default: host/zoo)")
+    train.add_argument("--ablation", metavar="NAME", help="leave something out; `fer-host models` lists the names")
     train.set_defaults(run=_train)
 
     prune = commands.add_parser("prune", help="make a recipe's network smaller; a killed run resumes")
@@ -72,7 +83,27 @@ def _parser() -> argparse.ArgumentParser:
     prune.add_argument("--macs", type=float, metavar="SHARE", help="budget: of the start's MACs")
     prune.add_argument("--parameters", type=float, metavar="SHARE", help="budget: of the start's parameters")
     prune.add_argument("--int8-kib", type=float, metavar="KIB", help="budget: size of the int8 file, estimated")
+    prune.add_argument("--ms", type=float, metavar="MS", help="budget: of the int8 file on the board of --latency")
+    prune.add_argument("--latency", type=Path, metavar="FILE", help="a board's table, by fer-edge bench --per-op")
     prune.set_defaults(run=_prune)
+
+    search = commands.add_parser("search", help="choose a bit width for every channel within a budget")
+    search.add_argument("model", metavar="RECIPE", help="with a [quantize] table, e.g. hawqc_mbv2")
+    search.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="PATH", help="npz, CSV, a data set's folder")
+    search.add_argument("--allocator", choices=_ALLOCATORS, help="default: the recipe's")
+    search.add_argument(
+        "--compression", type=float, metavar="FACTOR", help="of the float network; default: the recipe's"
+    )
+    search.add_argument("--out", type=Path, metavar="FILE", help=".json to write (default: host/zoo)")
+    search.set_defaults(run=_search)
+
+    qat = commands.add_parser("qat", help="tune a network on its bit widths; a killed run resumes")
+    qat.add_argument("model", metavar="RECIPE", help="with a [quantize] table, e.g. hawqc_mbv2")
+    qat.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="PATH", help="npz, CSV, a data set's folder")
+    qat.add_argument("--policy", type=Path, metavar="FILE", help="by `search` (default: searched as the recipe says)")
+    qat.add_argument("--out", type=Path, metavar="FILE", help=".safetensors to write (default: host/zoo)")
+    qat.add_argument("--untuned", action="store_true", help="only move the weights to their grids")
+    qat.set_defaults(run=_qat)
 
     kfold = commands.add_parser("kfold", help="train a recipe once a fold; mean and standard deviation over the folds")
     kfold.add_argument("model", metavar="RECIPE")
@@ -91,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="a bundle's accuracy through the device's own code")
     evaluate.add_argument("bundle", type=Path, metavar="BUNDLE")
     evaluate.add_argument("--data", type=Path, required=True, metavar="PATH", help="npz, CSV, or a data set's folder")
-    evaluate.add_argument("--labels", choices=("ferplus8", "fer7"), default="ferplus8")
+    evaluate.add_argument("--labels", choices=("ferplus8", "fer7"), help="default: what the bundle was trained on")
     evaluate.add_argument("--usage", help="split of the set (default: every row that is not Training)")
     evaluate.add_argument("--variant", help="default: the bundle's default variant")
     evaluate.add_argument("--per-class", type=_positive, metavar="N", help="a balanced, seeded draw of N a class")
@@ -118,6 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--data", type=Path, required=True, metavar="NPZ|FOLDER")
     calibrate.add_argument("--model", default="hawqc_mbv2", metavar="RECIPE")
     calibrate.add_argument("--weights", type=Path, metavar="FILE")
+    calibrate.add_argument("--tuned", type=Path, metavar="FILE", help="only measure the ranges of these tuned weights")
     calibrate.add_argument("--n", type=_positive, default=256, help="faces at most")
     calibrate.add_argument("--seed", type=_positive, default=1)
     calibrate.add_argument("--source", default="", help="where the faces come from, for the set's record")
@@ -135,6 +167,17 @@ def _parser() -> argparse.ArgumentParser:
     release.add_argument("model", metavar="RECIPE")
     release.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="NPZ")
     release.set_defaults(run=_release)
+
+    probes = commands.add_parser("probes", help="one tflite file an operator, for fer-edge bench --per-op to time")
+    probes.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE|TFLITE", help="made by convert, or a file")
+    probes.add_argument("--variant", action="append", help="of the bundles (default: all); may be repeated")
+    probes.add_argument("--out", type=Path, metavar="DIR", help="default: probes/ in the first bundle")
+    probes.set_defaults(run=_probes)
+
+    report = commands.add_parser("report", help="tables and figures across boards and models, from fer-edge bench")
+    report.add_argument("files", nargs="+", type=Path, metavar="BENCH.json")
+    report.add_argument("--out", type=Path, required=True, metavar="DIR", help="report.md and PNGs go there")
+    report.set_defaults(run=_report)
 
     models = commands.add_parser("models", help="every network: parameters, MACs, the papers' counts, accuracy")
     models.add_argument("--json", action="store_true", help="a fer-edge/models/1 document")
@@ -154,16 +197,26 @@ def _positive(text: str) -> int:
 
 def _convert(arguments: argparse.Namespace) -> int:
     from fer_host.pipeline import ConvertRequest, convert
+    from fer_host.quantize.shipped import MixedBudget
 
+    model = arguments.model
+    if (arguments.budget_ms is None) != (arguments.latency is None):
+        raise HostError("budget: expected BUDGET_MS and LATENCY together, found one of them")
+    if arguments.latency is not None:
+        from fer_host.budget import within_ms
+
+        model = within_ms(model, arguments.budget_ms, arguments.latency, arguments.quiet)
     convert(
         ConvertRequest(
-            model=arguments.model,
+            model=model,
             scheme=arguments.scheme,
             calib=arguments.calib,
             weights=arguments.weights,
             data=arguments.data,
             out=arguments.out,
             quiet=arguments.quiet,
+            budget=MixedBudget(arguments.budget_kib, arguments.compression),
+            tuned=arguments.tuned,
         )
     )
     return 0
@@ -179,9 +232,18 @@ def _pack(arguments: argparse.Namespace) -> int:
 
 def _train(arguments: argparse.Namespace) -> int:
     from fer_host.recipe import load_recipe
+    from fer_host.train.ablations import ablated
+    from fer_host.train.identities import run_identities
     from fer_host.train.run import run_training
 
-    print(run_training(load_recipe(arguments.model), arguments.data, arguments.out))
+    recipe, out = load_recipe(arguments.model), arguments.out
+    if arguments.ablation:
+        recipe = ablated(recipe, arguments.ablation)
+        if out is None:  # the zoo holds what ships
+            out = Path("build") / "ablations" / f"{recipe.id}.safetensors"
+            out.parent.mkdir(parents=True, exist_ok=True)
+    run = run_identities if recipe.labels == "identities" else run_training
+    print(run(recipe, arguments.data, out))
     return 0
 
 
@@ -190,10 +252,33 @@ def _prune(arguments: argparse.Namespace) -> int:
     from fer_host.prune.run import run_pruning, with_options
     from fer_host.recipe import load_recipe
 
-    limits = (arguments.parameters, arguments.macs, arguments.int8_kib)
+    limits = (arguments.parameters, arguments.macs, arguments.int8_kib, arguments.ms)
     budget = Budget(*limits) if any(limit is not None for limit in limits) else None
     recipe = with_options(load_recipe(arguments.model), arguments.method, budget)
-    print(run_pruning(recipe, arguments.data, arguments.out))
+    print(run_pruning(recipe, arguments.data, arguments.out, latency_table=arguments.latency))
+    return 0
+
+
+def _search(arguments: argparse.Namespace) -> int:
+    from fer_host.quantize.hawqc import run_search
+    from fer_host.recipe import load_recipe
+
+    recipe = load_recipe(arguments.model)
+    print(run_search(recipe, arguments.data, arguments.allocator, arguments.compression, arguments.out))
+    return 0
+
+
+def _qat(arguments: argparse.Namespace) -> int:
+    from fer_host.calibration.sets import calibrate_tuned
+    from fer_host.quantize.hawqc import run_tuning
+    from fer_host.quantize.tuned import format_tuning, read_tuning
+    from fer_host.recipe import load_recipe
+
+    recipe = load_recipe(arguments.model)
+    target = run_tuning(recipe, arguments.data, arguments.policy, arguments.out, arguments.untuned)
+    print(calibrate_tuned(recipe, target, arguments.data))
+    print(format_tuning(read_tuning(target)))
+    print(target)
     return 0
 
 
@@ -220,10 +305,11 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from fer_edge.contract.bundle import open_bundle
     from fer_host.evaluate import evaluate, format_table
 
+    bundle = open_bundle(arguments.bundle)
     document = evaluate(
-        open_bundle(arguments.bundle),
+        bundle,
         arguments.data,
-        arguments.labels,
+        arguments.labels or ("ferplus8" if "contempt" in bundle.manifest.labels else "fer7"),
         usage=arguments.usage,
         variant_id=arguments.variant,
         per_class=arguments.per_class,
@@ -260,8 +346,14 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _calibrate(arguments: argparse.Namespace) -> int:
-    from fer_host.calibration.sets import make_set
+    from fer_host.calibration.sets import calibrate_tuned, make_set
 
+    if arguments.tuned is not None:
+        from fer_host.recipe import load_recipe
+
+        recipe = load_recipe(arguments.model)
+        print(calibrate_tuned(recipe, arguments.tuned, arguments.data, arguments.n, arguments.seed))
+        return 0
     make_set(
         arguments.name,
         arguments.data,
@@ -300,19 +392,35 @@ def _release(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _probes(arguments: argparse.Namespace) -> int:
+    from fer_host.probes import probes_of
+
+    document, target = probes_of(arguments.bundles, arguments.variant, arguments.out)
+    print(f"{target}: {len(document.rows)} operators of {', '.join(document.networks)}")
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from fer_host.report import write_report
+
+    for path in write_report(arguments.files, arguments.out):
+        print(path)
+    return 0
+
+
 def _models(arguments: argparse.Namespace) -> int:
     import dataclasses
     import json
 
-    from fer_host.zoo import SCHEMA, format_table, paper_rows, recipe_rows
+    from fer_host.zoo import SCHEMA, ablation_rows, format_table, paper_recipe_rows, paper_rows, recipe_rows
 
-    recipes, papers = recipe_rows(), paper_rows()
+    recipes, papers, own, left_out = recipe_rows(), paper_rows(), paper_recipe_rows(), ablation_rows()
     if arguments.json:
-        rows = {"recipes": recipes, "papers": papers}
+        rows = {"recipes": recipes, "papers": papers, "paper_recipes": own}
         document = {name: [dataclasses.asdict(row) for row in listed] for name, listed in rows.items()}
-        print(json.dumps({"schema": SCHEMA, **document}, indent=2))
+        print(json.dumps({"schema": SCHEMA, **document, "ablations": left_out}, indent=2))
     else:
-        print(format_table(recipes, papers))
+        print(format_table(recipes, papers, own, left_out))
     return 0
 
 

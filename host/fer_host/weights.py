@@ -140,6 +140,19 @@ def start_from_imagenet(network: nn.Module, seed: int) -> None:
             nn.init.zeros_(module.bias)
 
 
+def start_from_body(network: nn.Module, other: nn.Module, name: str) -> None:
+    """Copies everything but the classifier from a network of the same kind with other classes.
+
+    Raises:
+        WeightsError: the bodies differ.
+    """
+    body = {key: value for key, value in other.state_dict().items() if not key.startswith("classifier.")}
+    own = {key: value.shape for key, value in network.state_dict().items() if not key.startswith("classifier.")}
+    if own != {key: value.shape for key, value in body.items()}:
+        raise WeightsError(f"recipe {name}: its network's body differs from that of the recipe it starts from")
+    network.load_state_dict(body, strict=False)
+
+
 def package_file(package: str, name: str) -> Path:
     """A data file of an installed package, found without importing the package."""
     try:

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from fer_host.models import MODELS
 from fer_host.models.counts import Convention, counts
-from fer_host.recipe import Recipe, load_recipe, recipe_names
+from fer_host.recipe import Recipe, load_recipe, paper_recipe_names, recipe_names
+from fer_host.train.ablations import ablations
 from fer_host.train.card import read_card
-from fer_host.weights import build_network, zoo_path
+from fer_host.weights import build_network, load_network, zoo_path
 
 SCHEMA = "fer-edge/models/1"
 
@@ -101,12 +102,14 @@ def paper_rows() -> list[ModelRow]:
 
 def recipe_rows() -> list[ModelRow]:
     """Every recipe as it is trained and converted here."""
-    return [_recipe_row(load_recipe(name)) for name in recipe_names()]
+    return [recipe_row(load_recipe(name)) for name in recipe_names()]
 
 
-def _recipe_row(recipe: Recipe) -> ModelRow:
+def recipe_row(recipe: Recipe) -> ModelRow:
+    """One recipe, with its measured accuracy where it has been trained."""
     convention: Convention = next((f.convention for f in PAPER_FORMS if recipe.network.startswith(f.network)), "all")
-    found = counts(build_network(recipe), recipe.input.channels, recipe.size_px, convention)
+    network = load_network(recipe) if zoo_path(recipe).is_file() else build_network(recipe)  # pruned ones are smaller
+    found = counts(network, recipe.input.channels, recipe.size_px, convention)
     card = read_card(zoo_path(recipe))
     return ModelRow(
         recipe.id,
@@ -122,8 +125,23 @@ def _recipe_row(recipe: Recipe) -> ModelRow:
     )
 
 
-def format_table(recipes: list[ModelRow], papers: list[ModelRow]) -> str:
-    """Both lists for the terminal."""
+def paper_recipe_rows() -> list[ModelRow]:
+    """Every recipe with a paper's own constants."""
+    return [recipe_row(load_recipe(name)) for name in paper_recipe_names()]
+
+
+def ablation_rows() -> dict[str, dict[str, str]]:
+    """By recipe, what can be left out of it and what then is left."""
+    return {
+        name: {key: ablation.note for key, ablation in ablations(load_recipe(name)).items()}
+        for name in (*recipe_names(), *paper_recipe_names())
+    }
+
+
+def format_table(
+    recipes: list[ModelRow], papers: list[ModelRow], own: list[ModelRow], left_out: dict[str, dict[str, str]]
+) -> str:
+    """All lists for the terminal."""
     head = f"{'':30} {'parameters':>11} {'paper':>11} {'MACs':>9} {'FLOPs, paper':>13} {'input':>11} {'out':>5}"
     return "\n".join(
         [
@@ -134,6 +152,13 @@ def format_table(recipes: list[ModelRow], papers: list[ModelRow]) -> str:
             "networks in their papers' form",
             head,
             *(_line(row.system, row) for row in papers),
+            "",
+            "recipes with the papers' constants (fer-host train …)",
+            head,
+            *(_line(row.name, row) for row in own),
+            "",
+            "ablations (fer-host train RECIPE --ablation NAME)",
+            *(f"{name:30} {', '.join(notes)}" for name, notes in left_out.items() if notes),
         ]
     )
 

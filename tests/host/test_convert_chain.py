@@ -6,7 +6,7 @@ import errno
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -172,6 +172,27 @@ def test_int8_file_is_int8_from_input_to_output(chain: Chain) -> None:
     assert info.size_bytes == (chain.folder / "i.tflite").stat().st_size
 
 
+def test_every_tensor_that_is_not_int8_has_a_reason(chain: Chain) -> None:
+    whole = inspection.inspect_tflite(chain.folder / "i.tflite")
+    notes = inspection.tensors_not_int8(whole)
+    assert {(note.dtype, note.reason.split(",")[0]) for note in notes} == {("int32", "bias"), ("int32", "axes")}
+    assert sum(note.reason.startswith("bias") for note in notes) == len(whole.layers)
+    info = inspection.inspect_tflite(chain.folder / "f.tflite")
+    reasons = [note.reason for note in inspection.tensors_not_int8(info)]
+    assert len(reasons) == len({i for op in info.ops for i in (*op.inputs, *op.outputs) if i >= 0})
+    assert any("weights of CONV_2D, which is not int8" in reason for reason in reasons)
+
+
+def test_from_one_int8_scale_to_another_is_int8(chain: Chain) -> None:
+    info = inspection.inspect_tflite(chain.folder / "i.tflite")
+    activations = [tensor.index for tensor in info.tensors if not tensor.constant]
+    same = inspection.OpInfo(0, "QUANTIZE", (activations[0],), (activations[1],), {})
+    assert inspection.arithmetic(info, same) == "int8"
+    mixed = replace(info.tensors[activations[1]], dtype="float32")
+    tensors = tuple(mixed if tensor.index == activations[1] else tensor for tensor in info.tensors)
+    assert inspection.arithmetic(replace(info, tensors=tensors), same) == "border"
+
+
 def test_weights_are_per_output_channel(chain: Chain) -> None:
     info = inspection.inspect_tflite(chain.folder / "i.tflite")
     assert len(info.layers) == 1 + 2 + 3 + 3 + 1
@@ -211,6 +232,43 @@ def test_other_ranges_make_another_file(chain: Chain, tmp_path: Path) -> None:
     quantize.quantize_int8(chain.folder / "f.tflite", changed, tmp_path / "i.tflite", weights_sha256=WEIGHTS)
     found = inspection.inspect_tflite(tmp_path / "i.tflite").outputs[0].scale
     assert found == pytest.approx(2 * inspection.inspect_tflite(chain.folder / "i.tflite").outputs[0].scale, rel=1e-5)
+
+
+def test_a_range_that_leaves_nothing_is_refused(chain: Chain, tmp_path: Path) -> None:
+    """A max-pool that the converter padded with the lowest number gives such a range."""
+    with pytest.raises(DataError, match=r"CONV_2D.0 reaches from -3.4e\+38 to 3, expected at most"):
+        quantize.quantize_int8(
+            chain.folder / "f.tflite", out_of_scale(chain), tmp_path / "i.tflite", weights_sha256=WEIGHTS
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_kills_the_interpreter_is_one_line(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As XNNPACK of ai-edge-litert 2.3.0 does ("double free") where a convolution's input has a scale of 1e36."""
+    path = chain.folder / "i.tflite"
+    tflite.check_runs(path)
+    worker_that(tmp_path, monkeypatch, "echo 'free(): double free detected in tcache 2' >&2; kill -ABRT $$")
+    with pytest.raises(
+        ToolError, match=r"killed by SIGABRT when it loaded .*i.tflite \(free.*; use SCHEME=dynamic"
+    ) as died:
+        tflite.check_runs(path)
+    assert "\n" not in str(died.value)
+
+
+def test_a_file_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "i.tflite"
+    path.write_bytes(b"not a network at all")
+    with pytest.raises(ToolError, match=r"cannot load .*i.tflite") as caught:
+        tflite.check_runs(path)
+    assert "\n" not in str(caught.value)
+
+
+def out_of_scale(chain: Chain) -> ranges.ActivationRanges:
+    """The chain's ranges with that of the first convolution's output from the lowest number up."""
+    first = next(key for key in chain.ranges.ranges if "CONV_2D" in key)
+    return replace(chain.ranges, ranges={**chain.ranges.ranges, first: (-3.4e38, 3.0)})
 
 
 def test_ranges_of_other_weights_are_refused_and_nothing_is_written(chain: Chain, tmp_path: Path) -> None:

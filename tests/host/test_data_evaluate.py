@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,8 +17,11 @@ from fer_edge.contract.manifest import AlignSpec
 from fer_host import cli
 from fer_host.data.occlude import GRAY, bar, occlude
 from fer_host.device_pipeline import face_cropper, make_detector, read_photo
+from fer_host.errors import DataError
 from fer_host.evaluate import evaluate, predict
+from fer_host.gates import check_accuracy
 from fer_host.golden import write_sample_photos
+from fer_host.recipe import load_recipe
 from fer_host.train.protocols import ten_crops
 
 ROOT = Path(__file__).parents[2]
@@ -104,6 +108,41 @@ def test_what_does_not_fit_is_refused(
     (tmp_path / "fer2013.csv").write_text(f"emotion,pixels,Usage\n3,{pixels},Training\n3,{pixels},PublicTest\n")
     assert "no row with a label of ferplus8" in refusal("--data", tmp_path)
     assert "put fer2013new.csv beside it" in refusal("--data", tmp_path / "fer2013.csv")
+
+
+def test_seven_classes_are_not_scored_as_eight(bundle: Bundle, rafdb: Path) -> None:
+    manifest = bundle.manifest
+    names = tuple(name for name in manifest.labels if name != "contempt")
+    variants = tuple(replace(v, output=replace(v.output, shape=(1, 7))) for v in manifest.variants)
+    seven = replace(bundle, manifest=replace(manifest, labels=names, variants=variants))
+    with pytest.raises(DataError, match="ferplus8: the bundle has no output for contempt") as caught:
+        evaluate(seven, rafdb, "ferplus8")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_data_gate_takes_the_labels_of_the_recipe(bundle: Bundle, tmp_path: Path) -> None:
+    """Two rows: one whose votes say happiness and whose label says sadness."""
+    votes = np.zeros((2, 10), dtype=np.int64)
+    votes[:, 1] = 10
+    np.savez(
+        tmp_path / "f.npz",
+        images=np.random.default_rng(0).integers(0, 256, (2, 48, 48), dtype=np.uint8),
+        fer_label=np.array([4, 4], dtype=np.int8),
+        ferplus_votes=votes,
+        usage=np.array(["PublicTest"] * 2),
+        duplicates_training=np.zeros(2, dtype=bool),
+        fer_classes=np.array(["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]),
+        ferplus_classes=np.array(
+            ["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF"]
+        ),
+    )
+    recipe = load_recipe("hawqc_mbv2")
+    variant = bundle.manifest.variant("float32")
+    network = {"float32": (variant, bundle.read(variant.file))}
+    # the network has eight outputs either way; which label they are compared with is the recipe's
+    for labels in ("ferplus8", "fer7"):
+        (metric,) = check_accuracy(replace(recipe, labels=labels), network, tmp_path / "f.npz")["float32"]
+        assert (metric.labels, metric.n) == (labels, 2)
 
 
 def test_the_bar_covers_its_part_and_nothing_else() -> None:

@@ -95,6 +95,54 @@ def test_it_learns(data: TrainSet, tmp_path: Path) -> None:
     assert (predicted == data.targets.argmax(1)).mean() > 0.95
 
 
+def test_bfloat16_learns_with_float32_weights_and_loss(data: TrainSet, tmp_path: Path) -> None:
+    found = {}
+    seen: list[torch.dtype] = []
+
+    class Seen(Small):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            out = super().forward(x)
+            if self.training:
+                seen.append(out.dtype)
+            return out
+
+    for precision in ("float32", "bfloat16"):
+        config = replace(CONFIG, phases=(Phase(12, 16),), precision=precision)  # type: ignore[arg-type]
+        losses: list[float] = []
+        torch.manual_seed(0)
+        model, _ = train(
+            Seen(),
+            data,
+            config,
+            normalize=NORMALIZE,
+            checkpoint=tmp_path / f"{precision}.pt",
+            on_epoch=lambda *line: losses.append(line[3]),  # noqa: B023  # called inside this round
+        )
+        assert {value.dtype for value in model.state_dict().values() if value.dtype.is_floating_point} == {
+            torch.float32
+        }
+        assert set(seen) == {getattr(torch, precision)}
+        seen.clear()
+        found[precision] = losses
+    assert found["bfloat16"] == pytest.approx(found["float32"], rel=0.1)
+    assert found["bfloat16"] != found["float32"]
+
+
+def test_a_precision_that_is_not_used_leaves_the_digest_alone(tmp_path: Path, small_recipe: Path) -> None:
+    from fer_host.recipe import load_recipe
+    from fer_host.train.run import train_digest
+
+    path = npz(tmp_path / "f.npz")
+    plain = train_digest(load_recipe(str(small_recipe)), path)
+    text = small_recipe.read_text()
+    digests = []
+    for precision in ("float32", "bfloat16"):
+        small_recipe.write_text(text.replace("batch = 4\n", f'batch = 4\nprecision = "{precision}"\n'))
+        digests.append(train_digest(load_recipe(str(small_recipe)), path))
+    assert digests[0] == plain
+    assert digests[1] != plain
+
+
 def test_one_cycle_rises_then_falls_to_zero() -> None:
     rates = [learning_rate(step, 100, 0, 0.05, ScheduleConfig("one_cycle", warmup=0.2)) for step in range(100)]
     assert rates[:20] == sorted(rates[:20])
@@ -226,7 +274,10 @@ def test_a_second_cycle_starts_from_the_average_of_the_first(tmp_path: Path, sma
     from fer_host.train.run import run_training
 
     text = small_recipe.read_text()
-    cycle = text[text.index("[[train]]") : text.index("[[licenses]]")]
+    start = text.index("[[train]]")
+    end = re.compile(r"^\[(?!train\.)", re.MULTILINE).search(text, start + 1)  # the table after the cycle's own
+    assert end is not None
+    cycle = text[start : end.start()]
     still = cycle.replace('start = "random"', 'start = "previous"').replace("lr = 0.012", "lr = 0.0")
     small_recipe.write_text(text.replace(cycle, cycle + still))
     votes = np.zeros((24, 10), dtype=np.int64)

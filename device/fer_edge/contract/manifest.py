@@ -134,7 +134,8 @@ class Variant:
 
     def __post_init__(self) -> None:
         shape = self.input.shape
-        _require(len(shape) == 4 and shape[0] == 1 and shape[3] == 3, "input.shape", f"found {shape}, expected 1,H,W,3")
+        fits = len(shape) == 4 and shape[0] == 1 and shape[3] in (1, 3)
+        _require(fits, "input.shape", f"found {shape}, expected 1,H,W,1 or 1,H,W,3")
 
     @property
     def input_hw(self) -> tuple[int, int]:
@@ -236,6 +237,12 @@ class Manifest:
             _require(variant.file in self.files, f"variants[{i}].file", f"no role {variant.file!r} in files")
             shape = variant.output.shape
             _require(shape == (1, len(self.labels)), f"variants[{i}].output.shape", f"found {shape}, one value a label")
+            shape, channels = variant.input.shape, self.input.channels
+            _require(
+                shape[3] == channels,
+                f"variants[{i}].input.shape",
+                f"found {shape}, expected {channels} channels ({self.input.color})",
+            )
         for place, spec in self._detectors.items():
             for i, role in enumerate(spec.files):
                 _require(role in self.files, f"{place}.files[{i}]", f"no role {role!r} in files")

@@ -6,12 +6,13 @@ Reads the file itself; runs and changes nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fer_edge.contract.manifest import Layer, TensorSpec
 from fer_host.errors import DataError
@@ -65,6 +66,16 @@ class OpNote:
 
     index: int
     type: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class TensorNote:
+    """Why a tensor is not int8."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
     reason: str
 
 
@@ -135,6 +146,8 @@ def scheme_of(path: Path) -> Scheme:
 def arithmetic(info: TfliteInfo, op: OpInfo) -> Arithmetic:
     """In what an operator computes; "border" where it only converts between float and int8."""
     activations = {info.tensors[i].dtype for i in (*op.inputs, *op.outputs) if i >= 0 and not info.tensors[i].constant}
+    if op.type in _BORDER and activations == {"int8"}:
+        return "int8"  # from one scale to another
     if op.type in _BORDER:
         # dequantizing a constant means weights stored small and computed with in float
         return "other" if any(i >= 0 and info.tensors[i].constant for i in op.inputs) else "border"
@@ -176,6 +189,28 @@ def not_int8(info: TfliteInfo, supported: frozenset[str] | None = None) -> tuple
     return tuple(notes)
 
 
+def tensors_not_int8(info: TfliteInfo) -> tuple[TensorNote, ...]:
+    """Every tensor that is used and is not int8, with the reason; in an int8 network, biases and shapes alone."""
+    notes = []
+    for tensor in info.tensors:
+        readers = [op for op in info.ops if tensor.index in op.inputs]
+        writers = [op for op in info.ops if tensor.index in op.outputs]
+        if tensor.dtype == "int8" or not (readers or writers):
+            continue
+        if tensor.constant and tensor.dtype == "int32" and tensor.scales:
+            reason = "bias, added to 32-bit sums"
+        elif tensor.constant and tensor.dtype in ("int32", "int64", "bool"):
+            reason = "axes, shape, padding or slice, not data"
+        elif tensor.constant:
+            reason = f"weights of {readers[0].type}, which is not int8"
+        elif any(op.type in _BORDER for op in (*readers, *writers)):
+            reason = "the float side of a conversion"
+        else:
+            reason = f"activation of {(*writers, *readers)[0].type}, which is not int8"
+        notes.append(TensorNote(tensor.name, tensor.shape, tensor.dtype, reason))
+    return tuple(notes)
+
+
 def inspect_tflite(path: Path) -> TfliteInfo:
     """Reads a tflite file without running it.
 
@@ -211,6 +246,20 @@ def inspect_tflite(path: Path) -> TfliteInfo:
         output_indices=outputs,
         min_runtime=_metadata(model, "min_runtime_version"),
     )
+
+
+def read_constants(path: Path, indices: Iterable[int]) -> dict[int, NDArray[Any]]:
+    """The values that a file stores for these tensors, as they lie there, in their shapes."""
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(path.read_bytes())
+    info = inspect_tflite(path)
+    found = {}
+    for index in indices:
+        tensor = model.subgraphs[0].tensors[index]
+        data = bytes(model.buffers[tensor.buffer].data)
+        found[index] = np.frombuffer(data, np.dtype(info.tensors[index].dtype)).reshape(info.tensors[index].shape)
+    return found
 
 
 def _constants(info: TfliteInfo, op: OpInfo) -> list[TensorInfo]:

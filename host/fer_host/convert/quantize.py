@@ -14,8 +14,10 @@ import numpy as np
 from fer_host.artifacts import write_bytes
 from fer_host.convert.inspection import inspect_tflite
 from fer_host.convert.tflite import quiet
-from fer_host.errors import ToolError
+from fer_host.errors import DataError, ToolError
 from fer_host.quantize.ranges import ActivationRanges, activation_keys, check_applies
+
+_LARGEST = 1e9  # of an activation
 
 TOOLS = ("ai-edge-quantizer", "ai-edge-litert", "numpy")  # whose versions change the result, for ``Stage.tools``
 
@@ -32,17 +34,28 @@ def quantize_int8(float_tflite: Path, ranges: ActivationRanges, target: Path, *,
         weights_sha256: digest of the weights the network was made from.
 
     Raises:
-        DataError: the ranges belong to another network.
+        DataError: the ranges belong to another network, or hold a value that leaves 8 bits nothing.
         ToolError: ai-edge-quantizer failed.
     """
     info = inspect_tflite(float_tflite)
     check_applies(ranges, info, weights_sha256)
+    _check_ranges(ranges)
     statistics = {}
     for key, index in activation_keys(info).items():
         shape = (1,) * len(info.tensors[index].shape)
         low, high = (np.full(shape, end, dtype=np.float32) for end in ranges.ranges[key])
         statistics[info.tensors[index].name] = {"min": low, "max": high}
     _quantize(float_tflite, "static_wi8_ai8", statistics, target)
+
+
+def _check_ranges(ranges: ActivationRanges) -> None:
+    """Refuses a range that leaves 8 bits nothing; XNNPACK of ai-edge-litert 2.3.0 even aborts on such a file."""
+    for key, (low, high) in ranges.ranges.items():
+        if max(-low, high) > _LARGEST:
+            raise DataError(
+                f"activation ranges: {key} reaches from {low:.3g} to {high:.3g}, expected at most {_LARGEST:g} either "
+                "way: int8 would hold nothing else (a pad with the lowest number? convert.rewrites has other forms)"
+            )
 
 
 def quantize_dynamic(float_tflite: Path, target: Path) -> None:

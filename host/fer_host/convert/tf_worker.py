@@ -29,20 +29,19 @@ def to_saved_model(source: str, target: str) -> None:
     class Served(tf.Module):  # type: ignore[misc]  # tensorflow has no types
         """Holds the weights and the signature, not the Keras layers, whose tracing took 10 s and 2 MB."""
 
-        def __init__(self) -> None:
-            super().__init__()
-            self.tracked = list(network.variables)
-
         @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, "input")])  # type: ignore[untyped-decorator]
         def __call__(self, input: Any) -> dict[str, Any]:
             return {"logits": network(input)}
 
     served = Served()
+    # not network.variables: where onnx2tf tries several layouts of a convolution, Keras loses sight of the one it took
+    served.tracked = list(served.__call__.get_concrete_function().graph.variables)
     tf.saved_model.save(served, target, signatures=served.__call__)
 
 
 def _onnx2tf(source: str) -> Any:
     """The network as a Keras model; works in a scratch folder, because onnx2tf writes beside its input."""
+    import onnx
     import onnx2tf
     from onnx2tf.utils import common_functions
 
@@ -57,7 +56,10 @@ def _onnx2tf(source: str) -> Any:
         noise = np.random.default_rng(0).random((20, 128, 128, 3), dtype=np.float32)
         np.save("calibration_image_sample_data_20x128x128x3_float32.npy", noise)
         local = Path(scratch) / "network.onnx"
-        local.write_bytes(network_path.read_bytes())
+        network = onnx.load(network_path)
+        for node in network.graph.node:  # TensorFlow saves no variable whose name starts with a slash
+            node.name = node.name.lstrip("/")
+        onnx.save(network, local)
         try:
             return onnx2tf.convert(
                 input_onnx_file_path=str(local),

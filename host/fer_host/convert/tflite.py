@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import fer_host
 from fer_host.convert.saved_model import run_worker
 from fer_host.errors import DataError, ToolError
 
@@ -45,7 +49,9 @@ def quiet() -> Iterator[None]:
         os.close(kept)
 
 
-def open_interpreter(path: Path, reference_kernels: bool = False, threads: int = 1, keep_all: bool = False) -> Any:
+def open_interpreter(
+    path: Path, reference_kernels: bool = False, threads: int = 1, keep_all: bool = False, silent: bool = True
+) -> Any:
     """An ``ai_edge_litert`` interpreter, tensors allocated.
 
     Args:
@@ -53,6 +59,7 @@ def open_interpreter(path: Path, reference_kernels: bool = False, threads: int =
         reference_kernels: the portable kernels, whose int8 results do not depend on the processor.
         threads: number of threads.
         keep_all: keeps every intermediate tensor readable after ``invoke``; no delegate then.
+        silent: drops what the interpreter prints.
 
     Raises:
         ToolError: no such file, or not a network this interpreter can run.
@@ -63,7 +70,7 @@ def open_interpreter(path: Path, reference_kernels: bool = False, threads: int =
     if reference_kernels:
         resolver = OpResolverType.BUILTIN_REF
     try:
-        with quiet():
+        with quiet() if silent else contextlib.nullcontext():
             interpreter = Interpreter(
                 model_content=path.read_bytes(),
                 experimental_op_resolver_type=resolver,
@@ -106,6 +113,42 @@ def run_tflite(
         interpreter.invoke()
         rows.append(dequantize(interpreter.get_tensor(result["index"])[0], *result["quantization"]))
     return np.stack(rows)
+
+
+def check_runs(path: Path) -> None:
+    """Loads a network and runs it once on zeros, in a process of its own: a native crash kills that one only.
+
+    Raises:
+        ToolError: the interpreter refuses the file, or dies of it.
+    """
+    script = "import sys; from fer_host.convert.tflite import run_once; run_once(sys.argv[1])"
+    home = str(Path(fer_host.__file__).resolve().parents[1])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([home, os.environ.get("PYTHONPATH", "")]).rstrip(":")}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script, str(path.resolve())],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env=environment,
+        check=False,
+    )
+    if done.returncode == 0:
+        return
+    lines = [line.strip() for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+    last = lines[-1].removeprefix("fer_host.errors.ToolError: ") if lines else "no output"
+    if done.returncode > 0:
+        raise ToolError(last[:300])
+    raise ToolError(
+        f"the tflite interpreter was killed by {signal.Signals(-done.returncode).name} when it loaded {path} "
+        f"({last[:120]}); use SCHEME=dynamic, and report the network"
+    )
+
+
+def run_once(path: str) -> None:
+    """Loads and runs a network on zeros with the default kernels; what ``check_runs`` starts."""
+    interpreter = open_interpreter(Path(path), silent=False)
+    for details in interpreter.get_input_details():
+        interpreter.set_tensor(details["index"], np.zeros(details["shape"], details["dtype"]))
+    interpreter.invoke()
 
 
 def quantize(values: NDArray[np.float32], dtype: Any, scale: float, zero_point: int) -> NDArray[Any]:

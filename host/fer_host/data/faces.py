@@ -126,7 +126,7 @@ class FaceFiles(FaceRows):
             face = self.open(i, crop)
             if face is not None:
                 kept.append(i)
-                images.append(_square(face, size_px, color))
+                images.append(square(face, size_px, color))
         if not images:
             raise DataError(f"data: no face found in {len(self)} photos of {self.source}; expected faces to look at")
         rows = self.select(np.array(kept, dtype=np.int64))
@@ -144,9 +144,10 @@ def _cut(image: RgbImage, box: NDArray[np.float64], growth: float) -> RgbImage:
     return part if part.size else image
 
 
-def _square(face: RgbImage, size_px: int, color: str) -> NDArray[np.uint8]:
+def square(face: RgbImage, size_px: int, color: str) -> NDArray[np.uint8]:
+    """A face as (size_px, size_px, 3) RGB for the color "rgb", else (size_px, size_px) gray."""
     image = face.astype(np.float32)
-    if color == "gray":
+    if color != "rgb":
         image = image @ _LUMA
     method = "area" if min(image.shape[:2]) > size_px else "bilinear"
     return np.clip(np.rint(resize(image, (size_px, size_px), method)), 0, 255).astype(np.uint8)

@@ -13,6 +13,7 @@ from fer_host.models.larn import Larn
 from fer_host.models.ldam import Ldam
 from fer_host.models.lfer_ldl import LferLdl
 from fer_host.models.mobilenet_v2 import MobileNetV2
+from fer_host.models.resnet import ResNet50
 from fer_host.models.shufflenet_v2 import ShuffleNetV2
 
 # (classes, input channels, input side in px) -> a network with fresh weights
@@ -44,6 +45,7 @@ MODELS: dict[str, Builder] = {
     "shufflenet_ldam_stem1_no_pool": _any_size(
         ShuffleNetV2, activation=prelu_one, in_front=Ldam, stem_stride=1, stem_pool=False
     ),
+    "resnet50": _any_size(ResNet50),
     "lfer_ldl": LferLdl,
     "lfer_ldl_no_quadrants": partial(LferLdl, quadrants=False),
     "lfer_ldl_shufflenet": partial(LferLdl, quadrants=False, depthwise_output=False),

@@ -99,10 +99,19 @@ class ChannelShuffle(nn.Module):
         super().__init__()
         self.register_buffer("order", torch.arange(channels).view(2, channels // 2).t().flatten())
 
+    @property
+    def interleaves(self) -> bool:
+        """Whether the order is still that of two interleaved halves."""
+        order: torch.Tensor = self.order  # type: ignore[assignment]  # a buffer
+        channels = len(order)
+        return channels % 2 == 0 and torch.equal(
+            order.view(-1, 2).t().flatten(), torch.arange(channels, device=order.device)
+        )
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) -> the same, channel i taken from ``order[i]``."""
         n, channels, height, width = (int(size) for size in x.shape)
         order: torch.Tensor = self.order  # type: ignore[assignment]  # a buffer
-        if channels % 2 == 0 and torch.equal(order.view(-1, 2).t().flatten(), torch.arange(channels)):
+        if self.interleaves:
             return x.view(n, 2, channels // 2, height, width).transpose(1, 2).reshape(n, channels, height, width)
         return x[:, order]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from fer_host.models.blocks import Mish, conv_bn_act, relu
 from fer_host.models.shufflenet_v2 import UNITS, stage
@@ -79,6 +78,7 @@ class LferLdl(nn.Module):
     ) -> None:
         super().__init__()
         self.stem = conv_bn_act(in_channels, 29, 3, 2, 1, relu)
+        self.pool = nn.MaxPool2d(3, 2, 1)
         self.stage2 = stage(29, 116, UNITS[0])
         self.local = PdwRes(29, 116) if quadrants else None
         self.stage3 = stage(116, 232, UNITS[1])
@@ -89,7 +89,7 @@ class LferLdl(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in_channels, size_px, size_px), normalized -> logits (N, n_classes)."""
-        x = functional.max_pool2d(self.stem(x), 3, 2, 1)  # at 224: N, 29, 56, 56
+        x = self.pool(self.stem(x))  # at 224: N, 29, 56, 56
         y = self.stage2(x)  # N, 116, 28, 28
         if self.local is not None:
             y = y + self.local(x)

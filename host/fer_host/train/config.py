@@ -123,7 +123,8 @@ class TrainConfig:
     """One cycle of training; a recipe has one or more, each with its own rise and fall of the learning rate.
 
     Attributes:
-        start: where the weights come from; "previous" takes the averaged ones of the cycle before.
+        start: where the weights come from; "previous" takes the averaged ones of the cycle before, "faces" the body
+            of the recipe that ``faces`` names, which learned to tell people apart.
         min_votes: rows with fewer emotion votes (of ten) are left out.
         phases: epochs by input size, in order.
         seed: of every draw.
@@ -134,9 +135,13 @@ class TrainConfig:
         schedule: how the learning rate changes.
         loss: what is minimized.
         augment: how images are moved.
+        precision: of activations in the forward and backward pass; weights, batch norm's statistics and the loss are
+            float32 in any case. "bfloat16" is faster where the processor multiplies it in hardware (AMX, GPUs).
+        trainable: "head" trains the classifier alone; the body and its batch norms stand still.
+        faces: see ``start``.
     """
 
-    start: Literal["imagenet", "random", "previous"]
+    start: Literal["imagenet", "random", "previous", "faces"]
     min_votes: int
     phases: tuple[Phase, ...]
     seed: int
@@ -147,3 +152,10 @@ class TrainConfig:
     schedule: ScheduleConfig
     loss: LossConfig
     augment: Augment
+    precision: Literal["float32", "bfloat16"] = "float32"
+    trainable: Literal["all", "head"] = "all"
+    faces: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.start == "faces") != (self.faces is not None):
+            raise SchemaError("faces", 'expected the name of a recipe exactly where start is "faces"')

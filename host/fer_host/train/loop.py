@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from fer_host.data.augment import augment_batch
 from fer_host.train.checkpoint import load_checkpoint, save_checkpoint
-from fer_host.train.config import LossConfig, TrainConfig
+from fer_host.train.config import TrainConfig
 from fer_host.train.losses import class_weights, total_loss
 from fer_host.train.optimizer import at_sharpest_neighbor, learning_rate, make_optimizer
 from fer_host.train.parallel import Team, join_batch_norms, share
@@ -27,9 +27,10 @@ from fer_host.train.parallel import Team, join_batch_norms, share
 
 @dataclass(frozen=True)
 class TrainSet:
-    """What is trained on: gray images (N, h, w) uint8 and target distributions (N, classes) float32.
+    """What is trained on: images (N, h, w) gray or (N, h, w, 3) RGB, uint8, and distributions (N, classes) float32.
 
-    Rows of ``targets`` sum to 1, less the share of a teacher, whose output on the same augmented view is added.
+    Rows of ``targets`` sum to 1, less the share of a teacher, whose output on the same augmented view is added. The
+    loop asks for the rows of one batch at a time, so that both may come from files (``identities.FileRows``).
     """
 
     images: NDArray[np.uint8]
@@ -51,17 +52,19 @@ def schedule(n: int, config: TrainConfig) -> Iterator[tuple[int, int, int, int]]
 class Objective(nn.Module):
     """The network and its loss as one module, which is what data-parallel training wraps."""
 
-    def __init__(self, model: nn.Module, weights: torch.Tensor | None, config: LossConfig) -> None:
+    def __init__(self, model: nn.Module, weights: torch.Tensor | None, config: TrainConfig) -> None:
         super().__init__()
-        self.model, self.weights, self.config = model, weights, config
+        self.model, self.weights, self.config = model, weights, config.loss
+        self.reduced = config.precision == "bfloat16"
 
     def forward(self, x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Loss of normalized inputs (N, channels, H, W) against target distributions (N, classes)."""
-        if self.config.attention:
-            logits, maps = self.model.attend(x)  # type: ignore[operator]  # networks with attention heads have it
-        else:
-            logits, maps = self.model(x), []
-        loss = total_loss(logits, targets, maps, self.weights, self.config)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.reduced):
+            if self.config.attention:
+                logits, maps = self.model.attend(x)  # type: ignore[operator]  # networks with attention heads have it
+            else:
+                logits, maps = self.model(x), []
+        loss = total_loss(logits.float(), targets, [each.float() for each in maps], self.weights, self.config)
         if self.config.gamma_l1:
             loss = loss + self.config.gamma_l1 * sum_of_gammas(self.model)
         return loss
@@ -101,14 +104,19 @@ def train(
     """
     n, team = len(data.images), team or Team(0, 1, torch.device("cpu"))
     steps = list(schedule(n, config))
-    weights = torch.from_numpy(class_weights(data.targets)).to(team.device) if config.loss.class_weights else None
+    weights = None
+    if config.loss.class_weights:
+        weights = torch.from_numpy(class_weights(data.targets)).to(team.device)
+    if config.trainable == "head":  # else what is trained is the caller's choice
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad = _in_head(name)
     model.to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stub
     join_batch_norms(model, team)
     average = copy.deepcopy(model).eval()
     optimizer = make_optimizer(model, config.optimizer)
     progress = {"step": 0, "seconds": 0.0, "loss_sum": 0.0, "loss_n": 0}
     load_checkpoint(checkpoint, model, average, optimizer, progress)
-    objective = share(Objective(model, weights, config.loss), team)
+    objective = share(Objective(model, weights, config), team)
     mean, std = (value.view(1, -1, 1, 1) for value in normalize)
     first = int(progress["step"])
     order, order_epoch = np.empty(0, dtype=np.int64), -1
@@ -121,8 +129,9 @@ def train(
         rows = order[index * config.batch : (index + 1) * config.batch]
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         torch.manual_seed(config.seed * 1_000_003 + step)  # dropout
-        gray = torch.from_numpy(data.images[rows]).unsqueeze(1).float() / 255
-        x = (augment_batch(gray, size_px, config.augment, generator) - mean) / std
+        faces = torch.from_numpy(data.images[rows])
+        planes = (faces.unsqueeze(1) if faces.ndim == 3 else faces.permute(0, 3, 1, 2)).float() / 255
+        x = (augment_batch(planes, size_px, config.augment, generator) - mean) / std
         # every process draws for the whole batch and takes its share, so that two see what one would
         x = x[team.rank :: team.size].to(team.device).contiguous(memory_format=torch.channels_last)
         targets = torch.from_numpy(data.targets[rows][team.rank :: team.size]).to(team.device)
@@ -131,7 +140,7 @@ def train(
                 targets = targets + config.loss.teacher_share * torch.softmax(teacher(x), dim=1)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, len(steps), epoch, config.optimizer.lr, config.schedule)
-        model.train()
+        _set_mode(model, config.trainable)
         optimizer.zero_grad(set_to_none=True)
         loss = objective(x, targets)
         loss.backward()
@@ -155,7 +164,20 @@ def train(
             save_checkpoint(checkpoint, model, average, optimizer, progress)
         if stopping:
             break
+    if config.trainable == "head":
+        average.requires_grad_(True)
     return average, float(progress["seconds"]) / 60
+
+
+def _in_head(name: str) -> bool:
+    return name.startswith("classifier.")
+
+
+def _set_mode(model: nn.Module, trainable: str) -> None:
+    """Training mode for all, or for the head only: batch norms of a body that stands still do so too."""
+    model.train(trainable == "all")
+    if trainable == "head":
+        model.get_submodule("classifier").train()
 
 
 @torch.no_grad()

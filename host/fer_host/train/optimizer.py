@@ -14,8 +14,9 @@ from fer_host.train.config import OptimizerConfig, ScheduleConfig
 
 def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     """SGD or Adam; weight decay on matrices and kernels only."""
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
+    trained = [p for p in model.parameters() if p.requires_grad]
+    decayed = [p for p in trained if p.ndim > 1]
+    plain = [p for p in trained if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     if config.kind == "adam":
         return torch.optim.Adam(groups, lr=config.lr, betas=(config.momentum, 0.999))

@@ -74,6 +74,7 @@ class _Joint(nn.modules.batchnorm._BatchNorm):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training:
             return super().forward(x)
+        x = x.float()  # under autocast: statistics are float32, as torch's own batch norm keeps them
         axes = [axis for axis in range(x.ndim) if axis != 1]
         sums = torch.stack((x.mean(dim=axes), x.square().mean(dim=axes)))
         mean, square = all_reduce(sums) / distributed.get_world_size()  # type: ignore[no-untyped-call]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -30,9 +31,11 @@ from fer_host.train.loop import TrainSet, train
 from fer_host.train.metrics import Scores, drop_label, score
 from fer_host.train.parallel import Team, join_team, leave_team
 from fer_host.train.protocols import validation_rows, with_validation
-from fer_host.weights import build_network, load_network, save_weights, start_from_imagenet, zoo_path
+from fer_host.weights import build_network, load_network, save_weights, start_from_body, start_from_imagenet, zoo_path
 
-_CURVE, _BEST = "curve.jsonl", "best.safetensors"
+CURVE, BEST = "curve.jsonl", "best.safetensors"
+# Options that came later: a recipe that does without them keeps its digest, and a run of it resumes.
+_UNUSED = {"precision": "float32", "trainable": "all", "faces": None}
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ def training_data(recipe: Recipe, path: Path, quiet: bool = False) -> FaceData:
 
 
 def gray_crops(recipe: Recipe, path: Path, quiet: bool = False) -> FaceData:
-    """A data set as gray crops, as the loop takes them.
+    """A data set as crops, as the loop takes them: gray, or RGB for a recipe that sees color.
 
     Photos go through the recipe's detector and crop; picture files come out at the recipe's ``source_px``.
 
@@ -68,7 +71,8 @@ def gray_crops(recipe: Recipe, path: Path, quiet: bool = False) -> FaceData:
             cutters.append(face_cropper(load_detector_model(recipe.detector), recipe.align))
         return cutters[0](photo)
 
-    return load_data(path, crop=crop, size_px=recipe.input.source_px, quiet=quiet)
+    color: Literal["gray", "rgb"] = "rgb" if recipe.input.color == "rgb" else "gray"
+    return load_data(path, crop=crop, size_px=recipe.input.source_px, color=color, quiet=quiet)
 
 
 def train_split(data: FaceData, recipe: Recipe, cycle: TrainConfig) -> TrainSet:
@@ -157,8 +161,8 @@ def run_training(
     leave_team()
     if not team.leads:
         return target
-    save_weights(load_network(recipe, state / _BEST), target)
-    write_card_for(recipe, target, data, read_curve(state / _CURVE), minutes)
+    save_weights(load_network(recipe, state / BEST), target)
+    write_card_for(recipe, target, data, read_curve(state / CURVE), minutes)
     return target
 
 
@@ -182,7 +186,7 @@ def fit(recipe: Recipe, data: FaceData, state: Path, team: Team) -> float:
         raise DataError(f"data {data.source}: no validation rows with a {recipe.labels} label; expected some to choose")
     split = str(held_out.usage[0])
     state.mkdir(parents=True, exist_ok=True)
-    curve_path, best_path = state / _CURVE, state / _BEST
+    curve_path, best_path = state / CURVE, state / BEST
 
     last_cycle = sum(phase.epochs for cycle in recipe.train[:-1] for phase in cycle.phases)
 
@@ -198,18 +202,39 @@ def fit(recipe: Recipe, data: FaceData, state: Path, team: Team) -> float:
         write_bytes(curve_path, text.encode())
         print(f"epoch {epoch}: {size_px} px, loss {loss:.4f}, {split} {accuracy:.4f}, {minutes:.1f} min", flush=True)
 
-    torch.manual_seed(recipe.train[0].seed)
-    network = build_network(recipe)
-    if recipe.train[0].start == "imagenet":
-        start_from_imagenet(network, recipe.train[0].seed)
+    return train_cycles(recipe, lambda cycle: train_split(data, recipe, cycle), state, team, on_epoch)
+
+
+def train_cycles(
+    recipe: Recipe,
+    rows_of: Callable[[TrainConfig], TrainSet],
+    state: Path,
+    team: Team,
+    on_epoch: Callable[[int, int, nn.Module, float, float], None],
+) -> float:
+    """Runs a recipe's cycles one after the other, each from the averaged weights of the one before.
+
+    Args:
+        recipe: what to train.
+        rows_of: the training rows of a cycle.
+        state: folder of the resumable state.
+        team: the processes that train together.
+        on_epoch: as ``loop.train`` calls it; epochs and minutes count from the first cycle's start.
+
+    Returns:
+        Minutes of training, earlier sessions included.
+
+    Raises:
+        DataError: less than a batch to train on.
+    """
+    network = _started(recipe)
     mean, std = torch.tensor(recipe.input.mean), torch.tensor(recipe.input.std)
     epochs, minutes = 0, 0.0
     for number, cycle in enumerate(recipe.train, 1):
-        # the averaged weights of a cycle are where the next one starts
-        rows = train_split(data, recipe, cycle)
+        rows = rows_of(cycle)
         if len(rows.images) < cycle.batch:
             raise DataError(
-                f"data {data.source}: {len(rows.images)} training rows, expected at least one batch of {cycle.batch}: "
+                f"data: {len(rows.images)} training rows, expected at least one batch of {cycle.batch}: "
                 "use a larger set, or a recipe with a smaller batch"
             )
         network, spent = train(
@@ -224,6 +249,18 @@ def fit(recipe: Recipe, data: FaceData, state: Path, team: Team) -> float:
         )
         epochs, minutes = epochs + sum(phase.epochs for phase in cycle.phases), minutes + spent
     return minutes
+
+
+def _started(recipe: Recipe) -> nn.Module:
+    """The network where the recipe's first cycle starts."""
+    first = recipe.train[0]
+    torch.manual_seed(first.seed)
+    network = build_network(recipe)
+    if first.start == "imagenet":
+        start_from_imagenet(network, first.seed)
+    if first.faces is not None:
+        start_from_body(network, load_network(load_recipe(first.faces)), recipe.id)
+    return network
 
 
 def _shifted(
@@ -259,6 +296,10 @@ def train_digest(recipe: Recipe, data_path: Path) -> str:
     parts = {
         key: whole[key] for key in ("network", "labels", "size_px", "input", "align", "detector", "train", "prune")
     }
+    for cycle in (*parts["train"], *([parts["prune"]["reward"]] if parts["prune"] else [])):
+        for name, unused in _UNUSED.items():
+            if cycle[name] == unused:
+                del cycle[name]
     return digest_json([parts, data_digest(data_path)])[:12]
 
 

@@ -1,0 +1,140 @@
+"""The thesis' face-recognition stage: a network learns to tell people apart before it learns expressions.
+
+Written for VGGFace2 (9,131 people, 3.3 million faces), which is not on the machines of this project: run here on
+generated trees only. Faces are read from their files a batch at a time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from fer_edge.contract.preprocess import preprocess
+from fer_host.artifacts import write_bytes
+from fer_host.data.faces import square
+from fer_host.data.identities import Identities, load_identities
+from fer_host.device_pipeline import ImageError, read_photo
+from fer_host.errors import DataError, WeightsError
+from fer_host.paths import TRAIN_CACHE
+from fer_host.recipe import Recipe
+from fer_host.train.loop import TrainSet
+from fer_host.train.parallel import join_team, leave_team
+from fer_host.train.run import BEST, CURVE, Epoch, read_curve, train_cycles, train_digest
+from fer_host.weights import load_network, save_weights, zoo_path
+
+N_SCORED = 20_000  # validation faces looked at after an epoch, drawn once
+
+
+@dataclass(frozen=True)
+class FileRows:
+    """Faces in files, asked for like an array: ``rows[indices]`` gives (n, h, w) gray or (n, h, w, 3) RGB uint8."""
+
+    files: NDArray[np.object_]
+    size_px: int
+    color: str
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        try:
+            photos = [read_photo(path).image for path in self.files[rows]]
+        except ImageError as error:
+            raise DataError(f"data: {error}; copy the data set again") from error
+        return np.stack([square(photo, self.size_px, self.color) for photo in photos])
+
+
+@dataclass(frozen=True)
+class OneHotRows:
+    """Labels, asked for like an array of distributions: 3 million rows of 9,131 numbers would not fit in memory."""
+
+    labels: NDArray[np.int64]
+    n_classes: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        result = np.zeros((len(rows), self.n_classes), dtype=np.float32)
+        result[np.arange(len(rows)), self.labels[rows]] = 1
+        return result
+
+
+def run_identities(recipe: Recipe, folder: Path, out: Path | None = None, cache: Path | None = None) -> Path:
+    """Trains a recipe with ``labels = "identities"``; the epoch that knows most held-out faces is kept.
+
+    Args:
+        recipe: its ``identities`` is the number of people.
+        folder: VGGFace2's top folder.
+        out: the .safetensors file to write; None writes the zoo's.
+        cache: folder of the resumable state; None takes ``~/.cache/fer-edge/train/<recipe>-<digest>``.
+
+    Returns:
+        The weights file, with its learning curve (``.curve.jsonl``) beside it.
+
+    Raises:
+        DataError: not such a tree, or another number of people.
+    """
+    target = out or zoo_path(recipe)
+    if target.suffix != ".safetensors" or not target.parent.is_dir():
+        raise WeightsError(f"--out {target}: expected a .safetensors file in a folder that is there")
+    tree = load_identities(folder, recipe.train[0].seed)
+    if len(tree.names) != recipe.identities:
+        raise DataError(
+            f"data {folder}: found {len(tree.names)} identities, expected {recipe.identities}: unpack train and test "
+            "of VGGFace2, or give the recipe's `identities` the number of yours"
+        )
+    team = join_team()
+    state = cache or TRAIN_CACHE / f"{recipe.id}-{train_digest(recipe, folder)}"
+    state.mkdir(parents=True, exist_ok=True)
+    rows, held_out = _parted(tree, recipe)
+
+    def on_epoch(epoch: int, size_px: int, average: nn.Module, loss: float, minutes: float) -> None:
+        accuracy = _share_known(average, recipe, *held_out)
+        line = Epoch(epoch, size_px, round(loss, 4), round(accuracy, 5), round(minutes, 2))
+        curve = [old for old in read_curve(state / CURVE) if old.epoch < epoch] + [line]
+        if accuracy >= max(old.accuracy for old in curve):
+            save_weights(average, state / BEST)
+        write_bytes(state / CURVE, "".join(json.dumps(dataclasses.asdict(entry)) + "\n" for entry in curve).encode())
+        print(f"epoch {epoch}: loss {loss:.4f}, held-out faces known {accuracy:.4f}, {minutes:.1f} min", flush=True)
+
+    train_cycles(recipe, lambda _: rows, state, team, on_epoch)
+    leave_team()
+    if team.leads:
+        save_weights(load_network(recipe, state / BEST), target)
+        write_bytes(target.with_suffix(".curve.jsonl"), (state / CURVE).read_bytes())
+    return target
+
+
+def _parted(tree: Identities, recipe: Recipe) -> tuple[TrainSet, tuple[FileRows, NDArray[np.int64]]]:
+    """Training rows, and held-out faces with their labels."""
+
+    def files(mask: NDArray[Any]) -> FileRows:
+        return FileRows(tree.files[mask], recipe.input.source_px, recipe.input.color)
+
+    kept = ~tree.validation
+    rows: Any = (files(kept), OneHotRows(tree.label[kept], len(tree.names)))
+    held_out = np.flatnonzero(tree.validation)
+    if not len(held_out):
+        raise DataError("data: no identity has photos enough to hold one out; expected about 14 or more of each")
+    drawn = np.sort(np.random.default_rng(recipe.train[0].seed).permutation(held_out)[:N_SCORED])
+    return TrainSet(*rows), (files(drawn), tree.label[drawn])
+
+
+def _share_known(network: nn.Module, recipe: Recipe, faces: FileRows, labels: NDArray[np.int64]) -> float:
+    right = 0
+    for start in range(0, len(faces), 64):
+        rows = np.arange(start, min(start + 64, len(faces)))
+        batch = np.stack([preprocess(face, recipe.input, recipe.input_hw) for face in faces[rows]])
+        with torch.no_grad():
+            found = network(torch.from_numpy(batch).permute(0, 3, 1, 2)).argmax(1).numpy()
+        right += int((found == labels[rows]).sum())
+    return right / len(faces)

@@ -1,0 +1,44 @@
+"""``make test-zoo``: every recipe with trained weights, from its weights to a bundle that verifies, within the gates.
+
+A recipe whose weights are not there yet is skipped with a line that says how to make them. Accuracies are measured
+where FER2013's npz is (``FER_TEST_DATA``, or the place that ``fer-host train`` looks at).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fer_edge.contract.bundle import open_bundle
+from fer_host.cli import DEFAULT_DATA
+from fer_host.recipe import load_recipe
+from fer_host.weights import zoo_path
+
+ROOT = Path(__file__).parents[2]
+DATA = Path(os.environ.get("FER_TEST_DATA") or ROOT / DEFAULT_DATA)
+ZOO = ("hawqc_mbv2", "larn", "ddamfn", "shufflenet_ldam", "lfer_ldl")
+
+
+@pytest.mark.parametrize("model", ZOO)
+def test_a_recipe_converts_within_its_gates(model: str, tmp_path: Path) -> None:
+    recipe = load_recipe(model)
+    if not zoo_path(recipe).is_file():
+        pytest.skip(f"{model}: no trained weights in host/zoo; `fer-host train {model}` makes them")
+    command = [sys.executable, "-m", "fer_host.cli", "convert", model, "--out", str(tmp_path / model)]
+    command += ["--data", str(DATA)] if DATA.is_file() else []  # the accuracy gates are convert's own
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-500:]
+    bundle = open_bundle(tmp_path / model)
+    assert {"float32", "int8"} <= {variant.id for variant in bundle.manifest.variants}
+    if DATA.is_file():
+        accuracy = {v.id: v.metrics[0].accuracy for v in bundle.manifest.variants}
+        drop = accuracy["float32"] - accuracy["int8"]
+        print(f"{model}: float32 {accuracy['float32']:.2%}, int8 {accuracy['int8']:.2%}, drop {drop:.2%}")
+        assert drop <= recipe.convert.accuracy_drop
+    verify = [sys.executable, "-m", "fer_edge.cli", "verify", "--bundle", str(tmp_path / model)]
+    done = subprocess.run(verify, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-500:] + done.stderr[-500:]
