@@ -452,6 +452,11 @@ uninstall() {
     if [ "$(readlink "$link" || true)" = "$prefix/bin/fer-edge" ]; then rm -f "$link"; fi
     rm -rf "${prefix:?}/bin" "$prefix/current" "$prefix/previous" "$prefix/versions"
     rm -f "$prefix/.fer-edge"
+    # decoded networks, which any other installation decodes again
+    for cache in "${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/fer-edge" /var/cache/fer-edge; do
+        rm -rf "$cache/decoded" 2>/dev/null || true
+        rmdir "$cache" 2>/dev/null || true
+    done
     if rmdir "$prefix" 2>/dev/null; then say "removed $prefix"; else say "removed; other files stay in $prefix"; fi
 }
 

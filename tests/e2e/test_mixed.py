@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import refused
 
 from fer_edge.contract.bundle import open_bundle
 from fer_edge.contract.errors import BundleError
@@ -114,7 +113,7 @@ def test_simulated_and_exported_network_agree(bundle: Path, tuned: TunedNetwork,
     ],
 )
 def test_what_no_tuned_weights_keep_is_refused(
-    run: Run, tmp_path: Path, arguments: tuple[str, ...], said: tuple[str, ...]
+    run: Run, refused: Callable[..., None], tmp_path: Path, arguments: tuple[str, ...], said: tuple[str, ...]
 ) -> None:
     refused(run("fer-host", "convert", *arguments, "--out", tmp_path / "b"), *said)
     assert not (tmp_path / "b").exists()

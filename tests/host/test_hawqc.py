@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,15 @@ from fer_host.quantize.sensitivity import SensitivityTable, sensitivity_table
 from fer_host.quantize.traces import exact, exact_activations, hutchinson
 from fer_host.quantize.tune import grids, on_grids
 from fer_host.quantize.tuned import load_tuned, save_tuned, tuning_of
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Networks this small lose time by sharing it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def small_network(seed: int = 0) -> nn.Sequential:

@@ -6,7 +6,7 @@ small weights are the frequent ones. What is left of the file is deflated. Decod
 
 Layout, little-endian: ``FEB1``; nine u32 sizes of the parts that follow, each a zlib stream: the header (JSON: ``size``
 of the decoded file, ``regions`` of [offset, channels, weights a channel, 1 where channels are the last axis],
-``widths`` a digit for each channel of all regions); the decoded file with all regions zero; for each width from 2 to 8
+``widths`` a digit for each channel of all regions); what of the decoded file is no region; for each width from 2 to 8
 the integers of its channels, offset to start at 0, the first in the lowest bits of its byte, filled up with zeros.
 """
 
@@ -30,6 +30,9 @@ _WIDTHS = range(2, 9)
 _LARGEST = 1 << 28  # bytes of a decoded file
 
 
+_Placed = tuple[tuple[int, int, int, bool], NDArray[np.uint8]]  # (offset, channels, weights a channel, last), widths
+
+
 @dataclass(frozen=True)
 class Region:
     """One weight tensor in a file.
@@ -48,13 +51,13 @@ class Region:
 
 
 def encode(content: bytes, regions: Iterable[Region]) -> bytes:
-    """Packs a file; ``decode(encode(x, r), len(x)) == x``.
+    """Packs a file; ``decode(encode(x, r), len(x)) == x``. Regions do not overlap.
 
     Raises:
         ValueError: an integer does not fit its channel's width.
     """
-    regions = list(regions)
-    rest = bytearray(content)
+    regions = sorted(regions, key=lambda region: region.offset)
+    rest, end = bytearray(), 0
     rows: dict[int, list[NDArray[np.int8]]] = {width: [] for width in _WIDTHS}
     for region in regions:
         size = len(region.widths) * region.per_channel
@@ -65,7 +68,9 @@ def encode(content: bytes, regions: Iterable[Region]) -> bytes:
             if len(chosen) and (chosen.min() < -(1 << width - 1) or chosen.max() >= 1 << width - 1):
                 raise ValueError(f"region at {region.offset}: an integer does not fit into {width} bits")
             rows[width].append(chosen.ravel())
-        rest[region.offset : region.offset + size] = bytes(size)
+        rest += content[end : region.offset]
+        end = region.offset + size
+    rest += content[end:]
     listed = [[r.offset, len(r.widths), r.per_channel, int(r.last_axis)] for r in regions]
     widths = "".join(str(width) for region in regions for width in region.widths)
     header = json.dumps({"size": len(content), "regions": listed, "widths": widths})
@@ -112,10 +117,10 @@ def _decode(stored: bytes, decoded_size: int) -> bytes:
     if start != len(stored):
         raise ValueError("found another length than announced")
     header = json.loads(_inflate(parts[0], 1 << 24))
-    content = np.frombuffer(_inflate(parts[1], decoded_size), np.uint8).view(np.int8).copy()
-    if header["size"] != decoded_size or len(content) != decoded_size:
+    if header["size"] != decoded_size:
         raise ValueError("found another size than the manifest's")
     regions = _regions(header, decoded_size)
+    content = _with_gaps(_inflate(parts[1], decoded_size), regions, decoded_size)
     streams: dict[int, NDArray[np.int8]] = {}
     for width, part in zip(_WIDTHS, parts[2:], strict=True):
         n_values = sum(int(np.count_nonzero(widths == width)) * region[2] for region, widths in regions)
@@ -130,6 +135,19 @@ def _decode(stored: bytes, decoded_size: int) -> bytes:
             taken[width] = first + n
         content[offset : offset + channels.size] = (channels.T if last_axis else channels).ravel()
     return content.tobytes()
+
+
+def _with_gaps(rest: bytes, regions: list[_Placed], size: int) -> NDArray[np.int8]:
+    """The decoded file (size,) with nothing in its regions yet."""
+    content = np.empty(size, np.int8)
+    source, taken, end = np.frombuffer(rest, np.int8), 0, 0
+    for (offset, n_channels, per_channel, _), _ in regions:
+        if offset < end:
+            raise ValueError("found regions that overlap")
+        content[end:offset] = source[taken : taken + offset - end]
+        taken, end = taken + offset - end, offset + n_channels * per_channel
+    content[end:] = source[taken:]
+    return content
 
 
 def _per_byte(width: int) -> int:
@@ -160,7 +178,7 @@ def _channels_first(values: NDArray[np.int8], region: Region) -> NDArray[np.int8
     return values.reshape(len(region.widths), region.per_channel)
 
 
-def _regions(header: dict[str, Any], size: int) -> list[tuple[tuple[int, int, int, bool], NDArray[np.uint8]]]:
+def _regions(header: dict[str, Any], size: int) -> list[_Placed]:
     """((offset, channels, weights a channel, last axis), widths (channels,)) of each region."""
     every: NDArray[np.uint8] = np.frombuffer(header["widths"].encode(), np.uint8) - np.uint8(ord("0"))
     if every.size and not (every.min() >= _WIDTHS[0] and every.max() <= _WIDTHS[-1]):
