@@ -99,6 +99,7 @@ MAPS = {
     "shufflenet_ldam_stem1": (48, 3),
     "shufflenet_ldam_stem1_no_pool": (48, 6),
     "lfer_ldl": (96, 3),
+    "resnet50": (96, 3),
 }
 
 
