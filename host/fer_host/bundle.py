@@ -126,7 +126,7 @@ def assemble(
         input=recipe.input,
         align=recipe.align,
         detector=specs[0],
-        default_variant=scheme or recipe.convert.default_variant,
+        default_variant=_default(scheme or recipe.convert.default_variant, variants),
         variants=tuple(_with_metrics(variant, measured.get(variant.id, ())) for variant in variants.values()),
         files=files,
         golden=Golden("golden", N_SHIPPED, MARGIN, {n: recipe.convert.tolerance_of(n) for n in variants}),
@@ -136,6 +136,11 @@ def assemble(
     )
     with one_line_if_disk_full(out):
         return write_bundle(out, manifest, stored)
+
+
+def _default(wanted: str, made: Mapping[str, Variant]) -> str:
+    """The variant that the device takes: the one wanted, or int8 where own weights have no tuned ones."""
+    return next((name for name in (wanted, "int8") if name in made), "float32")
 
 
 def variant_of(name: str, network: Converted) -> Variant:

@@ -12,6 +12,7 @@ from fer_edge.contract.bundle import Bundle
 from fer_host.build import Build
 from fer_host.bundle import Converted, assemble, check_places, wanted_schemes
 from fer_host.calibration.sets import open_calibration, ranges_of_tuned, ranges_on
+from fer_host.errors import RecipeError
 from fer_host.quantize.fold import fold_batch_norms
 from fer_host.quantize.shipped import ChosenTuning, MixedBudget, find_tuned
 from fer_host.quantize.tuned import load_tuned
@@ -68,6 +69,11 @@ def convert(request: ConvertRequest) -> Conversion:
     network = load_network(recipe, request.weights)
     if request.weights is not None and request.scheme is None:  # tuned weights ship for the recipe's own only
         schemes = tuple(scheme for scheme in schemes if scheme != "mixed")
+    if "mixed" not in schemes and (request.budget != MixedBudget() or request.tuned is not None):
+        raise RecipeError(
+            f"COMPRESSION, BUDGET_KIB and --tuned are for a mixed variant, found {', '.join(schemes)} of {recipe.id}; "
+            "expected SCHEME=mixed and the recipe's own weights"
+        )
     tuned = find_tuned(recipe, network, request.budget, request.tuned) if "mixed" in schemes else None
     calibration = (
         open_calibration(request.calib, recipe, weights_sha256(network), request.quiet) if "int8" in schemes else None

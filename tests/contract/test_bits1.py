@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -64,3 +68,29 @@ def test_a_damaged_file_is_refused_or_decodes_to_the_promised_size(seed: int, po
 def test_other_bytes_are_refused(stored: bytes) -> None:
     with pytest.raises(BundleError, match="bits1"):
         bits1.decode(stored, 100)
+
+
+def crafted(header: object, rest: bytes = b"", text: bytes | None = None) -> bytes:
+    parts = [zlib.compress(text if text is not None else json.dumps(header).encode()), zlib.compress(rest)]
+    parts += [zlib.compress(b"")] * 7
+    return b"FEB1" + struct.pack("<9I", *map(len, parts)) + b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("stored", "size"),
+    [
+        (crafted({"size": 1000, "regions": [], "widths": ""}, b"x"), 1000),  # one byte must not fill a thousand
+        (crafted({"size": 4, "regions": [[0, 1, 9, 0]], "widths": "2"}), 4),
+        (crafted({"size": 9, "regions": [[0, 1, 4, 0], [2, 1, 4, 0]], "widths": "22"}, b"x"), 9),
+        (crafted({"size": 4, "regions": [[0, 0, 0, 0]] * 9, "widths": ""}, b"abcd"), 4),
+        (crafted({"size": 4, "regions": [[0, 1, 4, 0]], "widths": "9"}), 4),
+        (crafted({"size": 4, "regions": [[0, 2, 2, 0]], "widths": "2"}), 4),
+        (crafted({"size": 4, "regions": [["a", 2, 2, 0]], "widths": "22"}), 4),
+        (crafted([], b""), 4),
+        (crafted(None, b"", b"[" * 100_000), 4),
+        (crafted({"size": 4, "regions": [], "widths": "", "x": "y" * (1 << 21)}, b"abcd"), 4),
+    ],
+)
+def test_crafted_headers_are_refused(stored: bytes, size: int) -> None:
+    with pytest.raises(BundleError, match="bits1"):
+        bits1.decode(stored, size)

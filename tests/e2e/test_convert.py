@@ -103,6 +103,28 @@ def test_own_weights_need_own_ranges(run: Run, refused: Callable[..., None], tmp
     refused(done, "fer-host calibrate", "weights")
 
 
+def test_own_weights_with_own_photos_have_no_mixed_variant(
+    run: Run, refused: Callable[..., None], tmp_path: Path
+) -> None:
+    from fer_host.weights import load_network, save_weights
+
+    network = load_network(load_recipe("hawqc_mbv2"))
+    network.classifier[1].bias.data += 0.5  # type: ignore[index,union-attr,operator]
+    save_weights(network, tmp_path / "mine.safetensors")
+    run("fer-host", "sample-photo", tmp_path / "a.png")
+    photo = cv2.imread(str(tmp_path / "a.png"))
+    (tmp_path / "photos").mkdir()
+    for i in range(20):
+        cv2.imwrite(str(tmp_path / "photos" / f"{i:02d}.png"), cv2.convertScaleAbs(photo, alpha=0.7 + i / 30, beta=i))
+    own = ("--weights", tmp_path / "mine.safetensors", "--calib", tmp_path / "photos", "--out", tmp_path / "b")
+    done = run("fer-host", "convert", "hawqc_mbv2", *own, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    made = open_bundle(tmp_path / "b").manifest
+    assert {variant.id for variant in made.variants} == {"float32", "dynamic", "int8"}
+    assert made.default_variant == "int8"
+    refused(run("fer-host", "convert", "hawqc_mbv2", *own, "--compression", "9", cwd=tmp_path), "SCHEME=mixed")
+
+
 @pytest.mark.parametrize("name", ["verify", "info"])
 def test_the_device_accepts_the_bundle(run: Run, bundle: Path, name: str) -> None:
     done = run("fer-edge", name, "--bundle", bundle)

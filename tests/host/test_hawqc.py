@@ -25,6 +25,7 @@ from fer_host.quantize.grid import WIDTHS, best_scales, integers, limits, on_gri
 from fer_host.quantize.policy import (
     BitPolicy,
     budget_bytes,
+    check_fits,
     compression,
     digits,
     load_policy,
@@ -408,3 +409,38 @@ def test_a_channel_keeps_its_zero_and_its_ends() -> None:
     value = torch.tensor([[[-1.0, 0.0, 3.0]], [[0.5, 2.0, -0.2]]])
     on = quantize_channels(value, torch.tensor([-1.0]), torch.tensor([3.0]), torch.tensor([2]))
     assert on[0, 0].tolist() == pytest.approx([-4 / 3, 0.0, 8 / 3])
+
+
+# bad files
+
+
+@pytest.mark.parametrize(
+    "bits",
+    [{"0": "222", "3": "2222", "6": "222"}, {"0": "2222", "3": "2222"}, {"0": "2292", "3": "2222", "6": "222"}],
+)
+def test_a_policy_of_another_network_is_refused(bits: dict[str, str]) -> None:
+    counts = weights_per_channel(fold_batch_norms(small_network(), 3, 8))
+    with pytest.raises(DataError, match="bit policy"):
+        check_fits(BitPolicy(bits, "by hand"), counts)
+    check_fits(BitPolicy({"0": "2345", "3": "6782", "6": "222"}, "by hand"), counts)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("scale", torch.tensor([1.0, float("nan"), 1.0, 1.0])),
+        ("scale", torch.tensor([1.0])),
+        ("scale", torch.ones(4, dtype=torch.bfloat16)),
+        ("bits", torch.full((4,), 12, dtype=torch.uint8)),
+        ("bits", torch.full((4,), 2, dtype=torch.uint8)),  # the integers do not fit two bits
+    ],
+)
+def test_tuned_weights_that_are_no_grid_are_refused(tmp_path: Path, part: str, value: torch.Tensor) -> None:
+    folded = fold_batch_norms(small_network(), 3, 8)
+    policy = BitPolicy({name: "8" * len(layer.weight) for name, layer in quantized_layers(folded).items()}, "eight")
+    network = on_grids(folded, policy)
+    made = grids(network)
+    made["0"][part] = value
+    save_tuned(network, made, tuning_of("small", "00", policy, folded, 0, (0, 0, 0)), tmp_path / "t.safetensors")
+    with pytest.raises(WeightsError, match="tuned weights"):
+        load_tuned(folded, tmp_path / "t.safetensors")

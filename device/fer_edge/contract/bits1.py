@@ -27,6 +27,7 @@ from fer_edge.contract.errors import BundleError
 _MAGIC = b"FEB1"
 _HEAD = struct.Struct("<9I")
 _WIDTHS = range(2, 9)
+_MOST_REGIONS = 4096
 _LARGEST = 1 << 28  # bytes of a decoded file
 
 
@@ -103,6 +104,7 @@ def decode(stored: bytes, decoded_size: int) -> bytes:
         zlib.error,
         IndexError,
         OverflowError,
+        RecursionError,
     ) as error:
         raise BundleError(f"bits1: not a valid file ({error}); copy the bundle again") from error
 
@@ -116,7 +118,7 @@ def _decode(stored: bytes, decoded_size: int) -> bytes:
         start += size
     if start != len(stored):
         raise ValueError("found another length than announced")
-    header = json.loads(_inflate(parts[0], 1 << 24))
+    header = json.loads(_inflate(parts[0], 1 << 20))
     if header["size"] != decoded_size:
         raise ValueError("found another size than the manifest's")
     regions = _regions(header, decoded_size)
@@ -141,6 +143,8 @@ def _with_gaps(rest: bytes, regions: list[_Placed], size: int) -> NDArray[np.int
     """The decoded file (size,) with nothing in its regions yet."""
     content = np.empty(size, np.int8)
     source, taken, end = np.frombuffer(rest, np.int8), 0, 0
+    if len(source) != size - sum(n_channels * per_channel for (_, n_channels, per_channel, _), _ in regions):
+        raise ValueError("found another size than the manifest's")
     for (offset, n_channels, per_channel, _), _ in regions:
         if offset < end:
             raise ValueError("found regions that overlap")
@@ -184,8 +188,10 @@ def _regions(header: dict[str, Any], size: int) -> list[_Placed]:
     if every.size and not (every.min() >= _WIDTHS[0] and every.max() <= _WIDTHS[-1]):
         raise ValueError("found a width that is not 2 to 8")
     regions, first = [], 0
+    if len(header["regions"]) > _MOST_REGIONS:
+        raise ValueError("found too many regions")
     for offset, n_channels, per_channel, last_axis in header["regions"]:
-        if min(offset, n_channels, per_channel) < 0 or offset + n_channels * per_channel > size:
+        if offset < 0 or min(n_channels, per_channel) < 1 or offset + n_channels * per_channel > size:
             raise ValueError("found a region outside the file")
         mine = every[first : first + n_channels]
         if len(mine) != n_channels:
@@ -199,6 +205,6 @@ def _inflate(data: bytes, at_most: int) -> bytes:
     """zlib, but no bomb."""
     engine = zlib.decompressobj()
     content = engine.decompress(data, at_most + 1)
-    if len(content) > at_most or not engine.eof:
+    if len(content) > at_most or not engine.eof or engine.unused_data:
         raise ValueError("found more data than announced")
     return content

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 MANIFEST_NAME = "manifest.json"
 DIGEST_NAME = "bundle.sha256"
+_XZ_MEMORY = 128 << 20  # bytes; the largest preset's dictionary takes 65 MiB
 _REMEDY = "copy the bundle again, or rebuild it with `make convert`"
 
 
@@ -82,7 +83,9 @@ def _decoded(root: Path, entry: FileEntry) -> bytes:
     elif entry.encoding == "xz":
         try:
             # one byte more than announced is enough to see that it is too long, and no bomb gets further
-            content = lzma.LZMADecompressor().decompress(stored, max_length=entry.decoded_size_bytes + 1)
+            content = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY).decompress(
+                stored, max_length=entry.decoded_size_bytes + 1
+            )
         except lzma.LZMAError as error:
             raise BundleError(f"bundle {root}: {entry.path} is not valid xz ({error}); {_REMEDY}") from error
     else:

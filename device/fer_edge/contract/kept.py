@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+_OURS = re.compile(r"[0-9a-f]{64}")
 _MOST_FILES = 16  # of other bundles' networks; the oldest go first
 
 
@@ -22,7 +24,7 @@ def place() -> Path:
         value = os.environ.get(variable, "").split(":")[0]  # systemd lists several
         if value:
             return Path(value) / below
-    return Path(os.environ.get("HOME") or tempfile.gettempdir()) / ".cache" / "fer-edge"
+    return Path(os.environ.get("HOME") or "/nonexistent") / ".cache" / "fer-edge"
 
 
 def kept(sha256: str, size_bytes: int, decode: Callable[[], bytes]) -> bytes:
@@ -39,6 +41,7 @@ def kept(sha256: str, size_bytes: int, decode: Callable[[], bytes]) -> bytes:
         if file.stat().st_size == size_bytes:
             content = file.read_bytes()
             if hashlib.sha256(content).hexdigest() == sha256:
+                os.utime(file)
                 return content
     content = decode()
     with contextlib.suppress(OSError):
@@ -61,6 +64,7 @@ def _write(file: Path, content: bytes) -> None:
 
 
 def _drop_oldest(folder: Path) -> None:
-    files = sorted((path for path in folder.iterdir()), key=lambda path: path.stat().st_mtime)
+    ours = [path for path in folder.iterdir() if _OURS.fullmatch(path.name) and not path.is_symlink()]
+    files = sorted(ours, key=lambda path: path.stat().st_mtime)
     for path in files[:-_MOST_FILES]:
         path.unlink()

@@ -111,6 +111,10 @@ def path_of_ranges(recipe: Recipe, set_name: str) -> Path:
     return CALIBRATION_RANGES / (f"{recipe.id}.json" if own else f"{recipe.id}.{set_name}.json")
 
 
+def _is_set(name: str | None) -> bool:
+    return (CALIBRATION_SETS / f"{name}.json").is_file()
+
+
 def ranges_of_tuned(tuned: Path) -> Path:
     """The ranges of tuned weights, by their file's name."""
     return CALIBRATION_RANGES / f"mixed.{tuned.stem}.json"
@@ -139,12 +143,15 @@ def open_calibration(
         recipe: what is being converted.
         weights_sha256: digest of its weights.
         quiet: do not print what is odd about the faces.
-        own: the ranges to take where ``calib`` is no folder; None: the recipe's.
+        own: of tuned weights, the ranges to take where ``calib`` is no folder: they have one set only; None: the
+            recipe's.
 
     Raises:
         DataError: no such folder or set, faces that are not fit to calibrate with, or ranges of other weights.
     """
     if calib is None or not Path(calib).exists():
+        if own is not None and calib not in (None, recipe.convert.calibration_set) and not _is_set(calib):
+            raise DataError(f"calibration {calib}: found neither a folder nor a set of that name; expected one of them")
         path = own or path_of_ranges(recipe, calib or recipe.convert.calibration_set)
         if not path.is_file():
             known = ", ".join(sorted(p.stem for p in CALIBRATION_SETS.glob("*.json"))) or "none"

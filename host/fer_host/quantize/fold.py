@@ -49,7 +49,7 @@ def fold_batch_norms(network: nn.Module, in_channels: int, size_px: int) -> nn.M
             setattr(folded.get_submodule(parent), leaf, nn.Identity())
         after = folded(x)
     error = float((after - before).abs().max() / before.abs().max().clamp_min(1e-30))
-    if error > _TOLERANCE:
+    if not error <= _TOLERANCE:  # NaN too
         raise WeightsError(
             f"folding batch norms of {type(network).__name__}: relative error {error:.1e}, expected at most "
             f"{_TOLERANCE:.0e}; a layer before a batch norm feeds something else as well"

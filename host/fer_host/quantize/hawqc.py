@@ -30,7 +30,7 @@ from fer_host.quantize.agents import AgentConfig, Episode, actor_critic, haq
 from fer_host.quantize.config import AllocatorName, QuantizeConfig
 from fer_host.quantize.fold import fold_batch_norms, quantized_layers
 from fer_host.quantize.grid import WIDTHS, best_scales, on_grid
-from fer_host.quantize.policy import BitPolicy, budget_bytes, load_policy, save_policy, weights_per_channel
+from fer_host.quantize.policy import BitPolicy, budget_bytes, check_fits, load_policy, save_policy, weights_per_channel
 from fer_host.quantize.sensitivity import SensitivityTable, sensitivity_table
 from fer_host.quantize.traces import exact
 from fer_host.quantize.tune import grids, on_grids
@@ -250,6 +250,8 @@ def run_tuning(recipe: Recipe, data: Path, policy_file: Path | None, out: Path |
         out: the file to write; None takes the zoo's.
         untuned: only move the weights to their grids.
     """
+    if out is None and (untuned or policy_file is not None):
+        raise RecipeError("--out: not given; expected a file for weights of a policy of one's own, or --untuned ones")
     workshop = Workshop(recipe, data)
     if policy_file is None:
         policy = workshop.search(workshop.config.allocator, workshop.config.compression)
@@ -260,6 +262,7 @@ def run_tuning(recipe: Recipe, data: Path, policy_file: Path | None, out: Path |
             raise RecipeError(
                 f"bit policy {policy_file}: was made for other weights of {recipe.id}; `fer-host search` makes one anew"
             )
+        check_fits(policy, weights_per_channel(workshop.network))
         from fer_host.quantize.policy import compression as compression_of
 
         factor = round(compression_of(policy, weights_per_channel(workshop.network)), 2)

@@ -118,6 +118,23 @@ def budget_bytes(n_weights: Mapping[str, NDArray[np.int64]], factor: float) -> f
     return budget
 
 
+def check_fits(policy: BitPolicy, n_weights: Mapping[str, NDArray[np.int64]]) -> None:
+    """Refuses a policy of another network.
+
+    Raises:
+        DataError: other layers, another number of channels, or a width that is not 2 to 8.
+    """
+    odd = min(set(policy.bits) ^ set(n_weights), default=None)
+    if odd is not None:
+        raise DataError(f"bit policy: layer {odd} is in the policy or in the network, not in both")
+    for layer, bits in policy.bits.items():
+        if len(bits) != len(n_weights[layer]) or set(bits) - set("2345678"):
+            raise DataError(
+                f"bit policy: {layer} has {len(bits)} widths of {''.join(sorted(set(bits)))}, expected "
+                f"{len(n_weights[layer])} digits from 2 to 8"
+            )
+
+
 def save_policy(policy: BitPolicy, path: Path) -> None:
     """Writes JSON, complete or not at all."""
     write_bytes(path, codec.dumps(SCHEMA, policy).encode())

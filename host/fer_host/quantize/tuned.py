@@ -156,11 +156,14 @@ def load_tuned(folded: nn.Module, path: Path) -> TunedNetwork:
     for name in quantized_layers(folded):
         try:
             parts: list[Any] = [state.pop(f"{name}.weight.{part}").numpy() for part in _PARTS]
+        except TypeError as error:
+            raise WeightsError(f"tuned weights {path}: {name} has a type that is none of ours ({error})") from error
         except KeyError as error:
             raise WeightsError(
                 f"tuned weights {path}: lack {error.args[0]}; expected those of {tuning.recipe}"
             ) from None
         layers[name] = LayerGrid(*parts)
+        _check_grid(path, name, layers[name])
         state[f"{name}.weight"] = torch.from_numpy(layers[name].weight)
     try:
         result = folded.load_state_dict(state, strict=False)
@@ -171,6 +174,22 @@ def load_tuned(folded: nn.Module, path: Path) -> TunedNetwork:
         odd = (missing or result.unexpected_keys)[0]
         raise WeightsError(f"tuned weights {path}: {odd} is in the file or in the network, not in both")
     return TunedNetwork(folded.eval(), layers, tuning)
+
+
+def _check_grid(path: Path, name: str, grid: LayerGrid) -> None:
+    n = len(grid.integers) if grid.integers.ndim else 0
+    shapes = grid.scale.shape == grid.bits.shape == (n,) and grid.integers.ndim >= 2
+    types = [array.dtype.name for array in (grid.integers, grid.scale, grid.bits)] == ["int8", "float32", "uint8"]
+    usable = shapes and types and bool(np.isfinite(grid.scale).all() and (grid.scale > 0).all())
+    if usable and grid.bits.min() >= 2 and grid.bits.max() <= 8:
+        low = -(2 ** (grid.bits.astype(np.int64) - 1))
+        rows = grid.integers.reshape(n, -1).astype(np.int64)
+        if (rows.min(axis=1) >= low).all() and (rows.max(axis=1) < -low).all():
+            return
+    raise WeightsError(
+        f"tuned weights {path}: {name} is no grid; expected int8 integers within their widths, finite float32 steps "
+        "above zero and uint8 widths from 2 to 8, one a channel"
+    )
 
 
 def format_tuning(tuning: Tuning) -> str:
