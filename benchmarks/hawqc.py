@@ -1,6 +1,6 @@
 """HAWQC's table: every allocator at one budget, before and after the same tuning, measured on the interpreter.
 
-    .venv/bin/python benchmarks/hawqc.py --data ../shared/data/fer2013/fer2013_train_public.npz --compression 9.93
+    .venv/bin/python benchmarks/hawqc.py --compression 9.93
     .venv/bin/python benchmarks/hawqc.py --report
 
 Rows go to benchmarks/results/hawqc.jsonl as they are measured; a run that is stopped goes on after the last one. The
@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fer_edge.contract.bundle import Bundle
+from fer_host.commands.options import DEFAULT_DATA
 from fer_host.evaluate import evaluate
 from fer_host.pipeline import ConvertRequest, convert
 from fer_host.quantize.config import ALLOCATORS
@@ -53,7 +54,7 @@ class Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path)
+    parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
     parser.add_argument("--model", default="hawqc_mbv2")
     parser.add_argument("--compression", type=float, default=9.93)
     parser.add_argument("--allocators", nargs="*", choices=ALLOCATORS, default=list(ALLOCATORS))

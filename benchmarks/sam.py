@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fer_host.cli import DEFAULT_DATA
+from fer_host.commands.options import DEFAULT_DATA
 from fer_host.recipe import Recipe, load_recipe
 from fer_host.train.ablations import SAM_RHO
 from fer_host.train.config import Phase, TrainConfig

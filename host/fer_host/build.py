@@ -234,12 +234,16 @@ class Build:
         listed = "; ".join(f"{n} {what}" for what, n in counted.most_common())
         left = len(not_int8(info))
         computed = "all in int8" if not left else f"{left} not in int8"
-        self.say(f"[{self.recipe.id}] int8: {len(info.ops)} operators, {computed}; other tensors: {listed or 'none'}")
+        self.say(
+            f"[{self.store.root.name}] int8: {len(info.ops)} operators, {computed}; other tensors: {listed or 'none'}"
+        )
 
     def _run(self, stage: Stage, make: Callable[[Path], None]) -> StageResult:
         result = self.store.run(stage, make)
         self._digests[result.path] = result.sha256
-        self.say(f"[{self.recipe.id}] {result.name:16} {'reused' if result.reused else f'{result.seconds:.1f} s'}")
+        self.say(
+            f"[{self.store.root.name}] {result.name:16} {'reused' if result.reused else f'{result.seconds:.1f} s'}"
+        )
         return result
 
     def _input(self, folder: Path) -> dict[str, str]:

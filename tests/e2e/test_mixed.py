@@ -73,7 +73,7 @@ def test_the_manifest_says_how_many_bits_and_where_they_are_saved(
     counts = weights_per_channel(tuned.network)
     reached = float_bytes(np.concatenate(list(counts.values()))) / effective
     assert reached == pytest.approx(chosen.tuning.compression, rel=1e-4)
-    assert reached >= 9.925
+    assert reached >= 9.93 - 1e-4
     entry = opened.manifest.files["network/mixed"]
     assert entry.encoding in ("xz", "bits1")
     assert entry.size_bytes <= 1_000_000

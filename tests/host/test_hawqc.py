@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -19,12 +20,14 @@ from fer_host.errors import DataError, WeightsError
 from fer_host.models import MODELS
 from fer_host.quantize import allocate
 from fer_host.quantize.activations import activation_table, input_ranges, quantize_channels, simulated
-from fer_host.quantize.agents import AgentConfig, Episode, actor_critic, cuts_within, haq
+from fer_host.quantize.agents import DDPG, AgentConfig, Episode, actor_critic, cuts_within, haq
 from fer_host.quantize.fold import fold_batch_norms, quantized_layers
 from fer_host.quantize.grid import WIDTHS, best_scales, integers, limits, on_grid
+from fer_host.quantize.hawqc import Workshop
 from fer_host.quantize.policy import (
     BitPolicy,
     budget_bytes,
+    channel_bytes,
     check_fits,
     compression,
     digits,
@@ -36,6 +39,7 @@ from fer_host.quantize.sensitivity import SensitivityTable, sensitivity_table
 from fer_host.quantize.traces import exact, exact_activations, hutchinson
 from fer_host.quantize.tune import grids, on_grids
 from fer_host.quantize.tuned import load_tuned, save_tuned, tuning_of
+from fer_host.recipe import load_recipe
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -94,13 +98,14 @@ def test_exact_traces_equal_the_full_hessians() -> None:
         np.testing.assert_allclose(traces, hessian_traces(network, name, x, y), rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["rademacher", "gaussian"])
-def test_hutchinson_comes_near_the_full_hessian(kind: str) -> None:
+@pytest.mark.parametrize(("kind", "off"), [("rademacher", 0.15), ("gaussian", 0.3)])
+def test_hutchinson_comes_near_the_full_hessian_in_every_channel(kind: str, off: float) -> None:
     network = fold_batch_norms(small_network(), 3, 8).double()
     x, y = torch.randn(5, 3, 8, 8).double(), torch.tensor([0, 1, 2, 0, 1])
-    found = hutchinson(network, x, y, draws=800, kind=kind, tolerance=0, together=False).traces  # type: ignore[arg-type]
+    found = hutchinson(network, x, y, draws=2000, kind=kind, tolerance=0, together=False).traces  # type: ignore[arg-type]
     for name, values in found.items():
-        assert abs(values.sum() / hessian_traces(network, name, x, y).sum() - 1) < 0.2, name
+        true = hessian_traces(network, name, x, y)
+        assert np.abs(values - true).max() < off * true.max(), (name, values, true)
 
 
 def test_one_product_for_all_layers_has_the_same_mean_and_more_noise() -> None:
@@ -219,6 +224,40 @@ def test_sizes_follow_the_rule() -> None:
         budget_bytes(counts, 50)
 
 
+def float_mib(network: nn.Module) -> float:
+    """As the thesis counts: parameters and running statistics of unfolded batch norms, four bytes each."""
+    return 4 * sum(value.numel() for value in network.state_dict().values() if value.is_floating_point()) / 2**20
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "mib"),
+    [
+        ("resnet50", 8, 12.23),  # its uniform row
+        ("resnet50", 12.24, 7.99),  # HAWQ-V2
+        ("resnet50", 14.48, 6.75),  # AutoQ and HAWQC
+        ("mobilenet_v2", 8, 1.69),
+        ("mobilenet_v2", 9.93, 1.36),
+    ],
+)
+def test_the_thesis_sizes_are_plain_quotients(name: str, factor: float, mib: float) -> None:
+    assert float_mib(MODELS[name](1000, 3, 32)) / factor == pytest.approx(mib, rel=0.002)
+
+
+def test_what_the_thesis_size_leaves_for_a_weight_by_this_kits_rule() -> None:
+    network = MODELS["mobilenet_v2"](1000, 3, 32)
+    every = np.concatenate(list(weights_per_channel(fold_batch_norms(network, 3, 32)).values()))
+    assert (int(every.sum()), len(every)) == (3_469_760, 18_056)
+    assert 8 * 1.36 * 2**20 / every.sum() == pytest.approx(3.29, abs=0.005)  # bits, where nothing else counts
+    assert 8 * (1.36 * 2**20 - len(every) * channel_bytes()) / every.sum() == pytest.approx(2.94, abs=0.005)
+
+
+@pytest.mark.parametrize(("bits", "factor"), [(3, 9.1623), (4, 7.1351)])
+def test_uniform_widths_by_the_rule(bits: int, factor: float) -> None:
+    counts = weights_per_channel(fold_batch_norms(MODELS["mobilenet_v2"](8, 3, 32), 3, 32))
+    policy = BitPolicy(digits({n: np.full(len(c), bits) for n, c in counts.items()}), "uniform")
+    assert compression(policy, counts) == pytest.approx(factor, abs=1e-4)
+
+
 def test_a_policy_survives_its_file(tmp_path: Path) -> None:
     policy = BitPolicy({"a": "2348", "b": "5"}, "knapsack", 10.5, 0.25, 0.2, 0.1, "00", {"x": 1.0})
     save_policy(policy, tmp_path / "p.json")
@@ -271,7 +310,10 @@ def test_allocators_keep_their_budget_and_knapsack_is_never_beaten(seed: int, sh
     ordered = policies[1].all_bits[allocate.trace_order(table)]
     assert (np.diff(ordered) >= 0).all()
     assert policies[0].bound is not None
-    assert policies[0].proxy_loss - policies[0].bound <= 0.02 * policies[0].proxy_loss  # the gap at 400 channels
+    # the gaps at 400 channels
+    assert policies[0].proxy_loss - policies[0].bound <= 0.001 * policies[0].proxy_loss
+    assert policies[1].bound is not None
+    assert policies[1].proxy_loss - policies[1].bound <= 0.1 * policies[1].proxy_loss
     assert all(len(set(bits)) == 1 for bits in policies[2].bits.values())  # a width a layer
 
 
@@ -299,6 +341,18 @@ def test_cuts_are_moved_until_the_budget_is_just_kept() -> None:
         assert table.bytes_of(choice) <= budget
         assert (np.diff(choice[order]) >= 0).all()
         assert table.bytes_of(choice) > 0.98 * budget or set(cuts) == {1.0}
+
+
+def test_ddpg_learns_the_best_action() -> None:
+    config = AgentConfig(batch=64, hidden=32, actor_lr=1e-3, critic_lr=1e-2, noise=0.3, tau=0.05, seed=2)
+    agent, state = DDPG(1, config), np.ones(1, dtype=np.float32)
+    before = agent.act(state, 0.0)
+    for _ in range(1000):
+        action = agent.act(state, config.noise)
+        agent.remember([state], [action], -((action - 0.8) ** 2))
+        agent.learn()
+    assert abs(before - 0.8) > 0.2
+    assert abs(agent.act(state, 0.0) - 0.8) < 0.1
 
 
 @pytest.mark.parametrize("search", [actor_critic, haq])
@@ -409,6 +463,19 @@ def test_a_channel_keeps_its_zero_and_its_ends() -> None:
     value = torch.tensor([[[-1.0, 0.0, 3.0]], [[0.5, 2.0, -0.2]]])
     on = quantize_channels(value, torch.tensor([-1.0]), torch.tensor([3.0]), torch.tensor([2]))
     assert on[0, 0].tolist() == pytest.approx([-4 / 3, 0.0, 8 / 3])
+
+
+def test_too_few_images_for_the_traces_are_refused(tmp_path: Path) -> None:
+    recipe, random = load_recipe("hawqc_mbv2"), np.random.default_rng(1)
+    for split in ("train", "test"):
+        for label in ("anger", "happiness"):
+            (tmp_path / "set" / split / label).mkdir(parents=True)
+            for i in range(6):
+                picture = random.integers(0, 255, (48, 48), dtype=np.uint8)
+                cv2.imwrite(str(tmp_path / "set" / split / label / f"{i}.png"), picture)
+    workshop = Workshop(recipe, tmp_path / "set", tmp_path / "state")
+    with pytest.raises(DataError, match="expected more than 256"):
+        _ = workshop.table
 
 
 # bad files

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fer_edge.contract.bundle import open_bundle
-from fer_host.cli import DEFAULT_DATA
+from fer_host.commands.options import DEFAULT_DATA
 from fer_host.recipe import load_recipe
 from fer_host.weights import zoo_path
 

@@ -114,15 +114,30 @@ def packed_regions(content: bytes, path: Path, grids: Mapping[str, LayerGrid]) -
     info, names = inspect_tflite(path), check_grids(path, grids)
     ops = {op.index: op for op in weighted(info)}
     stored = read_constants(path, [op.inputs[1] for op in ops.values()])
-    regions: dict[int, Region] = {}
-    for index, name in names.items():
+    regions: list[Region] = []
+    taken: list[tuple[int, int]] = []
+    # the largest first: a short tensor's bytes may happen to lie inside a long one too
+    for index, name in sorted(names.items(), key=lambda entry: -stored[ops[entry[0]].inputs[1]].size):
         values = stored[ops[index].inputs[1]]
-        offset = content.find(values.tobytes())
+        offset = free_place(content, values.tobytes(), taken)
+        if offset is None:  # two operators that share one tensor
+            continue
         widths = tuple(int(width) for width in grids[name].bits)
         last_axis = ops[index].type == "DEPTHWISE_CONV_2D"
-        # weights are not aligned to anything that would let two of them overlap; the same ones twice are packed once
-        regions[offset] = Region(offset, widths, values.size // len(widths), last_axis)
-    return [regions[offset] for offset in sorted(regions)]
+        regions.append(Region(offset, widths, values.size // len(widths), last_axis))
+        taken.append((offset, offset + values.size))
+    return sorted(regions, key=lambda region: region.offset)
+
+
+def free_place(content: bytes, part: bytes, taken: list[tuple[int, int]]) -> int | None:
+    """Where ``part`` lies in ``content`` outside the taken (start, end) ranges; None: nowhere."""
+    offset = content.find(part)
+    while offset >= 0:
+        blocking = [end for start, end in taken if start < offset + len(part) and offset < end]
+        if not blocking:
+            return offset
+        offset = content.find(part, max(blocking))
+    return None
 
 
 def as_rows(op_type: str, weight: NDArray[Any]) -> Rows:

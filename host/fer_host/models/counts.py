@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import nn
 
+from fer_host.models.blank_run import blank_run
+
 # How a paper counts. "all": every parameter, no FLOPs of its own.
 # "ddamfn": every parameter; conv and linear MACs + a bias' outputs + 2 x BN outputs + 1 x PReLU or ReLU6 outputs.
 # "lfer_ldl": conv weights only; (2 C_in/groups k^2 - 1) per output of a convolution, nothing else.
@@ -19,6 +21,15 @@ Convention = Literal["all", "ddamfn", "lfer_ldl", "shufflenet_ldam"]
 _COUNTED: dict[str, tuple[type[nn.Conv2d | nn.Linear], ...]] = {
     "lfer_ldl": (nn.Conv2d,),
     "shufflenet_ldam": (nn.Conv2d, nn.Linear),
+}
+
+# an output of theirs in ddamfn's FLOPs; h-swish holds a ReLU6
+_DDAMFN_FLOPS: dict[type[nn.Module], int] = {
+    nn.BatchNorm1d: 2,
+    nn.BatchNorm2d: 2,
+    nn.PReLU: 1,
+    nn.ReLU6: 1,
+    nn.Hardswish: 1,
 }
 
 
@@ -43,9 +54,9 @@ def counts(network: nn.Module, in_channels: int, size_px: int, convention: Conve
     """Runs the network once on a blank picture and counts."""
     macs = flops = 0
 
-    def look(module: nn.Module, _: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+    def look(_: str, module: nn.Module, output: torch.Tensor) -> None:
         nonlocal macs, flops
-        n = output.numel() if isinstance(output, torch.Tensor) else 0
+        n = output.numel()
         if isinstance(module, nn.Conv2d | nn.Linear):
             per_output = module.weight[0].numel()
             macs += n * per_output
@@ -53,20 +64,10 @@ def counts(network: nn.Module, in_channels: int, size_px: int, convention: Conve
                 flops += n * (2 * per_output - 1) if isinstance(module, nn.Conv2d) else 0
             else:
                 flops += n * per_output + (n if module.bias is not None else 0)
-        elif convention == "ddamfn" and isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
-            flops += 2 * n
-        elif convention == "ddamfn" and isinstance(module, nn.PReLU | nn.ReLU6 | nn.Hardswish):  # h-swish holds a ReLU6
-            flops += n
+        elif convention == "ddamfn":
+            flops += n * next(each for kind, each in _DDAMFN_FLOPS.items() if isinstance(module, kind))
 
-    hooks = [module.register_forward_hook(look) for module in network.modules()]
-    was_training = network.training
-    try:
-        with torch.no_grad():
-            network.eval()(torch.zeros(1, in_channels, size_px, size_px))
-    finally:
-        network.train(was_training)
-        for hook in hooks:
-            hook.remove()
+    blank_run(network, in_channels, size_px, (nn.Conv2d, nn.Linear, *_DDAMFN_FLOPS), look)
     parameters = sum(p.numel() for p in network.parameters())
     weights = sum(m.weight.numel() for m in network.modules() if isinstance(m, _COUNTED.get(convention, ())))
     own = convention in ("ddamfn", "lfer_ldl")

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from fer_host.models.blank_run import blank_run
 from fer_host.prune.channels import Channels
 from fer_host.prune.config import Budget
 from fer_host.prune.costs import Cost
@@ -97,19 +98,9 @@ def _count(roots: NDArray[np.int64]) -> dict[int, int]:
 def _positions(network: nn.Module, in_channels: int, size_px: int) -> dict[str, int]:
     """Output positions of every convolution and linear layer."""
     found: dict[str, int] = {}
-    handles = [
-        module.register_forward_hook(
-            lambda _, __, output, name=name: found.__setitem__(name, output[0].numel() // output.shape[1])
-        )
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear)
-    ]
-    was_training = network.training
-    try:
-        with torch.no_grad():
-            network.eval()(torch.zeros(1, in_channels, size_px, size_px))
-    finally:
-        network.train(was_training)
-        for handle in handles:
-            handle.remove()
+
+    def look(name: str, _: nn.Module, output: torch.Tensor) -> None:
+        found[name] = output[0].numel() // output.shape[1]
+
+    blank_run(network, in_channels, size_px, (nn.Conv2d, nn.Linear), look)
     return found

@@ -16,7 +16,7 @@ from torch import nn
 from fer_host.quantize.fold import quantized_layers
 from fer_host.quantize.grid import WIDTHS
 from fer_host.quantize.policy import BitPolicy
-from fer_host.quantize.sensitivity import SensitivityTable
+from fer_host.quantize.sensitivity import SensitivityTable, above_zero
 from fer_host.quantize.traces import exact_activations
 
 Ranges = dict[str, tuple[torch.Tensor, torch.Tensor]]  # layer -> (low, high), each (input channels,)
@@ -82,8 +82,7 @@ def activation_table(network: nn.Module, inputs: torch.Tensor, ranges: Ranges, n
     with _at_inputs(network, measure), torch.no_grad():
         for batch in torch.split(inputs, 64):
             network(batch)
-    trace = np.concatenate([traces[name] for name in layers])
-    trace = np.maximum(trace, trace[trace > 0].min())
+    trace = above_zero(np.concatenate([traces[name] for name in layers]))
     n_values = np.concatenate([np.full(len(ranges[name][0]), sizes[name]) for name in layers])
     error = np.concatenate([(sums[name] / len(inputs)).numpy() for name in layers])
     error = np.minimum.accumulate(error, axis=1)

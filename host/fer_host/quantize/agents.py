@@ -26,7 +26,7 @@ from fer_host.quantize.grid import WIDTHS
 from fer_host.quantize.policy import BitPolicy
 from fer_host.quantize.sensitivity import SensitivityTable
 
-LossOf = Callable[[BitPolicy], float]  # of the quantized network, without tuning, on held-out training images
+LossOf = Callable[[BitPolicy], float]  # of the quantized network, without tuning, on the search images
 
 
 @dataclass(frozen=True)
@@ -149,12 +149,14 @@ def actor_critic(
     config = config or AgentConfig()
     order = trace_order(table)
     n_steps = len(WIDTHS) - 1
+    before = np.concatenate([[0.0], np.cumsum(table.n_weights[order])]) / table.n_weights.sum()
 
     def play(agent: DDPG, noise: float) -> tuple[Choice, list[NDArray[np.float32]], list[float]]:
         cuts, states, actions = [], [], []
         start, end, action = 0.0, 0.0, 0.0
         for step in range(n_steps):
-            state = np.array([step / n_steps, 1 - end, start, end, action], dtype=np.float32)
+            left = 1 - before[round(end * len(order))]  # of all weights: channels differ in size
+            state = np.array([step / n_steps, left, start, end, action], dtype=np.float32)
             action = agent.act(state, noise)
             start, end = end, end + action * (1 - end)
             cuts.append(end)
@@ -194,6 +196,8 @@ def haq(
     on_episode: Callable[[Episode], None] | None = None,
 ) -> BitPolicy:
     """HAQ's search: one width a layer; over budget, widths fall from the last layer backwards, one bit a turn.
+
+    HAQ keeps the first and the last layer at 8 bits; here every layer is the agent's, as for the other allocators.
 
     Its state has seven of HAQ's ten features, those that a table knows: place, channels, weights a channel, all
     weights, trace, what is decided and what is left, and the previous action.

@@ -1,7 +1,8 @@
-"""Allocators: a sensitivity table and a budget in, a bit policy out. Pure and exact; the agents are in ``agents.py``.
+"""Allocators: a sensitivity table and a budget in, a bit policy out. Pure; the agents are in ``agents.py``.
 
-``knapsack`` solves the multiple-choice knapsack by Lagrangian bisection and says how far from the optimum it can be
-at most; ``thresholds`` is the best that the thesis' search space holds: bits that rise with the trace.
+All minimize the proxy loss, a sum over channels. ``knapsack`` solves the multiple-choice knapsack by Lagrangian
+bisection; ``thresholds`` the same in the thesis' search space, bits that rise with the trace. Both report a lower bound
+of what any policy of their kind can reach: what lies between is all that they can have missed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _STEPS = 80  # of the bisection; each halves the interval of log(lambda)
 
 
 def knapsack(table: SensitivityTable, budget_bytes: float) -> BitPolicy:
-    """The exact knapsack over channels, up to its reported dual gap.
+    """The knapsack over channels, exact up to its reported bound.
 
     Raises:
         DataError: 2 bits everywhere are over the budget; so for all allocators.
@@ -61,7 +62,10 @@ def uniform(table: SensitivityTable, budget_bytes: float) -> BitPolicy:
 
 
 def thresholds(table: SensitivityTable, budget_bytes: float) -> BitPolicy:
-    """The best widths that never fall as the mean trace rises: the ceiling of any agent that cuts the sorted list."""
+    """The widths of least proxy loss that never fall as the mean trace rises, exact up to the reported bound.
+
+    No agent that cuts the sorted list has a lower proxy loss than that bound; by another loss it may do better.
+    """
     started = time.perf_counter()
     order = trace_order(table)
     loss, size = table.loss[order], table.weight_bytes[order]

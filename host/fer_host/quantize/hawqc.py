@@ -23,7 +23,7 @@ from torch.nn import functional
 from fer_edge.contract.preprocess import preprocess
 from fer_host.artifacts import digest_json, write_bytes
 from fer_host.data.faces import TRAINING, FaceData
-from fer_host.errors import RecipeError
+from fer_host.errors import DataError, RecipeError
 from fer_host.paths import TRAIN_CACHE, TUNED
 from fer_host.quantize import allocate
 from fer_host.quantize.agents import AgentConfig, Episode, actor_critic, haq
@@ -90,9 +90,15 @@ class Workshop:
 
     @cached_property
     def _drawn(self) -> FaceData:
+        """Images for the traces and then for the search: Training rows, which the float network was trained on."""
         rows = self.data.select(self.data.usage == TRAINING)
         rows = rows.select(rows.labels(self.recipe.labels) >= 0)
         n = self.config.trace_images + self.config.search_images
+        if len(rows) <= self.config.trace_images:
+            raise DataError(
+                f"{self.data_path}: found {len(rows)} labelled Training images, expected more than "
+                f"{self.config.trace_images} for the traces, and up to {self.config.search_images} for the search"
+            )
         order = np.random.default_rng(self.config.seed).permutation(len(rows))[:n]
         return rows.select(order)
 

@@ -74,11 +74,17 @@ class SensitivityTable:
         return BitPolicy(bits, allocator, budget_bytes, self.proxy(choice), bound, round(seconds, 3), notes=notes or {})
 
 
+def above_zero(trace: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Traces with those that are not above 0 raised to the smallest that is, so that no channel is free."""
+    positive = trace[trace > 0]
+    return np.maximum(trace, positive.min() if len(positive) else 1.0)
+
+
 @torch.no_grad()
 def sensitivity_table(network: nn.Module, traces: Traces) -> SensitivityTable:
     """Measures the quantization errors of a folded network and joins them with its traces.
 
-    Estimates below 0, which are noise, count as 0 plus the smallest positive trace, so that no channel is free.
+    Estimates below 0, which are noise, count as the smallest positive trace.
     """
     layers = quantized_layers(network)
     counts = weights_per_channel(network)
@@ -89,7 +95,7 @@ def sensitivity_table(network: nn.Module, traces: Traces) -> SensitivityTable:
         errors.append(torch.stack(widths, 1).double().numpy())
     n_weights = np.concatenate([counts[name] for name in layers])
     trace = np.concatenate([traces[name] for name in layers])
-    trace = np.maximum(trace, trace[trace > 0].min(initial=np.inf) if (trace > 0).any() else 1.0)
+    trace = above_zero(trace)
     # more bits never hurt: the grid of steps that is searched is coarse
     error = np.minimum.accumulate(np.concatenate(errors), axis=1)
     return SensitivityTable(

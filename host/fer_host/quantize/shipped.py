@@ -25,8 +25,8 @@ class MixedBudget:
     def met_by(self, tuning: Tuning) -> bool:
         """Whether tuned weights keep it."""
         fits = self.kib is None or tuning.effective_bytes <= self.kib * 1024
-        # 9.93 asked and 9.9299 found, because a channel is the smallest step
-        return fits and (self.compression is None or tuning.compression >= self.compression - 0.005)
+        # records round to four decimals
+        return fits and (self.compression is None or tuning.compression >= self.compression - 1e-4)
 
     def __str__(self) -> str:
         parts = [f"{self.kib:g} KiB"] if self.kib is not None else []

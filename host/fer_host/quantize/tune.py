@@ -1,6 +1,8 @@
 """Fine-tuning on a bit policy's grids: fake quantization with learned steps, straight through the rounding.
 
-Learned steps after Esser et al. 2020 (LSQ, arXiv 1902.08153), as a logarithm so that they stay above zero.
+Learned steps after Esser et al. 2020 (LSQ, arXiv 1902.08153), as a logarithm so that they stay above zero. LSQ divides
+a step's gradient by sqrt(n_weights x largest integer). The logarithm's gradient is the step's times the step, which
+shrinks as the integers grow, so only sqrt(n_weights) is left here.
 """
 
 from __future__ import annotations

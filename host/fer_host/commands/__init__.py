@@ -1,0 +1,1 @@
+"""What ``fer-host`` can do, a module for each kind of work."""

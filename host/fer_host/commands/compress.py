@@ -1,0 +1,81 @@
+"""``fer-host`` commands that make a trained network smaller: prune, search, qat.
+
+Heavy imports stay inside the functions.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fer_host.commands.options import DEFAULT_DATA
+
+_ALLOCATORS = ("uniform", "hawq_v2", "haq", "actor_critic", "thresholds", "knapsack")
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds them to the parser."""
+    prune = commands.add_parser("prune", help="make a recipe's network smaller; a killed run resumes")
+    prune.add_argument("model", metavar="RECIPE", help="with a [prune] table, e.g. hawqc_mbv2_pruned")
+    prune.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="PATH", help="npz, CSV, a data set's folder")
+    prune.add_argument("--out", type=Path, metavar="FILE", help=".safetensors to write (default: host/zoo)")
+    prune.add_argument("--method", choices=("gated", "slimming", "greg", "uniform"), help="default: the recipe's")
+    prune.add_argument("--macs", type=float, metavar="SHARE", help="budget: of the start's MACs")
+    prune.add_argument("--parameters", type=float, metavar="SHARE", help="budget: of the start's parameters")
+    prune.add_argument("--int8-kib", type=float, metavar="KIB", help="budget: size of the int8 file, estimated")
+    prune.add_argument("--ms", type=float, metavar="MS", help="budget: of the int8 file on the board of --latency")
+    prune.add_argument("--latency", type=Path, metavar="FILE", help="a board's table, by fer-edge bench --per-op")
+    prune.set_defaults(run=_prune)
+
+    search = commands.add_parser("search", help="choose a bit width for every channel within a budget")
+    search.add_argument("model", metavar="RECIPE", help="with a [quantize] table, e.g. hawqc_mbv2")
+    search.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="PATH", help="npz, CSV, a data set's folder")
+    search.add_argument("--allocator", choices=_ALLOCATORS, help="default: the recipe's")
+    search.add_argument(
+        "--compression", type=float, metavar="FACTOR", help="of the float network; default: the recipe's"
+    )
+    search.add_argument("--out", type=Path, metavar="FILE", help=".json to write (default: host/zoo)")
+    search.set_defaults(run=_search)
+
+    qat = commands.add_parser("qat", help="tune a network on its bit widths; a killed run resumes")
+    qat.add_argument("model", metavar="RECIPE", help="with a [quantize] table, e.g. hawqc_mbv2")
+    qat.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="PATH", help="npz, CSV, a data set's folder")
+    qat.add_argument("--policy", type=Path, metavar="FILE", help="by `search` (default: searched as the recipe says)")
+    qat.add_argument("--out", type=Path, metavar="FILE", help=".safetensors to write (default: host/zoo)")
+    qat.add_argument("--untuned", action="store_true", help="only move the weights to their grids")
+    qat.set_defaults(run=_qat)
+
+
+def _prune(arguments: argparse.Namespace) -> int:
+    from fer_host.prune.config import Budget
+    from fer_host.prune.run import run_pruning, with_options
+    from fer_host.recipe import load_recipe
+
+    limits = (arguments.parameters, arguments.macs, arguments.int8_kib, arguments.ms)
+    budget = Budget(*limits) if any(limit is not None for limit in limits) else None
+    recipe = with_options(load_recipe(arguments.model), arguments.method, budget)
+    print(run_pruning(recipe, arguments.data, arguments.out, latency_table=arguments.latency))
+    return 0
+
+
+def _search(arguments: argparse.Namespace) -> int:
+    from fer_host.quantize.hawqc import run_search
+    from fer_host.recipe import load_recipe
+
+    recipe = load_recipe(arguments.model)
+    print(run_search(recipe, arguments.data, arguments.allocator, arguments.compression, arguments.out))
+    return 0
+
+
+def _qat(arguments: argparse.Namespace) -> int:
+    from fer_host.calibration.sets import calibrate_tuned
+    from fer_host.quantize.hawqc import run_tuning
+    from fer_host.quantize.tuned import format_tuning, read_tuning
+    from fer_host.recipe import load_recipe
+
+    recipe = load_recipe(arguments.model)
+    target = run_tuning(recipe, arguments.data, arguments.policy, arguments.out, arguments.untuned)
+    print(calibrate_tuned(recipe, target, arguments.data))
+    print(format_tuning(read_tuning(target)))
+    print(target)
+    return 0

@@ -1,0 +1,134 @@
+"""``fer-host`` commands that make and look at bundles: convert, pack, probes, report, models, sample-photo.
+
+Heavy imports stay inside the functions.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fer_host.errors import HostError
+
+
+def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds them to the parser."""
+    convert = commands.add_parser("convert", help="make a bundle from a recipe")
+    convert.add_argument("model", metavar="MODEL", help="a recipe's name, e.g. hawqc_mbv2, or a TOML file")
+    convert.add_argument("--calib", metavar="FOLDER|SET", help="photos, or a shipped set, that give the int8 ranges")
+    convert.add_argument("--scheme", metavar="SCHEME", help="make this variant too, and the default")
+    convert.add_argument("--weights", type=Path, metavar="FILE", help="your own .safetensors or .pt state dict")
+    convert.add_argument("--data", type=Path, metavar="NPZ", help="also gate accuracy on this data set")
+    convert.add_argument("--out", type=Path, metavar="DIR", help="bundle folder (default: dist/MODEL)")
+    convert.add_argument("--budget-kib", type=float, metavar="KIB", help="of the mixed variant's weights, effective")
+    convert.add_argument("--compression", type=float, metavar="FACTOR", help="of the mixed variant, at least")
+    convert.add_argument(
+        "--budget-ms", type=float, metavar="MS", help="of one int8 inference on the board of --latency"
+    )
+    convert.add_argument("--latency", type=Path, metavar="FILE", help="a board's table, by fer-edge bench --per-op")
+    convert.add_argument("--tuned", type=Path, metavar="FILE", help="tuned weights of the mixed variant, by `qat`")
+    convert.add_argument("--quiet", action="store_true", help="print only what went wrong")
+    convert.set_defaults(run=_convert)
+
+    pack = commands.add_parser("pack", help="pack a bundle, the fer-edge wheel and the installer as one archive")
+    pack.add_argument("model", metavar="MODEL")
+    pack.add_argument("--bundle", type=Path, metavar="DIR", help="bundle folder (default: dist/MODEL)")
+    pack.add_argument(
+        "--target", metavar="TARGET", help="pi-bookworm, pi-trixie, jetson-jp6, x86-trixie or x86 (default: any)"
+    )
+    pack.add_argument("--offline", action="store_true", help="bring every dependency's wheel for the target")
+    pack.set_defaults(run=_pack)
+
+    probes = commands.add_parser("probes", help="one tflite file an operator, for fer-edge bench --per-op to time")
+    probes.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE|TFLITE", help="made by convert, or a file")
+    probes.add_argument("--variant", action="append", help="of the bundles (default: all); may be repeated")
+    probes.add_argument("--out", type=Path, metavar="DIR", help="default: probes/ in the first bundle")
+    probes.set_defaults(run=_probes)
+
+    report = commands.add_parser("report", help="tables and figures across boards and models, from fer-edge bench")
+    report.add_argument("files", nargs="+", type=Path, metavar="BENCH.json")
+    report.add_argument("--out", type=Path, required=True, metavar="DIR", help="report.md and PNGs go there")
+    report.set_defaults(run=_report)
+
+    models = commands.add_parser("models", help="every network: parameters, MACs, the papers' counts, accuracy")
+    models.add_argument("--json", action="store_true", help="a fer-edge/models/1 document")
+    models.set_defaults(run=_models)
+
+    photo = commands.add_parser("sample-photo", help="write the packaged photos (a .png file, or a folder of both)")
+    photo.add_argument("target", type=Path, metavar="FILE.png|DIR")
+    photo.set_defaults(run=_sample_photo)
+
+
+def _convert(arguments: argparse.Namespace) -> int:
+    from fer_host.pipeline import ConvertRequest, convert
+    from fer_host.quantize.shipped import MixedBudget
+
+    model = arguments.model
+    if (arguments.budget_ms is None) != (arguments.latency is None):
+        raise HostError("budget: expected BUDGET_MS and LATENCY together, found one of them")
+    if arguments.latency is not None:
+        from fer_host.budget import within_ms
+
+        model = within_ms(model, arguments.budget_ms, arguments.latency, arguments.quiet)
+    convert(
+        ConvertRequest(
+            model=model,
+            scheme=arguments.scheme,
+            calib=arguments.calib,
+            weights=arguments.weights,
+            data=arguments.data,
+            out=arguments.out,
+            quiet=arguments.quiet,
+            budget=MixedBudget(arguments.budget_kib, arguments.compression),
+            tuned=arguments.tuned,
+        )
+    )
+    return 0
+
+
+def _pack(arguments: argparse.Namespace) -> int:
+    from fer_host.pack import pack
+
+    bundle = arguments.bundle or Path("dist") / arguments.model
+    print(pack(bundle, Path("dist"), arguments.target, arguments.offline))
+    return 0
+
+
+def _probes(arguments: argparse.Namespace) -> int:
+    from fer_host.probes import probes_of
+
+    document, target = probes_of(arguments.bundles, arguments.variant, arguments.out)
+    print(f"{target}: {len(document.rows)} operators of {', '.join(document.networks)}")
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from fer_host.report import write_report
+
+    for path in write_report(arguments.files, arguments.out):
+        print(path)
+    return 0
+
+
+def _models(arguments: argparse.Namespace) -> int:
+    import dataclasses
+    import json
+
+    from fer_host.zoo import SCHEMA, ablation_rows, format_table, paper_recipe_rows, paper_rows, recipe_rows
+
+    recipes, papers, own, left_out = recipe_rows(), paper_rows(), paper_recipe_rows(), ablation_rows()
+    if arguments.json:
+        rows = {"recipes": recipes, "papers": papers, "paper_recipes": own}
+        document = {name: [dataclasses.asdict(row) for row in listed] for name, listed in rows.items()}
+        print(json.dumps({"schema": SCHEMA, **document, "ablations": left_out}, indent=2))
+    else:
+        print(format_table(recipes, papers, own, left_out))
+    return 0
+
+
+def _sample_photo(arguments: argparse.Namespace) -> int:
+    from fer_host.golden import write_sample_photos
+
+    for path in write_sample_photos(arguments.target):
+        print(path)
+    return 0
