@@ -175,8 +175,9 @@ def _load(cls: type[T], folder: Path, name: str, known: list[str]) -> tuple[T, s
     path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
     if not path.is_file():
         close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else "recipes are in host/recipes"
-        raise RecipeError(f"MODEL {name!r}: no such recipe; expected one of {', '.join(known)}; {hint}")
+        own = [each for each in known if (folder / f"{each}.toml").is_file()]
+        hint = f"did you mean {close[0]}?" if close else "`fer-host models` lists the papers' own too"
+        raise RecipeError(f"MODEL {name!r}: no such recipe; expected one of {', '.join(own)}; {hint}")
     text = path.read_bytes()
     try:
         data: dict[str, Any] = tomllib.loads(text.decode())

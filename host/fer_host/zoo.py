@@ -153,7 +153,7 @@ def format_table(
             head,
             *(_line(row.system, row) for row in papers),
             "",
-            "recipes with the papers' constants (fer-host train …)",
+            "recipes with the papers' constants (fer-host train …; fer-host prune paper_gated_pruning)",
             head,
             *(_line(row.name, row) for row in own),
             "",

@@ -80,6 +80,14 @@ def test_an_xz_bomb_is_not_unpacked(tmp_path: Path) -> None:
         write_bundle(tmp_path / "b", manifest, {**stored, "golden": bomb})
 
 
+def test_a_file_of_another_size_is_refused_unread(sample: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(sample, tmp_path / "copy")
+    with (copy / "golden.npz").open("r+b") as file:
+        file.truncate(1 << 40)  # sparse; no memory holds it
+    with pytest.raises(BundleError, match="has 1099511627776 bytes, expected"):
+        open_bundle(copy)
+
+
 def test_an_older_bundle_is_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "b"
     make_bundle(path)

@@ -145,6 +145,8 @@ def test_no_path_leaves_the_bundle(path: str) -> None:
         (("files", "golden", "path"), "hawqc.int8.tflite", "manifest.files"),
         (("files", "golden", "path"), "manifest.json", "manifest.files"),
         (("files", "golden", "sha256"), "A" * 64, "manifest.files.golden.sha256"),
+        (("files", "golden", "size_bytes"), -1, "manifest.files.golden.size_bytes"),
+        (("files", "golden", "decoded_size_bytes"), 1 << 40, "manifest.files.golden.decoded_size_bytes"),
     ],
 )
 def test_fields_that_contradict_each_other(path: tuple[Any, ...], value: Any, named: str) -> None:

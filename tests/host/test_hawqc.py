@@ -16,6 +16,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional
 
+from fer_host.convert.mixed import free_place
 from fer_host.errors import DataError, WeightsError
 from fer_host.models import MODELS
 from fer_host.quantize import allocate
@@ -476,6 +477,14 @@ def test_too_few_images_for_the_traces_are_refused(tmp_path: Path) -> None:
     workshop = Workshop(recipe, tmp_path / "set", tmp_path / "state")
     with pytest.raises(DataError, match="expected more than 256"):
         _ = workshop.table
+
+
+def test_packed_tensors_do_not_overlap() -> None:
+    content = b"ab" + b"xyzxyz" + b"yz" + b"end"
+    assert free_place(content, b"xyzxyz", []) == 2
+    assert free_place(content, b"yz", [(2, 8)]) == 8  # not the one inside the longer tensor
+    assert free_place(content, b"yz", [(2, 8), (8, 10)]) is None
+    assert free_place(content, b"q", []) is None
 
 
 # bad files

@@ -101,16 +101,21 @@ def _stored(root: Path, entry: FileEntry) -> bytes:
     file = root / entry.path
     if not file.is_file() or not file.resolve().is_relative_to(root.resolve()):
         raise BundleError(f"bundle {root}: {entry.path} is missing or leads outside the bundle; {_REMEDY}")
+    _check_size(root, entry.path, file.stat().st_size, entry.size_bytes)  # before reading: it may be huge
     stored = file.read_bytes()
     _check(root, entry.path, stored, entry.size_bytes, entry.sha256)
     return stored
 
 
 def _check(root: Path, name: str, content: bytes, size_bytes: int, sha256: str) -> None:
-    if len(content) != size_bytes:
-        raise BundleError(f"bundle {root}: {name} has {len(content)} bytes, expected {size_bytes}; {_REMEDY}")
+    _check_size(root, name, len(content), size_bytes)
     if hashlib.sha256(content).hexdigest() != sha256:
         raise BundleError(f"bundle {root}: {name} is damaged (its sha256 differs from the manifest's); {_REMEDY}")
+
+
+def _check_size(root: Path, name: str, found: int, expected: int) -> None:
+    if found != expected:
+        raise BundleError(f"bundle {root}: {name} has {found} bytes, expected {expected}; {_REMEDY}")
 
 
 def encode_file(

@@ -160,9 +160,12 @@ class FileEntry:
         _require(bool(inside) and "\\" not in self.path and "\0" not in self.path, "path", _OUTSIDE.format(self.path))
         for name in ("sha256", "decoded_sha256"):
             _require(bool(_SHA256.fullmatch(getattr(self, name))), name, "expected 64 lower-case hexadecimal digits")
-        _require(min(self.size_bytes, self.decoded_size_bytes) >= 0, "size_bytes", "found a negative size")
+        for name in ("size_bytes", "decoded_size_bytes"):
+            size = getattr(self, name)
+            _require(0 <= size <= _LARGEST_FILE, name, f"found {size}, expected 0 to {_LARGEST_FILE}")
 
 
+_LARGEST_FILE = 1 << 28  # bytes; a board's memory bounds what a network can be
 _OUTSIDE = "found {!r}, expected a plain relative path that stays inside the bundle"
 
 
