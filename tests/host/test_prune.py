@@ -16,9 +16,10 @@ from fer_host.models import MODELS
 from fer_host.prune import schedule
 from fer_host.prune.baselines import gamma_scores, growing_penalty, lowest_share
 from fer_host.prune.channels import follow_channels
-from fer_host.prune.choose import widths
+from fer_host.prune.choose import round_off, widths
 from fer_host.prune.config import Budget, Floor, Method
 from fer_host.prune.costs import cost_of, within
+from fer_host.prune.run import layer_widths, with_options
 from fer_host.prune.schedule import Run, prune
 from fer_host.prune.shapes import fit_shapes
 from fer_host.recipe import Recipe, load_recipe
@@ -110,6 +111,37 @@ def test_a_killed_run_goes_on_to_the_same_network(
         torch.testing.assert_close(found, expected, msg=name)
 
 
+@pytest.mark.parametrize("method", ["gated", "slimming", "uniform"])
+def test_widths_are_rounded_on_request(recipe: Recipe, data: TrainSet, tmp_path: Path, method: Method) -> None:
+    rounded = with_options(recipe, method, None, round_to=8)
+    run = start(rounded, data, tmp_path, method)
+    network = prune(run)
+    found = layer_widths(network)
+    classes = {name for name, module in network.named_modules() if isinstance(module, nn.Linear)}
+    assert all(width % 8 == 0 for name, width in found.items() if name not in classes)
+    assert any(width < run.start_widths[name] for name, width in found.items())
+    assert cost_of(network, 3, SIZE).macs <= 0.9 * run.start_cost.macs
+
+
+def test_rounding_keeps_floors_and_pinned_channels() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 13, 1), nn.BatchNorm2d(13), nn.Conv2d(13, 6, 1), nn.BatchNorm2d(6))
+    network = nn.Sequential(*network, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 2)).eval()
+    channels = follow_channels(network, 3, 4)
+    scores = gamma_scores(channels, network)
+    start_widths = widths(channels)
+    gone = round_off(channels, scores, [], 4, start_widths, Floor(0.1, 5))
+    smaller = schedule.slice_network(network, channels, gone)
+    assert [module.out_channels for module in smaller if isinstance(module, nn.Conv2d)] == [12, 6]  # 4 is below 5
+    assert round_off(channels, scores, [], 1, start_widths, Floor()) == []
+
+
+def test_any_recipe_is_pruned_with_the_flagships_constants() -> None:
+    recipe = with_options(load_recipe("larn"), "uniform", Budget(macs=0.5))
+    assert recipe.prune is not None
+    assert (recipe.prune.source, recipe.prune.method, recipe.prune.size_px) == ("larn", "uniform", recipe.size_px)
+    assert {phase.size_px for cycle in recipe.train for phase in cycle.phases} == {recipe.size_px}
+
+
 def test_judge_goes_back_to_the_last_network_within_its_limit(recipe: Recipe, data: TrainSet, tmp_path: Path) -> None:
     assert recipe.prune is not None
     config = replace(recipe.prune, judge_drop=0.1, budget=Budget(macs=0.05))
@@ -137,8 +169,9 @@ def test_punish_trains_batch_norms_only(recipe: Recipe, data: TrainSet, tmp_path
 
 def test_a_pruned_network_is_saved_and_loaded(recipe: Recipe, data: TrainSet, tmp_path: Path) -> None:
     network = prune(start(recipe, data, tmp_path / "run", "uniform"))
-    save_weights(network, tmp_path / "w.safetensors")
-    found = load_network(recipe, tmp_path / "w.safetensors")
+    save_weights(network, tmp_path / "w.safetensors", pruned_from="hawqc_mbv2")
+    # the file says that it is smaller, so that a recipe without [prune] takes it too
+    found = load_network(replace(load_recipe("hawqc_mbv2"), size_px=SIZE), tmp_path / "w.safetensors")
     x = torch.randn(2, 3, SIZE, SIZE)
     with torch.no_grad():
         torch.testing.assert_close(found(x), network(x), rtol=0.02, atol=0.02)  # stored in half precision

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,28 +25,12 @@ from fer_host.quantize.tune import grids, on_grids
 from fer_host.quantize.tuned import load_tuned, save_tuned, tuning_of
 from fer_host.recipe import load_recipe
 from fer_host.store import Store
-from fer_host.weights import build_network, weights_sha256
-
-
-def drawn_network(name: str) -> nn.Module:
-    """Weights as they are drawn, batch norms with statistics as after some training, no branch that starts at zero."""
-    torch.manual_seed(3)
-    network = build_network(load_recipe(name))
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-                nn.init.uniform_(module.weight, 0.5, 1.5)
-                nn.init.uniform_(module.bias, -0.2, 0.2)
-                module.running_mean.uniform_(-0.2, 0.2)
-                module.running_var.uniform_(0.5, 1.5)
-            elif isinstance(module, nn.Conv2d) and not module.weight.any():
-                nn.init.normal_(module.weight, 0, 0.1)
-    return network.eval()
+from fer_host.weights import weights_sha256
 
 
 @pytest.mark.parametrize("name", ["hawqc_mbv2", "larn", "ddamfn", "shufflenet_ldam", "lfer_ldl"])
-def test_a_policy_reaches_the_file_to_the_bit(name: str, tmp_path: Path) -> None:
-    recipe, source = load_recipe(name), drawn_network(name)
+def test_a_policy_reaches_the_file_to_the_bit(name: str, drawn: Callable[[str], nn.Module], tmp_path: Path) -> None:
+    recipe, source = load_recipe(name), drawn(name)
     folded = fold_batch_norms(source, recipe.input.channels, recipe.size_px)
     faces = torch.randn(2, recipe.input.channels, *recipe.input_hw)
     table = sensitivity_table(folded, exact(folded, faces).traces)

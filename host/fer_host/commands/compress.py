@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fer_host.commands.options import DEFAULT_DATA
+from fer_host.commands.options import DEFAULT_DATA, positive
+from fer_host.errors import HostError
 
 _ALLOCATORS = ("uniform", "hawq_v2", "haq", "actor_critic", "thresholds", "knapsack")
 
@@ -16,7 +17,9 @@ _ALLOCATORS = ("uniform", "hawq_v2", "haq", "actor_critic", "thresholds", "knaps
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds them to the parser."""
     prune = commands.add_parser("prune", help="make a recipe's network smaller; a killed run resumes")
-    prune.add_argument("model", metavar="RECIPE", help="with a [prune] table, e.g. hawqc_mbv2_pruned")
+    prune.add_argument(
+        "model", metavar="RECIPE", help="of the start; hawqc_mbv2_pruned has constants of its own, others take those"
+    )
     prune.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="PATH", help="npz, CSV, a data set's folder")
     prune.add_argument("--out", type=Path, metavar="FILE", help=".safetensors to write (default: host/zoo)")
     prune.add_argument("--method", choices=("gated", "slimming", "greg", "uniform"), help="default: the recipe's")
@@ -25,6 +28,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     prune.add_argument("--int8-kib", type=float, metavar="KIB", help="budget: size of the int8 file, estimated")
     prune.add_argument("--ms", type=float, metavar="MS", help="budget: of the int8 file on the board of --latency")
     prune.add_argument("--latency", type=Path, metavar="FILE", help="a board's table, by fer-edge bench --per-op")
+    prune.add_argument("--round-to", type=positive, metavar="N", help="keep multiples of N channels, e.g. 8")
     prune.set_defaults(run=_prune)
 
     search = commands.add_parser("search", help="choose a bit width for every channel within a budget")
@@ -53,7 +57,10 @@ def _prune(arguments: argparse.Namespace) -> int:
 
     limits = (arguments.parameters, arguments.macs, arguments.int8_kib, arguments.ms)
     budget = Budget(*limits) if any(limit is not None for limit in limits) else None
-    recipe = with_options(load_recipe(arguments.model), arguments.method, budget)
+    recipe = load_recipe(arguments.model)
+    if recipe.prune is None and arguments.out is None:
+        raise HostError(f"--out: not given; expected a file, because host/zoo holds {recipe.id} as it was trained")
+    recipe = with_options(recipe, arguments.method, budget, arguments.round_to)
     print(run_pruning(recipe, arguments.data, arguments.out, latency_table=arguments.latency))
     return 0
 

@@ -15,6 +15,16 @@ def widths(channels: Channels) -> dict[str, int]:
     return {name: len(use.outputs) for name, use in channels.layers.items()}
 
 
+def layers_of_groups(channels: Channels) -> dict[int, list[tuple[str, int]]]:
+    """Group -> the layers that it has outputs of, and how many."""
+    found: dict[int, list[tuple[str, int]]] = {}
+    for name, use in channels.layers.items():
+        roots, counts = np.unique(channels.roots(use.outputs), return_counts=True)
+        for root, count in zip(roots.tolist(), counts.tolist(), strict=True):
+            found.setdefault(root, []).append((name, count))
+    return found
+
+
 def choose(
     channels: Channels,
     scores: dict[int, float],
@@ -36,12 +46,7 @@ def choose(
     Returns:
         Groups in the order of their scores; fewer than asked for where the floors leave no more.
     """
-    left = widths(channels)
-    in_layers: dict[int, list[tuple[str, int]]] = {}
-    for name, use in channels.layers.items():
-        roots, counts = np.unique(channels.roots(use.outputs), return_counts=True)
-        for root, count in zip(roots.tolist(), counts.tolist(), strict=True):
-            in_layers.setdefault(root, []).append((name, count))
+    left, in_layers = widths(channels), layers_of_groups(channels)
     chosen, removed = [], 0
     for root in sorted(scores, key=lambda group: (scores[group], group)):
         if removed >= n_filters:
@@ -54,3 +59,44 @@ def choose(
             removed += count if name in gates else 0
         chosen.append(root)
     return chosen
+
+
+def round_off(
+    channels: Channels,
+    scores: dict[int, float],
+    gone: Collection[int],
+    multiple: int,
+    start_widths: dict[str, int],
+    floor: Floor,
+) -> list[int]:
+    """Groups to remove as well, so that layers keep a multiple of so many channels; the least important first.
+
+    Layers whose pinned channels or floors do not allow it keep what they have.
+
+    Args:
+        channels: of the network as it is now.
+        scores: by group; only these may go.
+        gone: groups that go already.
+        multiple: of channels; with 1 nothing is rounded.
+        start_widths: output channels of every layer before any pruning.
+        floor: what every layer keeps.
+    """
+    left, in_layers = widths(channels), layers_of_groups(channels)
+    for root in gone:
+        for name, count in in_layers[root]:
+            left[name] -= count
+    together: dict[tuple[tuple[str, int], ...], list[int]] = {}
+    for root in sorted(set(scores) - set(gone), key=lambda group: (scores[group], group)):
+        together.setdefault(tuple(in_layers[root]), []).append(root)
+    extra = []
+    for uses, roots in together.items():
+        # as many as bring every layer of theirs to a multiple, if some number does
+        for n in range(min(multiple, len(roots) + 1)):
+            after = {name: left[name] - n * count for name, count in uses}
+            if any(width < floor.of(start_widths[name]) for name, width in after.items()):
+                break
+            if all(width % multiple == 0 for width in after.values()):
+                extra += roots[:n]
+                left |= after
+                break
+    return extra

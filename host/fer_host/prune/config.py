@@ -79,6 +79,8 @@ class PruneConfig:
         greg_ceiling: of GReg's penalty.
         seed: of the subset.
         rank: see ``Rank``.
+        round_to: layers end with a multiple of so many channels, by removing a few more; 1: any number. Kernels take
+            channels by eights or so, and a layer that is a little wider may take no longer.
     """
 
     source: str
@@ -98,3 +100,8 @@ class PruneConfig:
     greg_ceiling: float
     seed: int
     rank: Rank = "importance"
+    round_to: int = 1
+
+    def __post_init__(self) -> None:
+        if self.round_to < 1:
+            raise SchemaError("round_to", f"found {self.round_to}, expected a number of channels, at least 1")

@@ -17,6 +17,7 @@ from fer_host.prune.config import Budget, Method
 from fer_host.prune.plots import plot_accuracy, plot_channels
 from fer_host.prune.schedule import STEPS, Run, Step, prune
 from fer_host.recipe import Recipe, load_recipe
+from fer_host.train.config import TrainConfig
 from fer_host.train.run import (
     Epoch,
     scores,
@@ -28,16 +29,29 @@ from fer_host.train.run import (
 )
 from fer_host.weights import build_network, load_network, save_weights, weights_sha256, zoo_path
 
+_PATTERN = "hawqc_mbv2_pruned"
 
-def with_options(recipe: Recipe, method: Method | None, budget: Budget | None) -> Recipe:
-    """The recipe with another method or budget, for comparisons.
 
-    Raises:
-        RecipeError: it has no ``[prune]`` table.
-    """
-    if recipe.prune is None:
-        raise RecipeError(f"recipe {recipe.id}: has no [prune] table; expected one such as hawqc_mbv2_pruned's")
-    changes = {"method": method, "budget": budget}
+def prunable(recipe: Recipe) -> Recipe:
+    """The recipe itself, or with the pruned flagship's constants at its own input size where it has none."""
+    if recipe.prune is not None:
+        return recipe
+    pattern = load_recipe(_PATTERN)
+    assert pattern.prune is not None
+
+    def at_own_size(cycle: TrainConfig) -> TrainConfig:
+        phases = tuple(replace(phase, size_px=recipe.size_px) for phase in cycle.phases)
+        return replace(cycle, phases=phases)
+
+    config = replace(pattern.prune, source=recipe.id, size_px=recipe.size_px, reward=at_own_size(pattern.prune.reward))
+    return replace(recipe, prune=config, train=tuple(at_own_size(cycle) for cycle in pattern.train))
+
+
+def with_options(recipe: Recipe, method: Method | None, budget: Budget | None, round_to: int | None = None) -> Recipe:
+    """The recipe with these instead of its own; see ``prunable`` for one without a ``[prune]`` table."""
+    recipe = prunable(recipe)
+    assert recipe.prune is not None
+    changes = {"method": method, "budget": budget, "round_to": round_to}
     config = replace(recipe.prune, **{key: value for key, value in changes.items() if value is not None})  # type: ignore[arg-type]
     return replace(recipe, prune=config)
 
@@ -87,7 +101,7 @@ def run_pruning(
     )
     network = prune(run)
     target = out or zoo_path(recipe)
-    save_weights(network, target)
+    save_weights(network, target, pruned_from=config.source)
     lines = [Step(**json.loads(line)) for line in (folder / STEPS).read_text().splitlines()]
     target.with_suffix(".steps.jsonl").write_bytes((folder / STEPS).read_bytes())
     plot_channels(layer_widths(before), layer_widths(network), target.with_suffix(".channels.png"), recipe.id)

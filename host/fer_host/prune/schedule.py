@@ -20,10 +20,10 @@ from torch.nn import functional
 from fer_host.artifacts import write_bytes
 from fer_host.prune.baselines import gamma_scores, growing_penalty, lowest_share, norm_scores, smallest_that_fits
 from fer_host.prune.channels import Channels, follow_channels
-from fer_host.prune.choose import choose, widths
+from fer_host.prune.choose import choose, round_off, widths
 from fer_host.prune.config import PruneConfig
 from fer_host.prune.costs import Cost, cost_of, within
-from fer_host.prune.importance import group_scores, measure_gates
+from fer_host.prune.importance import Scores, group_scores, measure_gates
 from fer_host.prune.prices import group_savings, per_cost
 from fer_host.prune.shapes import fit_shapes
 from fer_host.prune.surgery import slice_network
@@ -40,7 +40,7 @@ class Step:
 
     Attributes:
         round: of Punish and Reward, from 0.
-        phase: "start", "punish", "reward", "cut" (a baseline's), "recovery".
+        phase: "start", "punish", "round" (to a multiple of channels), "reward", "cut" (a baseline's), "recovery".
         step: within the phase.
         filters: batch-norm channels left.
         parameters: of the network.
@@ -196,6 +196,10 @@ def gated(run: Run, log: Log) -> None:
                 break
             loss, minutes = fit(run, subset, punish_config(config), "punish", only_norms=True)
             log.add(round_, "punish", step, loss, None, minutes)
+        last = ended or within(run.cost(), run.start_cost, config.budget)
+        if last and config.round_to > 1 and not log.has(round_, "round", 0):
+            round_widths(run, subset)
+            log.add(round_, "round", 0, None, None, 0.0)
         if not log.has(round_, "reward", 0):
             loss, minutes = fit(run, run.data, config.reward, "reward")
             log.add(round_, "reward", 0, loss, run.accuracy(run.network, run.config.size_px), minutes)
@@ -203,26 +207,39 @@ def gated(run: Run, log: Log) -> None:
             log.back_to_round(round_ - 1)
             return
         log.keep_round(round_)
-        if ended or within(run.cost(), run.start_cost, config.budget):
+        if last:
             return
         round_ += 1
 
 
 def punish(run: Run, subset: TrainSet) -> bool:
     """Slices the least important groups off; False where the floors leave none."""
-    channels = run.follow()
-    scores = measure_gates(
-        run.network, batches(subset, run.recipe, run.config.size_px), functional.cross_entropy, run.config.form
-    )
-    n_filters = max(1, round(run.config.filters * run.start_filters))
+    channels, config = run.follow(), run.config
+    scores = gate_scores(run, subset)
     ranked = group_scores(channels, scores)
-    if run.config.rank == "importance_per_cost":
+    if config.rank == "importance_per_cost":
         savings = group_savings(run.network, channels, run.recipe.input.channels, run.recipe.size_px)
-        ranked = per_cost(ranked, savings, run.cost(), run.start_cost, run.config.budget)
-    gone = choose(channels, ranked, scores.keys(), n_filters, run.start_widths, run.config.floor)
+        ranked = per_cost(ranked, savings, run.cost(), run.start_cost, config.budget)
+    n_filters = max(1, round(config.filters * run.start_filters))
+    gone = choose(channels, ranked, scores.keys(), n_filters, run.start_widths, config.floor)
     if gone:
         run.network = slice_network(run.network, channels, gone)
     return bool(gone)
+
+
+def round_widths(run: Run, subset: TrainSet) -> None:
+    """Slices the least important groups off that keep layers from a multiple of ``round_to`` channels."""
+    channels, config = run.follow(), run.config
+    ranked = group_scores(channels, gate_scores(run, subset))
+    gone = round_off(channels, ranked, [], config.round_to, run.start_widths, config.floor)
+    if gone:
+        run.network = slice_network(run.network, channels, gone)
+
+
+def gate_scores(run: Run, subset: TrainSet) -> Scores:
+    """Of every batch-norm channel, on the Punish subset."""
+    inputs = batches(subset, run.recipe, run.config.size_px)
+    return measure_gates(run.network, inputs, functional.cross_entropy, run.config.form)
 
 
 def baseline(run: Run, log: Log) -> None:
@@ -256,8 +273,10 @@ def cut(run: Run, channels: Channels, scores: dict[int, float]) -> list[int]:
     def order(share: float) -> list[int]:
         if run.config.method == "slimming":
             n_filters = int(share * run.start_filters)
-            return choose(channels, scores, norms, n_filters, run.start_widths, run.config.floor)
-        return lowest_share(channels, scores, share, run.start_widths, run.config.floor)
+            gone = choose(channels, scores, norms, n_filters, run.start_widths, run.config.floor)
+        else:
+            gone = lowest_share(channels, scores, share, run.start_widths, run.config.floor)
+        return gone + round_off(channels, scores, gone, run.config.round_to, run.start_widths, run.config.floor)
 
     def fits(gone: list[int]) -> bool:
         smaller = slice_network(run.network, channels, gone) if gone else run.network
