@@ -47,10 +47,12 @@ def within_ms(model: str, budget_ms: float, table_path: Path, quiet: bool = Fals
             found.append(candidate(other, table))
     chosen = choose(found, budget_ms)
     if chosen is None:
+        own = f"{recipe.id}_pruned" in recipe_names()  # the zoo's own place takes its weights
+        making = f"{recipe.id}_pruned" if own else f"{recipe.id} --out FILE"
         have = ", ".join(f"{c.model} {c.ms:.3f} ms" for c in found) or "none with trained weights"
         raise RecipeError(
             f"budget of {budget_ms:g} ms on {table.board}: found {have}, expected one within it; "
-            f"`fer-host prune {recipe.id}_pruned --ms {budget_ms:g} --latency {table_path} --data FER2013.npz` "
+            f"`fer-host prune {making} --ms {budget_ms:g} --latency {table_path} --data FER2013.npz` "
             "makes one"
         )
     if not quiet:

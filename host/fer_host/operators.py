@@ -55,9 +55,19 @@ class Operator:
         return size * self.kernel_area
 
     @property
+    def n_inputs(self) -> int:
+        """Activations read."""
+        return _product(self.in_shape)
+
+    @property
+    def n_outputs(self) -> int:
+        """Activations written."""
+        return _product(self.out_shape)
+
+    @property
     def n_values(self) -> int:
         """Activations read and written."""
-        return _product(self.in_shape) + _product(self.out_shape)
+        return self.n_inputs + self.n_outputs
 
     @property
     def n_weights(self) -> int:

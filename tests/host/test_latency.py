@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from torch import nn
 
@@ -13,6 +12,7 @@ from fer_edge.contract.latency import EMPTY, LatencyDoc, Row, load_probes
 from fer_host import latency
 from fer_host.errors import DataError
 from fer_host.models import MODELS
+from fer_host.operator_times import OperatorTimes, kind_of, operator_of
 from fer_host.operators import Operator, operators_of_tflite, operators_of_torch
 from fer_host.probes import write_probes
 
@@ -33,30 +33,34 @@ def table(operators: list[Operator], overhead: float = 0.01) -> LatencyDoc:
     return LatencyDoc("board", Runtime("litert", "1"), 1, overhead, rows)
 
 
+def predict(board: LatencyDoc, operators: list[Operator]) -> latency.Prediction:
+    return latency.predict(OperatorTimes(board), operators, latency.Fit(1.0, board.overhead_ms))
+
+
 MEASURED = [conv(h, a, b) for h in (24, 12, 6) for a in (16, 48, 96) for b in (16, 64, 128)]
 
 
 def test_measured_operators_count_as_measured() -> None:
-    found = latency.predict(table(MEASURED), MEASURED[:4])
+    found = predict(table(MEASURED), MEASURED[:4])
     assert found.ms == pytest.approx(0.01 + sum(map(price, MEASURED[:4])))
     assert (found.n_exact, found.n_estimated, found.unknown) == (4, 0, ())
 
 
 def test_others_are_estimated_from_their_kind() -> None:
     new = [conv(24, 30, 100), conv(12, 70, 20), conv(6, 96, 96)]
-    found = latency.predict(table(MEASURED), new)
+    found = predict(table(MEASURED), new)
     assert found.n_estimated == 3
     assert found.ms == pytest.approx(0.01 + sum(map(price, new)), rel=0.03)
 
 
 def test_fewer_channels_never_cost_more() -> None:
     board = table(MEASURED)
-    times = [latency.predict(board, [conv(12, c, 2 * c)]).ms for c in range(16, 90, 4)]
+    times = [predict(board, [conv(12, c, 2 * c)]).ms for c in range(16, 90, 4)]
     assert times == sorted(times)
 
 
 def test_what_a_table_does_not_know_is_named() -> None:
-    found = latency.predict(table(MEASURED), [Operator("SOFTMAX", (), (1, 8), (1, 8), "int8")])
+    found = predict(table(MEASURED), [Operator("SOFTMAX", (), (1, 8), (1, 8), "int8")])
     assert found.unknown == ("SOFTMAX int8",)
     with pytest.raises(DataError, match="has no CONV_2D float32"):
         latency.network_ms(table(MEASURED), 3, 8, "float32")(nn.Conv2d(3, 8, 1))
@@ -71,12 +75,22 @@ def test_fit_on_other_networks() -> None:
     assert latency.fit([(1.0, 1.0), (2.0, 1.5), (3.0, 4.0)]).offset_ms >= 0
 
 
-def test_prices_are_not_negative() -> None:
-    random = np.random.default_rng(1)
-    columns = random.random((20, 4))
-    truth = np.array([0.0, 2.0, 0.0, 1.0])
-    assert latency.nonnegative(columns, columns @ truth) == pytest.approx(truth, abs=1e-9)
-    assert (latency.nonnegative(columns, -columns[:, 0]) == 0).all()
+@pytest.mark.parametrize("tile", [1, 16, 64])
+def test_the_width_of_a_boards_tiles_is_found_in_its_table(tile: int) -> None:
+    def tiled(operator: Operator) -> Operator:
+        out = -(-operator.out_shape[-1] // tile) * tile
+        return Operator(operator.op, operator.attrs, operator.in_shape, (*operator.out_shape[:3], out), operator.dtype)
+
+    measured = [conv(h, a, b) for h in (24, 12, 6) for a in (16, 48) for b in (8, 24, 56, 72, 96, 136)]
+    rows = [Row(o.op, dict(o.attrs), o.in_shape, o.out_shape, o.dtype, price(tiled(o)) + 0.01, 50) for o in measured]
+    times = OperatorTimes(LatencyDoc("board", Runtime("litert", "1"), 1, 0.01, tuple(rows)))
+    assert times.tile(kind_of(measured[0])) == tile
+    for new in (conv(12, 48, 40), conv(24, 16, 110)):
+        assert times.estimated(new) == pytest.approx(price(tiled(new)), rel=0.05)
+
+
+def test_a_small_table_says_nothing_about_tiles() -> None:
+    assert OperatorTimes(table(MEASURED[:4])).tile(kind_of(MEASURED[0])) == 1
 
 
 def test_probes_are_cut_out_and_run(tmp_path: Path) -> None:
@@ -100,7 +114,7 @@ def test_probes_are_cut_out_and_run(tmp_path: Path) -> None:
         wanted = operators_of_tflite(path)
         assert wanted
         for operator in wanted:
-            assert operator in [latency.operator_of(_as_row(row)) for row in document.rows], f"{operator} of {dtype}"
+            assert operator in [operator_of(_as_row(row)) for row in document.rows], f"{operator} of {dtype}"
     n_times = sum(row.count for row in document.rows if row.share == 1.0 and row.op != EMPTY)
     assert n_times == sum(len(operators_of_tflite(path)) for _, path in sources)
 

@@ -23,7 +23,7 @@ from fer_host.prune.run import layer_widths, with_options
 from fer_host.prune.schedule import Run, prune
 from fer_host.prune.shapes import fit_shapes
 from fer_host.recipe import Recipe, load_recipe
-from fer_host.train.config import Phase
+from fer_host.train.config import LossConfig, Phase
 from fer_host.train.loop import TrainSet
 from fer_host.weights import load_network, save_weights
 
@@ -48,7 +48,12 @@ def recipe() -> Recipe:
         floor=Floor(0.25, 2),
         reward=replace(whole.prune.reward, phases=short, batch=8),
     )
-    return replace(whole, size_px=SIZE, prune=config, train=(replace(whole.train[0], phases=short, batch=8),))
+    return replace(
+        whole,
+        size_px=SIZE,
+        prune=config,
+        train=(replace(whole.train[0], phases=short, batch=8, loss=LossConfig(vote_share=1.0)),),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +68,7 @@ def start(recipe: Recipe, data: TrainSet, folder: Path, method: Method = "gated"
     network = MODELS[recipe.network](8, 3, SIZE).eval()
     assert recipe.prune is not None
     config = replace(recipe.prune, method=method)
-    return Run(recipe, config, network, data, lambda *_: 0.5, folder)
+    return Run(recipe, config, network, lambda _: data, lambda *_: 0.5, folder)
 
 
 @pytest.mark.parametrize("method", ["gated", "slimming", "greg", "uniform"])

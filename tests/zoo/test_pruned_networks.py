@@ -26,7 +26,7 @@ from fer_host.prune.schedule import Run, prune
 from fer_host.quantize.ranges import collect_ranges
 from fer_host.recipe import load_recipe
 from fer_host.store import Store
-from fer_host.train.config import Phase
+from fer_host.train.config import LossConfig, Phase
 from fer_host.train.loop import TrainSet
 from fer_host.weights import load_network, save_weights
 
@@ -50,11 +50,13 @@ def test_a_pruned_network_becomes_a_bundle_that_verifies(
         floor=Floor(0.25, 4),
         reward=replace(recipe.prune.reward, phases=short, batch=8),
     )
-    recipe = replace(recipe, prune=config, train=(replace(recipe.train[0], phases=short, batch=8),))
+    recipe = replace(
+        recipe, prune=config, train=(replace(recipe.train[0], phases=short, batch=8, loss=LossConfig(vote_share=1.0)),)
+    )
     n_classes = len(recipe.label_names)
     pictures = np.random.default_rng(0).integers(0, 256, (16, 48, 48), dtype=np.uint8)
     data = TrainSet(pictures, np.eye(n_classes, dtype=np.float32)[np.arange(16) % n_classes])
-    run = Run(recipe, config, drawn(name), data, lambda *_: 0.5, tmp_path / "run")
+    run = Run(recipe, config, drawn(name), lambda _: data, lambda *_: 0.5, tmp_path / "run")
     pruned = prune(run)
     cost = cost_of(pruned, recipe.input.channels, recipe.size_px)
     assert cost.macs <= 0.9 * run.start_cost.macs

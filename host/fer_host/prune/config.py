@@ -56,6 +56,11 @@ class Budget:
         if max(self.parameters or 0, self.macs or 0) > 1:
             raise SchemaError("budget", "parameters and macs are shares of the start, at most 1")
 
+    def __str__(self) -> str:
+        units = {"parameters": "of the parameters", "macs": "of the MACs", "int8_kib": "KiB in int8", "ms": "ms"}
+        limits = {name: getattr(self, name) for name in units}
+        return ", ".join(f"{limit:g} {units[name]}" for name, limit in limits.items() if limit is not None)
+
 
 @dataclass(frozen=True)
 class PruneConfig:

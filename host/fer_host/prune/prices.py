@@ -7,6 +7,7 @@ fewer filters for the same budget.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,16 +17,19 @@ from torch import nn
 
 from fer_host.models.blank_run import blank_run
 from fer_host.prune.channels import Channels
+from fer_host.prune.choose import layers_of_groups
 from fer_host.prune.config import Budget
 from fer_host.prune.costs import Cost
+from fer_host.prune.surgery import slice_network
 
 
 @dataclass(frozen=True)
 class Saving:
-    """What leaves with a group, if only this group left."""
+    """What leaves with a group, if only this group left; milliseconds as ``group_ms`` has them."""
 
     parameters: float
     macs: float
+    ms: float = 0.0
 
 
 def group_savings(network: nn.Module, channels: Channels, in_channels: int, size_px: int) -> dict[int, Saving]:
@@ -58,6 +62,32 @@ def group_savings(network: nn.Module, channels: Channels, in_channels: int, size
     return {root: Saving(*total) for root, total in found.items()}
 
 
+def group_ms(
+    network: nn.Module, channels: Channels, roots: Collection[int], ms: Callable[[nn.Module], float]
+) -> dict[int, float]:
+    """Milliseconds that leave with each group: half of the groups of the same layers are cut, and share what it saves.
+
+    Kernels compute whole tiles of channels, so that one channel less saves nothing and the last of a tile much.
+
+    Args:
+        network: as it is now.
+        channels: of this network.
+        roots: groups that may go.
+        ms: of a network on the board.
+    """
+    in_layers = layers_of_groups(channels)
+    together: dict[tuple[tuple[str, int], ...], list[int]] = {}
+    for root in roots:
+        together.setdefault(tuple(in_layers[root]), []).append(root)
+    now = ms(network)
+    found = {}
+    for alike in together.values():
+        half = alike[: len(alike) // 2]
+        saved = (now - ms(slice_network(network, channels, half))) / len(half) if half else 0.0
+        found.update(dict.fromkeys(alike, max(saved, 0.0)))
+    return found
+
+
 def per_cost(
     scores: dict[int, float], savings: dict[int, Saving], now: Cost, start: Cost, budget: Budget
 ) -> dict[int, float]:
@@ -68,20 +98,20 @@ def per_cost(
         savings: by group.
         now: of the network as it is.
         start: of the network before any pruning; shares are of this.
-        budget: bytes are priced like parameters, milliseconds like MACs.
+        budget: bytes are priced like parameters.
     """
     over_parameters = max(
         _over(budget.parameters, now.parameters / start.parameters),
         _over(budget.int8_kib, now.int8_kib) / start.int8_kib,
     )
-    over_macs = max(
-        _over(budget.macs, now.macs / start.macs),
-        _over(budget.ms, now.ms or 0.0) / (start.ms or 1.0),
-    )
+    over_macs = _over(budget.macs, now.macs / start.macs)
+    start_ms = start.ms or 1.0
+    over_ms = _over(budget.ms, now.ms or 0.0) / start_ms
     priced = {}
     for root, score in scores.items():
         saving = savings.get(root, Saving(0.0, 0.0))
         cost = over_parameters * saving.parameters / start.parameters + over_macs * saving.macs / start.macs
+        cost += over_ms * saving.ms / start_ms
         priced[root] = score / max(cost, 1e-12)
     return priced
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from torch import nn
@@ -14,6 +15,7 @@ from fer_host.latency import load as load_latency
 from fer_host.latency import network_ms
 from fer_host.paths import TRAIN_CACHE
 from fer_host.prune.config import Budget, Method
+from fer_host.prune.costs import within
 from fer_host.prune.plots import plot_accuracy, plot_channels
 from fer_host.prune.schedule import STEPS, Run, Step, prune
 from fer_host.recipe import Recipe, load_recipe
@@ -39,12 +41,13 @@ def prunable(recipe: Recipe) -> Recipe:
     pattern = load_recipe(_PATTERN)
     assert pattern.prune is not None
 
-    def at_own_size(cycle: TrainConfig) -> TrainConfig:
+    def for_this_one(cycle: TrainConfig) -> TrainConfig:
         phases = tuple(replace(phase, size_px=recipe.size_px) for phase in cycle.phases)
-        return replace(cycle, phases=phases)
+        teacher = recipe.id if cycle.loss.teacher is not None else None
+        return replace(cycle, phases=phases, loss=replace(cycle.loss, teacher=teacher))
 
-    config = replace(pattern.prune, source=recipe.id, size_px=recipe.size_px, reward=at_own_size(pattern.prune.reward))
-    return replace(recipe, prune=config, train=tuple(at_own_size(cycle) for cycle in pattern.train))
+    config = replace(pattern.prune, source=recipe.id, size_px=recipe.size_px, reward=for_this_one(pattern.prune.reward))
+    return replace(recipe, prune=config, train=tuple(for_this_one(cycle) for cycle in pattern.train))
 
 
 def with_options(recipe: Recipe, method: Method | None, budget: Budget | None, round_to: int | None = None) -> Recipe:
@@ -94,12 +97,14 @@ def run_pruning(
         recipe,
         config,
         start,
-        train_split(data, recipe, config.reward),
+        partial(train_split, data, recipe),
         lambda network, size_px: scores(network, recipe, held_out, size_px).accuracy,
         folder,
         ms,
     )
     network = prune(run)
+    if not within(run.cost(), run.start_cost, config.budget):
+        print(f"budget {config.budget}: not met; a smaller network lost more than judge_drop = {config.judge_drop:g}")
     target = out or zoo_path(recipe)
     save_weights(network, target, pruned_from=config.source)
     lines = [Step(**json.loads(line)) for line in (folder / STEPS).read_text().splitlines()]

@@ -24,12 +24,13 @@ from fer_host.prune.choose import choose, round_off, widths
 from fer_host.prune.config import PruneConfig
 from fer_host.prune.costs import Cost, cost_of, within
 from fer_host.prune.importance import Scores, group_scores, measure_gates
-from fer_host.prune.prices import group_savings, per_cost
+from fer_host.prune.prices import group_ms, group_savings, per_cost
 from fer_host.prune.shapes import fit_shapes
 from fer_host.prune.surgery import slice_network
-from fer_host.recipe import Recipe
+from fer_host.recipe import Recipe, load_recipe
 from fer_host.train.config import LossConfig, OptimizerConfig, Phase, ScheduleConfig, TrainConfig
 from fer_host.train.loop import TrainSet, train
+from fer_host.weights import load_network
 
 STEPS, WEIGHTS = "steps.jsonl", "network.safetensors"
 
@@ -71,7 +72,7 @@ class Run:
         recipe: of the pruned network.
         config: its ``[prune]`` table.
         network: as it is now.
-        data: all Training rows.
+        data: all Training rows, with targets as a cycle's loss wants them.
         accuracy: of a network at an input size, on the validation rows.
         folder: of the resumable state.
         ms: of a network on a board, by its latency table; None without one.
@@ -80,7 +81,7 @@ class Run:
     recipe: Recipe
     config: PruneConfig
     network: nn.Module
-    data: TrainSet
+    data: Callable[[TrainConfig], TrainSet]
     accuracy: Callable[[nn.Module, int], float]
     folder: Path
     ms: Callable[[nn.Module], float] | None = None
@@ -149,6 +150,7 @@ def fit(run: Run, data: TrainSet, config: TrainConfig, name: str, only_norms: bo
         config,
         normalize=(torch.tensor(run.recipe.input.mean), torch.tensor(run.recipe.input.std)),
         checkpoint=state,
+        teacher=load_network(load_recipe(config.loss.teacher)) if config.loss.teacher else None,
         on_epoch=lambda epoch, size, network, loss, minutes: losses.append(loss),
     )
     for parameter in run.network.parameters():
@@ -176,14 +178,15 @@ def prune(run: Run) -> nn.Module:
         (gated if run.config.method == "gated" else baseline)(run, log)
     for number, cycle in enumerate(run.recipe.train):
         if not log.has(0, "recovery", number):
-            loss, minutes = fit(run, run.data, cycle, f"recovery-{number}")
+            loss, minutes = fit(run, run.data(cycle), cycle, f"recovery-{number}")
             log.add(0, "recovery", number, loss, run.accuracy(run.network, run.recipe.size_px), minutes)
     return run.network.eval()
 
 
 def gated(run: Run, log: Log) -> None:
     """Punish and Reward, round by round, until the budget is met or the Judge says that too much was lost."""
-    config, subset = run.config, balanced_subset(run.data, run.config.per_class, run.config.seed)
+    config, data = run.config, run.data(run.config.reward)
+    subset = balanced_subset(data, config.per_class, config.seed)
     limit = log.start_accuracy - config.judge_drop
     round_ = 0
     while True:
@@ -201,7 +204,7 @@ def gated(run: Run, log: Log) -> None:
             round_widths(run, subset)
             log.add(round_, "round", 0, None, None, 0.0)
         if not log.has(round_, "reward", 0):
-            loss, minutes = fit(run, run.data, config.reward, "reward")
+            loss, minutes = fit(run, data, config.reward, "reward")
             log.add(round_, "reward", 0, loss, run.accuracy(run.network, run.config.size_px), minutes)
         if log.accuracy(round_, "reward") < limit:
             log.back_to_round(round_ - 1)
@@ -219,6 +222,9 @@ def punish(run: Run, subset: TrainSet) -> bool:
     ranked = group_scores(channels, scores)
     if config.rank == "importance_per_cost":
         savings = group_savings(run.network, channels, run.recipe.input.channels, run.recipe.size_px)
+        if run.ms is not None:
+            times = group_ms(run.network, channels, ranked, run.ms)
+            savings = {root: replace(saving, ms=times.get(root, 0.0)) for root, saving in savings.items()}
         ranked = per_cost(ranked, savings, run.cost(), run.start_cost, config.budget)
     n_filters = max(1, round(config.filters * run.start_filters))
     gone = choose(channels, ranked, scores.keys(), n_filters, run.start_widths, config.floor)
@@ -245,21 +251,22 @@ def gate_scores(run: Run, subset: TrainSet) -> Scores:
 def baseline(run: Run, log: Log) -> None:
     """One cut, as slimming, GReg or a uniform width choose it, before or after as many epochs as Reward takes."""
     config, channels = run.config, run.follow()
+    data = run.data(config.reward)
     epochs = replace(config.reward, phases=(Phase(config.baseline_epochs, config.size_px),))
     if log.any("cut"):
         return
     if config.method == "slimming":
-        loss, minutes = fit(run, run.data, epochs, "sparsity")
+        loss, minutes = fit(run, data, epochs, "sparsity")
         gone = cut(run, channels, gamma_scores(channels, run.network))
     elif config.method == "greg":
         gone = cut(run, channels, norm_scores(channels, run.network))
         plain = replace(epochs, loss=replace(epochs.loss, gamma_l1=0.0))
         with growing_penalty(run.network, channels, gone, config.greg_step, config.greg_ceiling):
-            loss, minutes = fit(run, run.data, plain, "growing")
+            loss, minutes = fit(run, data, plain, "growing")
     else:
         gone = cut(run, channels, norm_scores(channels, run.network))
         run.network = slice_network(run.network, channels, gone)
-        loss, minutes = fit(run, run.data, replace(epochs, loss=replace(epochs.loss, gamma_l1=0.0)), "uniform")
+        loss, minutes = fit(run, data, replace(epochs, loss=replace(epochs.loss, gamma_l1=0.0)), "uniform")
         gone = []
     if gone:
         run.network = slice_network(run.network, channels, gone)
