@@ -122,12 +122,16 @@ def test_a_closed_source_ends(clip: Path) -> None:
         assert seen == 3
 
 
-@pytest.mark.parametrize("content", [b"", b"this is text\n" * 100, bytes(range(256)) * 40])
+MP4_HEAD = b"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00isomiso2avc1mp41" + bytes(68)
+
+
+@pytest.mark.parametrize("content", [b"", b"this is text\n" * 100, bytes(range(256)) * 40, MP4_HEAD])
 @pytest.mark.parametrize("name", ["clip.mp4", "clip_001.jpg", "clip"])
-def test_not_a_clip(tmp_path: Path, content: bytes, name: str) -> None:
+def test_not_a_clip(tmp_path: Path, content: bytes, name: str, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(SourceError, match="no frame can be read"):
         open_source(str(tmp_path / name))
+    assert capfd.readouterr().err == ""  # one line is enough, and it is the error's
 
 
 def test_no_such_clip_folder_or_camera(tmp_path: Path) -> None:

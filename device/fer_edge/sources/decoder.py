@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.sources.opencv import opencv_log_level
+
 BgrImage = NDArray[np.uint8]  # (height, width, 3), as OpenCV decodes
 MJPG = cv2.VideoWriter.fourcc(*"MJPG")
 MOST_BROKEN = 100  # JPEGs in a row that cannot be decoded before it is no video
@@ -30,6 +32,7 @@ class Decoder:
 
     def __init__(self, place: str, parameters: Sequence[int] = ()) -> None:
         self.corrupt = 0
+        opencv_log_level("ERROR")  # our own line says what is wrong; OpenCV's warnings beside it confuse
         # FFmpeg alone: other back ends take a text file or a photo's name for a picture sequence
         self._capture = cv2.VideoCapture(place, cv2.CAP_FFMPEG, [*parameters])
         self.fps = float(self._capture.get(cv2.CAP_PROP_FPS))

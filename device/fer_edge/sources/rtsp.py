@@ -14,7 +14,6 @@ import numpy as np
 from fer_edge.errors import SourceError
 from fer_edge.sources.decoder import Decoder
 from fer_edge.sources.live import LiveSource
-from fer_edge.sources.opencv import opencv_log_level
 from fer_edge.sources.uri import SourceUri
 from fer_edge.types import RgbImage
 
@@ -43,7 +42,6 @@ class RtspCamera:
 
     def open(self) -> None:
         """Connects; LiveSource then reads the first frame."""
-        opencv_log_level("ERROR")
         timeouts = (
             *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, int(OPEN_S * 1000)),
             *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(READ_S * 1000)),
