@@ -5,8 +5,8 @@
     .venv/bin/python benchmarks/pruning.py --report
 
 Every run is ``recipes/hawqc_mbv2_prune64.toml`` with one thing changed, resumes when it is killed, and is done once.
-Baselines train 4 epochs around their cut, the gated runs one epoch a round; all recover for 3. Nothing was tuned for
-any method but what the recipe says: one try each. Results go to benchmarks/results/pruning/, a file a run with each
+Gated runs train one epoch a round. Baselines train as many epochs around their cut as the shipped form had rounds at
+that budget; all recover for 2. Nothing was tuned for any method but what the recipe says: one try each. Results go to benchmarks/results/pruning/, a file a run with each
 image's answer, from which the report's intervals come (paired bootstrap, 10,000 draws).
 """
 
@@ -48,12 +48,12 @@ class Contender:
 
 
 CONTENDERS = (
-    Contender("gated", "gated", {}),
-    Contender("gated, per batch", "gated", {"form": "per_batch"}),
-    Contender("gated, importance per cost", "gated", {"rank": "importance_per_cost"}),
+    Contender(SHIPPED, "gated", {"rank": "importance_per_cost"}),
     Contender("network slimming", "slimming", {}),
     Contender("growing regularization", "greg", {}),
     Contender("uniform width", "uniform", {}),
+    Contender("gated", "gated", {}),
+    Contender("gated, per batch", "gated", {"form": "per_batch"}),
 )
 
 
@@ -74,13 +74,21 @@ def main() -> None:
 
 def measure(base: Recipe, contender: Contender, macs: float, data: Path) -> None:
     """Runs one contender, unless its result is there."""
-    result = RUNS / f"{contender.name.replace(', ', '-').replace(' ', '-')}-{macs:g}.json"
+    result = result_of(contender.name, macs)
     if result.is_file():
         return
     recipe = with_options(base, contender.method, Budget(macs=macs))  # type: ignore[arg-type]
     assert recipe.prune is not None
     source = recipe.prune.source
-    recipe = dataclasses.replace(recipe, prune=dataclasses.replace(recipe.prune, **contender.changes))
+    changes = dict(contender.changes)
+    if contender.method != "gated":
+        shipped = result_of(SHIPPED, macs)
+        if not shipped.is_file():
+            raise SystemExit(
+                f"{shipped}: not there; expected the shipped form's run first, whose rounds count as epochs"
+            )
+        changes["baseline_epochs"] = json.loads(shipped.read_text())["rounds"]
+    recipe = dataclasses.replace(recipe, prune=dataclasses.replace(recipe.prune, **changes))
     weights = run_pruning(recipe, data, TRAIN_CACHE / f"{result.stem}.safetensors")
     held_out = validation_split(training_data(recipe, data, quiet=True))
     network, start = load_network(recipe, weights), load_network(load_recipe(source))
@@ -100,6 +108,11 @@ def measure(base: Recipe, contender: Contender, macs: float, data: Path) -> None
     RUNS.mkdir(parents=True, exist_ok=True)
     result.write_text(json.dumps(document) + "\n")
     print(contender.name, {key: value for key, value in document.items() if not isinstance(value, str)}, flush=True)
+
+
+def result_of(name: str, macs: float) -> Path:
+    """The file of one run's result."""
+    return RUNS / f"{name.replace(', ', '-').replace(' ', '-')}-{macs:g}.json"
 
 
 def right(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> str:

@@ -48,8 +48,10 @@ def opened(bundle: Bundle, model: str, scheme: str) -> Timed:
     return Timed(model, variant, lambda: runner.raw(face))
 
 
-def ratios(networks: list[Timed], rounds: int) -> dict[tuple[str, str], tuple[float, float, float]]:
-    """By (model, variant): p50 over the flagship's, and the 5th and 95th percentile of its ratio round by round."""
+def ratios(
+    networks: list[Timed], rounds: int, reference: tuple[str, str] = FLAGSHIP
+) -> dict[tuple[str, str], tuple[float, float, float]]:
+    """By (model, variant): p50 over the reference's, and the 5th and 95th percentile of its ratio round by round."""
     taken: dict[tuple[str, str], list[int]] = {(n.model, n.variant.id): [] for n in networks}
     for network in networks:
         for _ in range(10):
@@ -62,7 +64,7 @@ def ratios(networks: list[Timed], rounds: int) -> dict[tuple[str, str], tuple[fl
             started = thread_time_ns()
             network.run()
             taken[network.model, network.variant.id].append(thread_time_ns() - started)
-    base = taken[FLAGSHIP]
+    base = taken[reference]
     middle = statistics.median(base)
     found = {}
     for key, times in taken.items():
