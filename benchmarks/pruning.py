@@ -6,8 +6,9 @@
 
 Every run is ``recipes/hawqc_mbv2_prune64.toml`` with one thing changed, resumes when it is killed, and is done once.
 Gated runs train one epoch a round. Baselines train as many epochs around their cut as the shipped form had rounds at
-that budget; all recover for 2. Nothing was tuned for any method but what the recipe says: one try each. Results go to benchmarks/results/pruning/, a file a run with each
-image's answer, from which the report's intervals come (paired bootstrap, 10,000 draws).
+that budget; all recover for 2. Nothing was tuned for any method but what the recipe says: one try each. Results go to
+benchmarks/results/pruning/, a file a run with each image's answer, from which the report's intervals come (paired
+bootstrap, 10,000 draws).
 """
 
 from __future__ import annotations
