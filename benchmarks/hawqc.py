@@ -20,6 +20,7 @@ from fer_edge.contract.bundle import Bundle
 from fer_host.commands.options import DEFAULT_DATA
 from fer_host.evaluate import evaluate
 from fer_host.pipeline import ConvertRequest, convert
+from fer_host.quantize.allocate import one_width
 from fer_host.quantize.config import ALLOCATORS
 from fer_host.quantize.hawqc import Workshop, settings
 from fer_host.quantize.plots import plot_bits, plot_search, plot_sizes, plot_traces
@@ -58,6 +59,9 @@ def main() -> None:
     parser.add_argument("--model", default="hawqc_mbv2")
     parser.add_argument("--compression", type=float, default=9.93)
     parser.add_argument("--allocators", nargs="*", choices=ALLOCATORS, default=list(ALLOCATORS))
+    parser.add_argument(
+        "--bits", type=int, nargs="*", choices=(3, 4), default=[3, 4], help="one width for all channels"
+    )
     parser.add_argument("--epochs", type=int, default=1, help="of tuning, the same for every row")
     parser.add_argument("--report", action="store_true", help="only write the table of the rows measured so far")
     arguments = parser.parse_args()
@@ -73,12 +77,14 @@ def measure(arguments: argparse.Namespace) -> None:
     tune = dataclasses.replace(tune, phases=(dataclasses.replace(tune.phases[0], epochs=arguments.epochs),))
     recipe = dataclasses.replace(recipe, quantize=dataclasses.replace(settings(recipe), tune=tune))
     workshop = Workshop(recipe, arguments.data)
-    for name in arguments.allocators:
+    for name in (*(f"{bits} bits" for bits in arguments.bits), *arguments.allocators):
         done = {(row.recipe, row.allocator, row.asked, row.epochs) for row in read_rows()}
         if (recipe.id, name, arguments.compression, arguments.epochs) in done:
             continue
         kept = workshop.state / f"{name}-{arguments.compression:g}.bits.json"
-        if kept.is_file():
+        if name.endswith("bits"):
+            policy = dataclasses.replace(one_width(workshop.table, int(name[0])), source_sha256=workshop.source_sha256)
+        elif kept.is_file():
             policy = load_policy(kept)
         else:
             policy = workshop.search(name, arguments.compression)
@@ -152,7 +158,8 @@ def write_report() -> None:
         "",
         "FER2013 PublicTest, single view, the tflite interpreter; by benchmarks/hawqc.py. Proxy: sum of mean trace x",
         "squared error. Held-out loss: 1,024 Training images, no tuning. Sizes: contracts.md's rule, the tflite file,",
-        "and what lies in the bundle. `uniform` takes the widest width that fits, so it may use less than its budget.",
+        "and what lies in the bundle. `uniform` takes the widest width that fits, so it may use less than its budget; rows of",
+        "3 and 4 bits have their own.",
         "",
         "| network | allocator | asked | reached | proxy | lower bound | held-out loss | ferplus8 before | after | "
         "fer7 before | after | epochs | effective KiB | tflite KiB | at rest KiB | search s |",

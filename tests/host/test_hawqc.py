@@ -324,6 +324,13 @@ def test_a_budget_below_two_bits_is_refused(allocator: allocate.Allocator) -> No
         allocator(random_table(0), 1.0)
 
 
+def test_one_width_is_what_it_says_whatever_it_weighs() -> None:
+    table = random_table(0, n=10)
+    policy = allocate.one_width(table, 3)
+    assert set(policy.all_bits) == {3}
+    assert policy.budget_bytes == table.weight_bytes[:, WIDTHS.index(3)].sum()
+
+
 def test_all_the_room_there_is_gives_eight_bits() -> None:
     table = random_table(0, n=10)
     assert set(allocate.knapsack(table, 1e9).all_bits) == {8}

@@ -61,6 +61,12 @@ def uniform(table: SensitivityTable, budget_bytes: float) -> BitPolicy:
     return _result(table, np.full(len(table.n_weights), fitting[-1]), "uniform", budget_bytes, started)
 
 
+def one_width(table: SensitivityTable, bits: int) -> BitPolicy:
+    """The same width for all channels, whatever it weighs."""
+    choice = np.full(len(table.n_weights), WIDTHS.index(bits))
+    return _result(table, choice, f"{bits} bits", table.bytes_of(choice), time.perf_counter())
+
+
 def thresholds(table: SensitivityTable, budget_bytes: float) -> BitPolicy:
     """The widths of least proxy loss that never fall as the mean trace rises, exact up to the reported bound.
 
