@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from fer_host.calibration.faces import CalibrationFaces
 from fer_host.calibration.lint import MIN_FACES, LintReport, lint
+from fer_host.calibration.sets import set_record
 from fer_host.errors import DataError
 
 
@@ -48,3 +52,15 @@ def test_a_hopeless_set_is_refused_in_one_line(images: list[np.ndarray]) -> None
         check(images)
     assert "\n" not in str(caught.value)
     assert "leave CALIB out" in str(caught.value)
+
+
+def test_the_same_faces_keep_what_is_known_of_them() -> None:
+    images = crops(120)
+    faces = CalibrationFaces(images, [str(i) for i in range(120)], [None] * 120, check(images))
+    first = set_record("a", faces, None, "a fair", "CC0", default_source="photos")
+    assert (first.source, first.license) == ("a fair", "CC0")
+    again = set_record("a", faces, first, "", "", default_source="photos")
+    assert again == first
+    others = dataclasses.replace(faces, origins=["another"] * 120)
+    assert set_record("a", others, first, "", "", default_source="photos").source == "photos"
+    assert set_record("a", faces, first, "", "CC-BY", default_source="photos").license == "CC-BY"

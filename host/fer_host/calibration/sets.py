@@ -65,7 +65,8 @@ def make_set(
         n: faces at most.
         seed: of the draw from the npz.
         source: where the faces come from, for the record.
-        license_name: their terms, for the record.
+        license_name: their terms, for the record; this and ``source`` stay as they were where they are empty and the
+            set has the same faces.
 
     Returns:
         The set's file and the ranges' file.
@@ -82,15 +83,28 @@ def make_set(
     float_tflite, digest = float_network(recipe, weights)
     inputs = (row[None] for row in inputs_of(faces.crops, recipe))
     measured = collect_ranges(float_tflite, inputs, weights_sha256=digest, calibration_set=name)
-    items = zip(faces.hashes(), faces.origins, faces.labels, strict=True)
-    record = CalibrationSet(
-        name, source or str(data), license_name, faces.report, tuple(SetItem(*item) for item in items)
-    )
     set_path, ranges_path = CALIBRATION_SETS / f"{name}.json", path_of_ranges(recipe, name)
+    known = codec.loads(SCHEMA, CalibrationSet, set_path.read_bytes()) if set_path.is_file() else None
+    record = set_record(name, faces, known, source, license_name, default_source=str(data))
     write_bytes(set_path, codec.dumps(SCHEMA, record).encode())
     ranges_format.save(measured, ranges_path)
     print(f"{len(faces.crops)} faces: {set_path}, {ranges_path}")
     return set_path, ranges_path
+
+
+def set_record(
+    name: str,
+    faces: CalibrationFaces,
+    known: CalibrationSet | None,
+    source: str,
+    license_name: str,
+    default_source: str,
+) -> CalibrationSet:
+    """What is written down of a set; the same faces again keep the source and licence that were known of them."""
+    items = tuple(SetItem(*item) for item in zip(faces.hashes(), faces.origins, faces.labels, strict=True))
+    if known is not None and known.items == items:
+        source, license_name = source or known.source, license_name or known.license
+    return CalibrationSet(name, source or default_source, license_name or "unknown", faces.report, items)
 
 
 def load_faces(data: Path, recipe: Recipe, n: int, seed: int) -> CalibrationFaces:

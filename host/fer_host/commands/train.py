@@ -68,7 +68,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     calibrate.add_argument("--n", type=positive, default=256, help="faces at most")
     calibrate.add_argument("--seed", type=positive, default=1)
     calibrate.add_argument("--source", default="", help="where the faces come from, for the set's record")
-    calibrate.add_argument("--license", default="unknown", help="their licence, for the set's record")
+    calibrate.add_argument("--license", default="", help="their licence, for the set's record")
     calibrate.set_defaults(run=_calibrate)
 
     geometry = commands.add_parser("geometry", help="measure where landmarks lie in FER2013's training images")
