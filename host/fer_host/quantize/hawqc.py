@@ -107,13 +107,16 @@ class Workshop:
         crops = np.stack([preprocess(image, self.recipe.input, self.recipe.input_hw) for image in rows.images])
         return torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous()
 
+    def trace_inputs(self) -> torch.Tensor:
+        """(N, C, H, W): the images that the traces are a mean over."""
+        return self.inputs(self._drawn.select(np.arange(self.config.trace_images)))
+
     @cached_property
     def table(self) -> SensitivityTable:
         """Sensitivities; the traces are measured once and kept."""
         path = self.state / f"traces-{self.config.trace_images}-{self.config.seed}.safetensors"
         if not path.is_file():
-            rows = self._drawn.select(np.arange(min(self.config.trace_images, len(self._drawn))))
-            found = exact(self.network, self.inputs(rows), quiet=False)
+            found = exact(self.network, self.trace_inputs(), quiet=False)
             tensors = {name: torch.from_numpy(values) for name, values in found.traces.items()}
             note = {"n": str(found.n), "change": f"{found.change:.4g}"}
             write_bytes(path, safetensors_save(tensors, note))
