@@ -86,6 +86,22 @@ def test_a_killed_run_resumes_to_the_same_weights(data: TrainSet, tmp_path: Path
     assert later[-1] == lines[-1]
 
 
+def test_a_part_of_a_cycle_is_its_beginning(data: TrainSet, tmp_path: Path) -> None:
+    def losses(name: str, epochs: int, of_epochs: int | None) -> list[float]:
+        cycle = ScheduleConfig("one_cycle", warmup=0.2, of_epochs=of_epochs)
+        config = replace(CONFIG, phases=(Phase(epochs, 16),), schedule=cycle)
+        found: list[float] = []
+        torch.manual_seed(0)
+        checkpoint = tmp_path / f"{name}.pt"
+        on_epoch = lambda *line: found.append(line[3])  # noqa: E731
+        train(Small(), data, config, normalize=NORMALIZE, checkpoint=checkpoint, on_epoch=on_epoch)
+        return found
+
+    whole, part, short = losses("whole", 4, None), losses("part", 2, 4), losses("short", 2, None)
+    assert part == whole[:2]
+    assert short != part
+
+
 def test_it_learns(data: TrainSet, tmp_path: Path) -> None:
     config = replace(CONFIG, phases=(Phase(12, 16),))
     torch.manual_seed(0)

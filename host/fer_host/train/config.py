@@ -72,12 +72,14 @@ class ScheduleConfig:
         warmup: fraction of all steps in which the rate rises ("one_cycle").
         every_epochs: see "step".
         factor: see "step" and "exponential".
+        of_epochs: length of the cycle that the epochs are only the beginning of ("one_cycle"); None: they are all of it.
     """
 
     kind: Literal["one_cycle", "step", "exponential", "constant"]
     warmup: float = 0.0
     every_epochs: int = 1
     factor: float = 1.0
+    of_epochs: int | None = None
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,8 @@ def train(
     """
     n, team = len(data.images), team or Team(0, 1, torch.device("cpu"))
     steps = list(schedule(n, config))
+    epochs = sum(phase.epochs for phase in config.phases)
+    planned = len(steps) * (config.schedule.of_epochs or epochs) // epochs  # of which these steps are the first
     weights = None
     if config.loss.class_weights:
         weights = torch.from_numpy(class_weights(data.targets)).to(team.device)
@@ -139,7 +141,7 @@ def train(
             with torch.no_grad():
                 targets = targets + config.loss.teacher_share * torch.softmax(teacher(x), dim=1)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, len(steps), epoch, config.optimizer.lr, config.schedule)
+            group["lr"] = learning_rate(step, planned, epoch, config.optimizer.lr, config.schedule)
         _set_mode(model, config.trainable)
         optimizer.zero_grad(set_to_none=True)
         loss = objective(x, targets)

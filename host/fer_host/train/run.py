@@ -300,6 +300,8 @@ def train_digest(recipe: Recipe, data_path: Path) -> str:
         for name, unused in _UNUSED.items():
             if cycle[name] == unused:
                 del cycle[name]
+        if cycle["schedule"]["of_epochs"] is None:
+            del cycle["schedule"]["of_epochs"]
     if parts["prune"] and parts["prune"]["round_to"] == 1:
         del parts["prune"]["round_to"]
     return digest_json([parts, data_digest(data_path)])[:12]
