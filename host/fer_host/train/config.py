@@ -72,7 +72,7 @@ class ScheduleConfig:
         warmup: fraction of all steps in which the rate rises ("one_cycle").
         every_epochs: see "step".
         factor: see "step" and "exponential".
-        of_epochs: length of the cycle that the epochs are only the beginning of ("one_cycle"); None: they are all of it.
+        of_epochs: length of the cycle of which the epochs are the beginning ("one_cycle"); None: they are all of it.
     """
 
     kind: Literal["one_cycle", "step", "exponential", "constant"]
