@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from fer_edge.contract.errors import SchemaError
+from fer_host.errors import RecipeError
 from fer_host.models import MODELS
 from fer_host.prune import schedule
 from fer_host.prune.baselines import gamma_scores, growing_penalty, lowest_share
@@ -19,7 +20,7 @@ from fer_host.prune.channels import follow_channels
 from fer_host.prune.choose import round_off, widths
 from fer_host.prune.config import Budget, Floor, Method
 from fer_host.prune.costs import cost_of, within
-from fer_host.prune.run import layer_widths, with_options
+from fer_host.prune.run import layer_widths, run_pruning, with_options
 from fer_host.prune.schedule import Run, prune
 from fer_host.prune.shapes import fit_shapes
 from fer_host.recipe import Recipe, load_recipe
@@ -143,8 +144,39 @@ def test_rounding_keeps_floors_and_pinned_channels() -> None:
 def test_any_recipe_is_pruned_with_the_flagships_constants() -> None:
     recipe = with_options(load_recipe("larn"), "uniform", Budget(macs=0.5))
     assert recipe.prune is not None
+    assert with_options(load_recipe("larn"), None, None).prune.budget.ms is None  # type: ignore[union-attr]
     assert (recipe.prune.source, recipe.prune.method, recipe.prune.size_px) == ("larn", "uniform", recipe.size_px)
     assert {phase.size_px for cycle in recipe.train for phase in cycle.phases} == {recipe.size_px}
+
+
+def test_recovery_learns_from_the_teacher_that_the_recipe_names(
+    recipe: Recipe, data: TrainSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taught: list[tuple[bool, float]] = []
+    real = schedule.train
+
+    def watched(*args: object, **kwargs: object) -> object:
+        taught.append((kwargs["teacher"] is not None, args[2].loss.teacher_share))  # type: ignore[attr-defined]
+        return real(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(schedule, "train", watched)
+    shipped = load_recipe("hawqc_mbv2_pruned").train[0].loss
+    assert shipped.teacher == "hawqc_mbv2"
+    taught_recipe = replace(recipe, train=(replace(recipe.train[0], loss=shipped),))
+    asked: list[float] = []
+    run = start(taught_recipe, data, tmp_path, "uniform")
+    run.data = lambda cycle: asked.append(cycle.loss.vote_share) or data  # type: ignore[func-returns-value]
+    prune(run)
+    assert taught == [(False, 0.0), (True, 0.5)]
+    assert asked == [1.0, 0.5]  # targets by the cycle's own loss
+
+
+def test_a_budget_in_ms_asks_for_a_table(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"0\.44 ms: no latency table.*--latency"):
+        run_pruning(load_recipe("hawqc_mbv2_pruned"), tmp_path / "none.npz")
+    other = with_options(load_recipe("hawqc_mbv2_pruned"), None, Budget(macs=0.5))
+    with pytest.raises(RecipeError, match="without a budget in ms"):
+        run_pruning(other, tmp_path / "none.npz", latency_table=tmp_path / "t.json")
 
 
 def test_judge_goes_back_to_the_last_network_within_its_limit(recipe: Recipe, data: TrainSet, tmp_path: Path) -> None:

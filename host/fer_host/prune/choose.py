@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -22,6 +22,15 @@ def layers_of_groups(channels: Channels) -> dict[int, list[tuple[str, int]]]:
         roots, counts = np.unique(channels.roots(use.outputs), return_counts=True)
         for root, count in zip(roots.tolist(), counts.tolist(), strict=True):
             found.setdefault(root, []).append((name, count))
+    return found
+
+
+def groups_alike(channels: Channels, roots: Iterable[int]) -> dict[tuple[tuple[str, int], ...], list[int]]:
+    """Groups by the layers (and how many channels of each) that they have outputs of, in the given order."""
+    in_layers = layers_of_groups(channels)
+    found: dict[tuple[tuple[str, int], ...], list[int]] = {}
+    for root in roots:
+        found.setdefault(tuple(in_layers[root]), []).append(root)
     return found
 
 
@@ -85,11 +94,9 @@ def round_off(
     for root in gone:
         for name, count in in_layers[root]:
             left[name] -= count
-    together: dict[tuple[tuple[str, int], ...], list[int]] = {}
-    for root in sorted(set(scores) - set(gone), key=lambda group: (scores[group], group)):
-        together.setdefault(tuple(in_layers[root]), []).append(root)
+    ranked = sorted(set(scores) - set(gone), key=lambda group: (scores[group], group))
     extra = []
-    for uses, roots in together.items():
+    for uses, roots in groups_alike(channels, ranked).items():
         # as many as bring every layer of theirs to a multiple, if some number does
         for n in range(min(multiple, len(roots) + 1)):
             after = {name: left[name] - n * count for name, count in uses}

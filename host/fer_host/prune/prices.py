@@ -17,7 +17,7 @@ from torch import nn
 
 from fer_host.models.blank_run import blank_run
 from fer_host.prune.channels import Channels
-from fer_host.prune.choose import layers_of_groups
+from fer_host.prune.choose import groups_alike
 from fer_host.prune.config import Budget
 from fer_host.prune.costs import Cost
 from fer_host.prune.surgery import slice_network
@@ -75,13 +75,9 @@ def group_ms(
         roots: groups that may go.
         ms: of a network on the board.
     """
-    in_layers = layers_of_groups(channels)
-    together: dict[tuple[tuple[str, int], ...], list[int]] = {}
-    for root in roots:
-        together.setdefault(tuple(in_layers[root]), []).append(root)
     now = ms(network)
     found = {}
-    for alike in together.values():
+    for alike in groups_alike(channels, roots).values():
         half = alike[: len(alike) // 2]
         saved = (now - ms(slice_network(network, channels, half))) / len(half) if half else 0.0
         found.update(dict.fromkeys(alike, max(saved, 0.0)))

@@ -46,7 +46,13 @@ def prunable(recipe: Recipe) -> Recipe:
         teacher = recipe.id if cycle.loss.teacher is not None else None
         return replace(cycle, phases=phases, loss=replace(cycle.loss, teacher=teacher))
 
-    config = replace(pattern.prune, source=recipe.id, size_px=recipe.size_px, reward=for_this_one(pattern.prune.reward))
+    config = replace(
+        pattern.prune,
+        source=recipe.id,
+        size_px=recipe.size_px,
+        budget=replace(pattern.prune.budget, ms=None),  # milliseconds are one network's
+        reward=for_this_one(pattern.prune.reward),
+    )
     return replace(recipe, prune=config, train=tuple(for_this_one(cycle) for cycle in pattern.train))
 
 
@@ -81,8 +87,13 @@ def run_pruning(
     config = recipe.prune
     if config is None:
         raise RecipeError(f"recipe {recipe.id}: has no [prune] table; expected one such as hawqc_mbv2_pruned's")
-    if (config.budget.ms is None) != (latency_table is None):
-        raise RecipeError("budget: expected a budget in ms and a board's latency table together, found one of them")
+    if config.budget.ms is not None and latency_table is None:
+        raise RecipeError(
+            f"budget of {config.budget.ms:g} ms: no latency table; expected --latency FILE by fer-edge bench --per-op "
+            "(the shipped one was made with benchmarks/latency/x86_64.json), or another budget such as --macs 0.66"
+        )
+    if config.budget.ms is None and latency_table is not None:
+        raise RecipeError("--latency: given without a budget in ms; expected --ms as well")
     table = load_latency(latency_table) if latency_table is not None else None
     ms = network_ms(table, recipe.input.channels, recipe.size_px, "int8") if table is not None else None
     data = training_data(recipe, data_path)
