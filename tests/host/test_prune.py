@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -190,6 +191,33 @@ def test_judge_goes_back_to_the_last_network_within_its_limit(recipe: Recipe, da
     rewards = [line for line in lines if line["phase"] == "reward"]
     assert [line["accuracy"] for line in rewards] == [0.75, 0.6]
     assert sum(p.numel() for p in network.parameters()) == rewards[0]["parameters"]
+
+
+def test_a_budget_out_of_reach_says_so_and_the_whole_run_is_written(
+    recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    random = np.random.default_rng(1)
+    for split in ("train", "test"):
+        for label in ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"):
+            (tmp_path / "set" / split / label).mkdir(parents=True)
+            for i in range(4):
+                face = random.integers(0, 255, (48, 48), dtype=np.uint8)
+                cv2.imwrite(str(tmp_path / "set" / split / label / f"{i}.png"), face)
+    assert recipe.prune is not None
+    never = replace(recipe, prune=replace(recipe.prune, judge_drop=-1.0, budget=Budget(macs=0.5)))
+    made = run_pruning(never, tmp_path / "set", tmp_path / "out.safetensors", tmp_path / "state")
+    assert "budget 0.5 of the MACs: not met; a smaller network lost more than judge_drop" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.glob("out.*")) == [
+        "out.accuracy.png",
+        "out.card.json",
+        "out.card.md",
+        "out.channels.png",
+        "out.confusion.png",
+        "out.safetensors",
+        "out.steps.jsonl",
+    ]
+    # the Judge went back to the start
+    assert sum(p.numel() for p in load_network(recipe, made).parameters()) == 2_234_120
 
 
 def test_punish_trains_batch_norms_only(recipe: Recipe, data: TrainSet, tmp_path: Path) -> None:
