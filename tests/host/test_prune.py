@@ -193,6 +193,24 @@ def test_judge_goes_back_to_the_last_network_within_its_limit(recipe: Recipe, da
     assert sum(p.numel() for p in network.parameters()) == rewards[0]["parameters"]
 
 
+def test_a_kill_between_network_and_line_repeats_the_step_on_the_network_before_it(
+    recipe: Recipe, data: TrainSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, writes = schedule.write_bytes, 0
+
+    def dying(path: Path, content: bytes) -> None:
+        nonlocal writes
+        writes += path.name == schedule.STEPS
+        if writes == 2:  # the start's line was the first
+            raise KeyboardInterrupt
+        real(path, content)
+
+    monkeypatch.setattr(schedule, "write_bytes", dying)
+    with pytest.raises(KeyboardInterrupt):
+        prune(start(recipe, data, tmp_path))
+    assert schedule.Log(start(recipe, data, tmp_path)).run.cost() == start(recipe, data, tmp_path / "new").start_cost
+
+
 def test_a_budget_out_of_reach_says_so_and_the_whole_run_is_written(
     recipe: Recipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

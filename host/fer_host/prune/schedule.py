@@ -32,7 +32,7 @@ from fer_host.train.config import LossConfig, OptimizerConfig, Phase, ScheduleCo
 from fer_host.train.loop import TrainSet, train
 from fer_host.weights import load_network
 
-STEPS, WEIGHTS = "steps.jsonl", "network.safetensors"
+STEPS = "steps.jsonl"
 
 
 @dataclass(frozen=True)
@@ -174,6 +174,8 @@ def prune(run: Run) -> nn.Module:
     if not log.done:
         # the Judge compares at the size that is pruned at: an epoch at one size costs accuracy at another
         log.add(0, "start", 0, None, run.accuracy(run.network, run.config.size_px), 0.0)
+    if len(log.done) == 1:
+        log.keep_round(-1)
     if not log.any("recovery"):
         (gated if run.config.method == "gated" else baseline)(run, log)
     for number, cycle in enumerate(run.recipe.train):
@@ -299,11 +301,12 @@ class Log:
     def __init__(self, run: Run) -> None:
         self.run = run
         run.folder.mkdir(parents=True, exist_ok=True)
-        self.path, self.weights = run.folder / STEPS, run.folder / WEIGHTS
+        self.path = run.folder / STEPS
         self.done: list[Step] = []
-        if self.path.is_file() and self.weights.is_file():
-            self.done = [Step(**json.loads(line)) for line in self.path.read_text().splitlines()]
-            self._load(self.weights)
+        lines = self.path.read_text().splitlines() if self.path.is_file() else []
+        if self._after(len(lines)).is_file():
+            self.done = [Step(**json.loads(line)) for line in lines]
+            self._load(self._after(len(lines)))
 
     def add(
         self, round_: int, phase: str, step: int, loss: float | None, accuracy: float | None, minutes: float
@@ -316,8 +319,10 @@ class Log:
             round_, phase, step, filters, cost.parameters, cost.macs, round(cost.int8_kib, 1), loss, accuracy, total
         )
         self.done.append(line)
-        write_bytes(self.weights, save({key: value.contiguous() for key, value in network.state_dict().items()}))
+        state = {key: value.contiguous() for key, value in network.state_dict().items()}
+        write_bytes(self._after(len(self.done)), save(state))
         write_bytes(self.path, "".join(json.dumps(asdict(step)) + "\n" for step in self.done).encode())
+        self._after(len(self.done) - 1).unlink(missing_ok=True)
 
     def has(self, round_: int, phase: str, step: int) -> bool:
         """Whether this step was done."""
@@ -339,15 +344,19 @@ class Log:
 
     def keep_round(self, round_: int) -> None:
         """Keeps the network of a round within the Judge's limit."""
-        kept = self.run.folder / f"round-{round_}.safetensors"
+        kept = self._of_round(round_)
         if not kept.is_file():
-            write_bytes(kept, self.weights.read_bytes())
+            write_bytes(kept, self._after(len(self.done)).read_bytes())
 
     def back_to_round(self, round_: int) -> None:
-        """Goes back to the last network within the Judge's limit (the start, before the first round)."""
-        kept = self.run.folder / f"round-{round_}.safetensors"
-        if kept.is_file():
-            self._load(kept)
+        """Goes back to the last network within the Judge's limit; -1 is the start."""
+        self._load(self._of_round(round_))
+
+    def _after(self, n_steps: int) -> Path:
+        return self.run.folder / f"network-{n_steps}.safetensors"
+
+    def _of_round(self, round_: int) -> Path:
+        return self.run.folder / f"round-{round_}.safetensors"
 
     def _load(self, path: Path) -> None:
         state = load_file(path)
