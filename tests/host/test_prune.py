@@ -73,6 +73,17 @@ def start(recipe: Recipe, data: TrainSet, folder: Path, method: Method = "gated"
     return Run(recipe, config, network, lambda _: data, lambda *_: 0.5, folder)
 
 
+def test_color_and_gray_faces_are_what_the_network_takes(recipe: Recipe) -> None:
+    random, targets = np.random.default_rng(0), np.ones((3, 8), dtype=np.float32)
+    gray = random.integers(0, 256, (3, 48, 48), dtype=np.uint8)
+    rgb = np.repeat(gray[..., None], 3, axis=-1)
+    (of_gray, _), (of_rgb, _) = (
+        next(schedule.batches(TrainSet(faces, targets), recipe, SIZE)) for faces in (gray, rgb)
+    )
+    assert of_gray.shape == (3, 3, SIZE, SIZE)
+    torch.testing.assert_close(of_gray, of_rgb)
+
+
 @pytest.mark.parametrize("method", ["gated", "slimming", "greg", "uniform"])
 def test_the_budget_is_met_by_a_network_that_is_really_smaller(
     recipe: Recipe, data: TrainSet, tmp_path: Path, method: Method

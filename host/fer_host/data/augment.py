@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
 from fer_host.train.config import Augment
+
+
+def planes(images: NDArray[np.uint8]) -> torch.Tensor:
+    """Gray (N, h, w) or RGB (N, h, w, 3) pictures as (N, 1 or 3, h, w) float in 0..1."""
+    pixels = torch.from_numpy(images)
+    return (pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)).float() / 255
 
 
 def augment_batch(images: torch.Tensor, size_px: int, how: Augment, generator: torch.Generator) -> torch.Tensor:
     """Moves and enlarges a batch.
 
     Args:
-        images: (N, 1, h, w) float gray in 0..1.
+        images: (N, C, h, w) float in 0..1.
         size_px: side of the square result.
         generator: source of every draw, so that a step can be repeated.
 
     Returns:
-        (N, 1, size_px, size_px) float; values may leave 0..1 a little through brightness and contrast.
+        (N, C, size_px, size_px) float; values may leave 0..1 a little through brightness and contrast.
     """
     n = len(images)
 

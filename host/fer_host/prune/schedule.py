@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional
 
 from fer_host.artifacts import write_bytes
+from fer_host.data.augment import planes
 from fer_host.prune.baselines import gamma_scores, growing_penalty, lowest_share, norm_scores, smallest_that_fits
 from fer_host.prune.channels import Channels, follow_channels
 from fer_host.prune.choose import choose, round_off, widths
@@ -119,8 +120,8 @@ def batches(
     """Normalized inputs (N, C, H, W) without augmentation, and targets (N, classes)."""
     mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (recipe.input.mean, recipe.input.std))
     for start in range(0, len(data.images), batch):
-        gray = torch.from_numpy(data.images[start : start + batch]).unsqueeze(1).float() / 255
-        x = functional.interpolate(gray, (size_px, size_px), mode="bilinear", align_corners=False)
+        faces = planes(data.images[start : start + batch])
+        x = functional.interpolate(faces, (size_px, size_px), mode="bilinear", align_corners=False)
         yield (x - mean) / std, torch.from_numpy(data.targets[start : start + batch])
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from fer_host.data.augment import augment_batch
+from fer_host.data.augment import augment_batch, planes
 from fer_host.train.checkpoint import load_checkpoint, save_checkpoint
 from fer_host.train.config import TrainConfig
 from fer_host.train.losses import class_weights, total_loss
@@ -131,9 +131,7 @@ def train(
         rows = order[index * config.batch : (index + 1) * config.batch]
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         torch.manual_seed(config.seed * 1_000_003 + step)  # dropout
-        faces = torch.from_numpy(data.images[rows])
-        planes = (faces.unsqueeze(1) if faces.ndim == 3 else faces.permute(0, 3, 1, 2)).float() / 255
-        x = (augment_batch(planes, size_px, config.augment, generator) - mean) / std
+        x = (augment_batch(planes(data.images[rows]), size_px, config.augment, generator) - mean) / std
         # every process draws for the whole batch and takes its share, so that two see what one would
         x = x[team.rank :: team.size].to(team.device).contiguous(memory_format=torch.channels_last)
         targets = torch.from_numpy(data.targets[rows][team.rank :: team.size]).to(team.device)
