@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -40,14 +39,7 @@ from fer_host.quantize.tune import grids, on_grids
 from fer_host.quantize.tuned import load_tuned, save_tuned, tuning_of
 from fer_host.recipe import load_recipe
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Networks this small lose time by sharing it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def small_network(seed: int = 0) -> nn.Sequential:
