@@ -60,6 +60,8 @@ def _prune(arguments: argparse.Namespace) -> int:
     recipe = load_recipe(arguments.model)
     if recipe.prune is None and arguments.out is None:
         raise HostError(f"--out: not given; expected a file, because host/zoo holds {recipe.id} as it was trained")
+    if arguments.method is not None and arguments.out is None:
+        raise HostError(f"--out: not given; expected a file, because host/zoo holds {recipe.id} by its own method")
     recipe = with_options(recipe, arguments.method, budget, arguments.round_to)
     print(run_pruning(recipe, arguments.data, arguments.out, latency_table=arguments.latency))
     return 0
@@ -75,14 +77,14 @@ def _search(arguments: argparse.Namespace) -> int:
 
 
 def _qat(arguments: argparse.Namespace) -> int:
-    from fer_host.calibration.sets import calibrate_tuned
+    from fer_host.calibration.sets import ranges_of_tuned
     from fer_host.quantize.hawqc import run_tuning
     from fer_host.quantize.tuned import format_tuning, read_tuning
     from fer_host.recipe import load_recipe
 
     recipe = load_recipe(arguments.model)
     target = run_tuning(recipe, arguments.data, arguments.policy, arguments.out, arguments.untuned)
-    print(calibrate_tuned(recipe, target, arguments.data))
+    print(ranges_of_tuned(target))
     print(format_tuning(read_tuning(target)))
     print(target)
     return 0

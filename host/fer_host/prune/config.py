@@ -76,12 +76,14 @@ class PruneConfig:
         filters: share of the start's batch-norm channels removed a Punish step.
         punish_steps: a round.
         punish_lr: of the batch norms, which alone are trained in Punish.
-        reward: the training between Punish rounds; its loss has ``gamma_l1`` and class weights.
-        judge_drop: accuracy that may be lost on the validation rows before recovery; beyond it the run stops.
+        reward: the training before the first Punish and after every round of it; its loss has ``gamma_l1``, and class
+            weights where the recipe follows the thesis.
+        judge_drop: accuracy that may be lost on the validation rows before recovery, of what the start had after the
+            first Reward, at ``size_px``; beyond it the run stops.
         floor: what every layer keeps.
-        baseline_epochs: that a baseline trains before its cut, as many as the gated run's Reward takes in all.
-        greg_step: growth of GReg's penalty every five updates.
-        greg_ceiling: of GReg's penalty.
+        baseline_epochs: that a baseline trains around its cut, as many as the gated run's Reward takes in all.
+        slimming_l1: network slimming's weight of the sum of |gamma|; a short training needs more than a long one.
+        greg_ceiling: of GReg's penalty; see ``Growth``.
         seed: of the subset.
         rank: see ``Rank``.
         round_to: layers end with a multiple of so many channels, by removing a few more; 1: any number. Kernels take
@@ -101,7 +103,7 @@ class PruneConfig:
     judge_drop: float
     floor: Floor
     baseline_epochs: int
-    greg_step: float
+    slimming_l1: float
     greg_ceiling: float
     seed: int
     rank: Rank = "importance"

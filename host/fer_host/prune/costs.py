@@ -10,6 +10,8 @@ from torch import nn
 from fer_host.models.counts import counts
 from fer_host.prune.config import Budget
 
+_LAYER_BYTES = 1000  # 560 in MobileNetV2 to 1560 in ShuffleNetV2
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -24,12 +26,13 @@ class Cost:
 def cost_of(network: nn.Module, in_channels: int, size_px: int, ms: Callable[[nn.Module], float] | None = None) -> Cost:
     """Counts a network at its own input size.
 
-    The int8 file is estimated: one byte a weight, and for every output channel a scale (4 B), a zero point (8 B) and
-    a bias (4 B); what the file's structure takes is left out (about 70 KiB for MobileNetV2).
+    The int8 file is estimated: one byte a weight; for every output channel a bias (4 B), and for weight and bias a
+    scale (4 B) and a zero point (8 B) each; and for every layer ``_LAYER_BYTES`` of structure. It is within 2% of the
+    shipped networks' files, but 4% below that of `shufflenet_ldam`, which has more operators that are no layers.
     """
     found = counts(network, in_channels, size_px, "all")
     layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-    size = sum(layer.weight.numel() + 16 * layer.weight.shape[0] for layer in layers)
+    size = sum(layer.weight.numel() + 28 * layer.weight.shape[0] + _LAYER_BYTES for layer in layers)
     return Cost(found.parameters, found.macs, size / 1024, ms(network) if ms else None)
 
 

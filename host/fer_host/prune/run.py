@@ -9,8 +9,8 @@ from pathlib import Path
 
 from torch import nn
 
-from fer_host.artifacts import digest_json, sha256_file
-from fer_host.errors import RecipeError
+from fer_host.artifacts import digest_json, sha256_file, write_bytes
+from fer_host.errors import RecipeError, WeightsError
 from fer_host.latency import load as load_latency
 from fer_host.latency import network_ms
 from fer_host.paths import TRAIN_CACHE
@@ -35,7 +35,10 @@ _PATTERN = "hawqc_mbv2_pruned"
 
 
 def prunable(recipe: Recipe) -> Recipe:
-    """The recipe itself, or with the pruned flagship's constants at its own input size where it has none."""
+    """The recipe itself, or with the pruned flagship's constants where it has none.
+
+    Input size, labels and the crowd's share in them stay its own.
+    """
     if recipe.prune is not None:
         return recipe
     pattern = load_recipe(_PATTERN)
@@ -43,8 +46,10 @@ def prunable(recipe: Recipe) -> Recipe:
 
     def for_this_one(cycle: TrainConfig) -> TrainConfig:
         phases = tuple(replace(phase, size_px=recipe.size_px) for phase in cycle.phases)
-        teacher = recipe.id if cycle.loss.teacher is not None else None
-        return replace(cycle, phases=phases, loss=replace(cycle.loss, teacher=teacher))
+        own, loss = recipe.train[-1], cycle.loss
+        vote_share = own.loss.vote_share * (1 - loss.teacher_share)
+        loss = replace(loss, vote_share=vote_share, teacher=recipe.id if loss.teacher is not None else None)
+        return replace(cycle, phases=phases, min_votes=own.min_votes, loss=loss)
 
     config = replace(
         pattern.prune,
@@ -82,8 +87,12 @@ def run_pruning(
         latency_table: a board's, by `fer-edge bench --per-op`; for a budget in ms.
 
     Returns:
-        The weights file; model card, confusion matrix, steps and plots stand beside it.
+        The weights file; model card, confusion matrix, steps and plots stand beside it. A network that does not meet
+        the budget is not the zoo's: without ``out`` it is left with the resumable state.
     """
+    target = out or zoo_path(recipe)
+    if target.suffix != ".safetensors" or not target.parent.is_dir():
+        raise WeightsError(f"--out {target}: expected a .safetensors file in a folder that is there")
     config = recipe.prune
     if config is None:
         raise RecipeError(f"recipe {recipe.id}: has no [prune] table; expected one such as hawqc_mbv2_pruned's")
@@ -115,11 +124,15 @@ def run_pruning(
     )
     network = prune(run)
     if not within(run.cost(), run.start_cost, config.budget):
-        print(f"budget {config.budget}: not met; a smaller network lost more than judge_drop = {config.judge_drop:g}")
-    target = out or zoo_path(recipe)
+        # the Judge's own network is within its limit, or the floors ended the run
+        print(
+            f"budget {config.budget}: not met; a smaller network lost more than judge_drop = {config.judge_drop:g}, or "
+            f"every layer is at its floor of {config.floor.share:.0%}"
+        )
+        target = out or folder / f"{recipe.id}.safetensors"
     save_weights(network, target, pruned_from=config.source)
     lines = [Step(**json.loads(line)) for line in (folder / STEPS).read_text().splitlines()]
-    target.with_suffix(".steps.jsonl").write_bytes((folder / STEPS).read_bytes())
+    write_bytes(target.with_suffix(".steps.jsonl"), (folder / STEPS).read_bytes())
     plot_channels(layer_widths(before), layer_widths(network), target.with_suffix(".channels.png"), recipe.id)
     plot_accuracy(lines, target.with_suffix(".accuracy.png"), recipe.id)
     curve = [

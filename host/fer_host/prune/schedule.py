@@ -1,14 +1,18 @@
 """Read this first: Punish, Reward, Judge (the thesis' gated pruning), step by step, resumable.
 
 Punish removes the filters whose gates matter least, and lets the batch norms settle; Reward trains everything with a
-price on gamma; Judge stops at the budget, or when accuracy falls too far, and hands over to recovery training.
+price on gamma; Judge stops at the budget, or when accuracy falls too far, and hands over to recovery training. Before
+the first Punish there is one Reward (the Gate Decorator's code has it): the start learns the size that is pruned at, so
+that the Judge compares like with like.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +23,14 @@ from torch.nn import functional
 
 from fer_host.artifacts import write_bytes
 from fer_host.data.augment import planes
-from fer_host.prune.baselines import gamma_scores, growing_penalty, lowest_share, norm_scores, smallest_that_fits
+from fer_host.prune.baselines import (
+    Growth,
+    gamma_scores,
+    growing_penalty,
+    lowest_share,
+    norm_scores,
+    smallest_that_fits,
+)
 from fer_host.prune.channels import Channels, follow_channels
 from fer_host.prune.choose import choose, round_off, widths
 from fer_host.prune.config import PruneConfig
@@ -28,10 +39,11 @@ from fer_host.prune.importance import Scores, group_scores, measure_gates
 from fer_host.prune.prices import group_ms, group_savings, per_cost
 from fer_host.prune.shapes import fit_shapes
 from fer_host.prune.surgery import slice_network
-from fer_host.recipe import Recipe, load_recipe
+from fer_host.recipe import Recipe
+from fer_host.train.checkpoint import steps_done
 from fer_host.train.config import LossConfig, OptimizerConfig, Phase, ScheduleConfig, TrainConfig
 from fer_host.train.loop import TrainSet, train
-from fer_host.weights import load_network
+from fer_host.train.teacher import load_teacher
 
 STEPS = "steps.jsonl"
 
@@ -41,7 +53,7 @@ class Step:
     """One line of ``steps.jsonl``.
 
     Attributes:
-        round: of Punish and Reward, from 0.
+        round: of Punish and Reward, from 0; -1 for the Reward before the first Punish.
         phase: "start", "punish", "round" (to a multiple of channels), "reward", "cut" (a baseline's), "recovery".
         step: within the phase.
         filters: batch-norm channels left.
@@ -125,16 +137,21 @@ def batches(
         yield (x - mean) / std, torch.from_numpy(data.targets[start : start + batch])
 
 
-def punish_config(config: PruneConfig) -> TrainConfig:
-    """One epoch over the subset with the augmentation of Reward; no class weights, no price on gamma."""
+def punish_config(config: PruneConfig, number: int) -> TrainConfig:
+    """The ``number``th pass over the subset with the augmentation of Reward; no class weights, no price on gamma."""
     return replace(
-        config.reward,
+        drawn_anew(config.reward, number),
         phases=(Phase(1, config.size_px),),
         ema_decay=0.0,
         optimizer=OptimizerConfig("sgd", config.punish_lr, 0.9, 0.0, 0.0),
         schedule=ScheduleConfig("constant"),
         loss=LossConfig(vote_share=config.reward.loss.vote_share),
     )
+
+
+def drawn_anew(config: TrainConfig, number: int) -> TrainConfig:
+    """The same training with draws of its own: the order of images, and what augmentation makes of them."""
+    return replace(config, seed=config.seed + 1000 * number)
 
 
 def fit(run: Run, data: TrainSet, config: TrainConfig, name: str, only_norms: bool = False) -> tuple[float, float]:
@@ -151,7 +168,7 @@ def fit(run: Run, data: TrainSet, config: TrainConfig, name: str, only_norms: bo
         config,
         normalize=(torch.tensor(run.recipe.input.mean), torch.tensor(run.recipe.input.std)),
         checkpoint=state,
-        teacher=load_network(load_recipe(config.loss.teacher)) if config.loss.teacher else None,
+        teacher=load_teacher(config.loss.teacher, run.recipe) if config.loss.teacher else None,
         on_epoch=lambda epoch, size, network, loss, minutes: losses.append(loss),
     )
     for parameter in run.network.parameters():
@@ -169,20 +186,17 @@ def prune(run: Run) -> nn.Module:
         The pruned, recovered network; ``run.folder`` holds a line a step and the network.
 
     Raises:
-        ValueError: a baseline cannot meet the budget.
+        RecipeError: a baseline cannot meet the budget.
     """
     log = Log(run)
     if not log.done:
-        # the Judge compares at the size that is pruned at: an epoch at one size costs accuracy at another
-        log.add(0, "start", 0, None, run.accuracy(run.network, run.config.size_px), 0.0)
-    if len(log.done) == 1:
-        log.keep_round(-1)
+        log.add(-1, "start", 0, None, run.accuracy(run.network, run.config.size_px), 0.0)
     if not log.any("recovery"):
         (gated if run.config.method == "gated" else baseline)(run, log)
     for number, cycle in enumerate(run.recipe.train):
-        if not log.has(0, "recovery", number):
+        if not log.any("recovery", number):
             loss, minutes = fit(run, run.data(cycle), cycle, f"recovery-{number}")
-            log.add(0, "recovery", number, loss, run.accuracy(run.network, run.recipe.size_px), minutes)
+            log.add(log.round, "recovery", number, loss, run.accuracy(run.network, run.recipe.size_px), minutes)
     return run.network.eval()
 
 
@@ -190,8 +204,10 @@ def gated(run: Run, log: Log) -> None:
     """Punish and Reward, round by round, until the budget is met or the Judge says that too much was lost."""
     config, data = run.config, run.data(run.config.reward)
     subset = balanced_subset(data, config.per_class, config.seed)
-    limit = log.start_accuracy - config.judge_drop
-    round_ = 0
+    reward(run, log, data, -1)
+    log.keep_round(-1)
+    limit = log.accuracy(-1, "reward") - config.judge_drop
+    round_ = max(0, log.round)  # the network of a run that goes on is that of its last round
     while True:
         ended = False
         for step in range(config.punish_steps):
@@ -200,15 +216,14 @@ def gated(run: Run, log: Log) -> None:
             ended = within(run.cost(), run.start_cost, config.budget) or not punish(run, subset)
             if ended:
                 break
-            loss, minutes = fit(run, subset, punish_config(config), "punish", only_norms=True)
+            passes = punish_config(config, round_ * config.punish_steps + step)
+            loss, minutes = fit(run, subset, passes, "punish", only_norms=True)
             log.add(round_, "punish", step, loss, None, minutes)
         last = ended or within(run.cost(), run.start_cost, config.budget)
         if last and config.round_to > 1 and not log.has(round_, "round", 0):
             round_widths(run, subset)
             log.add(round_, "round", 0, None, None, 0.0)
-        if not log.has(round_, "reward", 0):
-            loss, minutes = fit(run, data, config.reward, "reward")
-            log.add(round_, "reward", 0, loss, run.accuracy(run.network, run.config.size_px), minutes)
+        reward(run, log, data, round_)
         if log.accuracy(round_, "reward") < limit:
             log.back_to_round(round_ - 1)
             return
@@ -218,8 +233,15 @@ def gated(run: Run, log: Log) -> None:
         round_ += 1
 
 
+def reward(run: Run, log: Log, data: TrainSet, round_: int) -> None:
+    """Trains everything on all data, unless this round's Reward was done."""
+    if not log.has(round_, "reward", 0):
+        loss, minutes = fit(run, data, drawn_anew(run.config.reward, round_ + 1), "reward")
+        log.add(round_, "reward", 0, loss, run.accuracy(run.network, run.config.size_px), minutes)
+
+
 def punish(run: Run, subset: TrainSet) -> bool:
-    """Slices the least important groups off; False where the floors leave none."""
+    """Slices the least important groups off, the last time only as many as the budget asks; False at the floors."""
     channels, config = run.follow(), run.config
     scores = gate_scores(run, subset)
     ranked = group_scores(channels, scores)
@@ -231,6 +253,10 @@ def punish(run: Run, subset: TrainSet) -> bool:
         ranked = per_cost(ranked, savings, run.cost(), run.start_cost, config.budget)
     n_filters = max(1, round(config.filters * run.start_filters))
     gone = choose(channels, ranked, scores.keys(), n_filters, run.start_widths, config.floor)
+    fits = partial(meets_budget, run, channels)
+    if gone and fits(gone):
+        in_order = gone
+        gone = smallest_that_fits(lambda share: in_order[: round(share * len(in_order))], fits)
     if gone:
         run.network = slice_network(run.network, channels, gone)
     return bool(gone)
@@ -254,22 +280,31 @@ def gate_scores(run: Run, subset: TrainSet) -> Scores:
 def baseline(run: Run, log: Log) -> None:
     """One cut, as slimming, GReg or a uniform width choose it, before or after as many epochs as Reward takes."""
     config, channels = run.config, run.follow()
-    data = run.data(config.reward)
-    epochs = replace(config.reward, phases=(Phase(config.baseline_epochs, config.size_px),))
     if log.any("cut"):
         return
+    data = run.data(config.reward)
+    plain = replace(
+        config.reward,
+        phases=(Phase(config.baseline_epochs, config.size_px),),
+        loss=replace(config.reward.loss, gamma_l1=0.0),
+    )
+    # a penalty's gradient is no sign of a step too far
+    penalized = replace(plain, clip_norm=math.inf)
+    scores = norm_scores(channels, run.network)
     if config.method == "slimming":
-        loss, minutes = fit(run, data, epochs, "sparsity")
+        cut(run, channels, gamma_scores(channels, run.network))  # what the floors forbid is known before training
+        sparse = replace(penalized, loss=replace(plain.loss, gamma_l1=config.slimming_l1))
+        loss, minutes = fit(run, data, sparse, "sparsity")
         gone = cut(run, channels, gamma_scores(channels, run.network))
     elif config.method == "greg":
-        gone = cut(run, channels, norm_scores(channels, run.network))
-        plain = replace(epochs, loss=replace(epochs.loss, gamma_l1=0.0))
-        with growing_penalty(run.network, channels, gone, config.greg_step, config.greg_ceiling):
-            loss, minutes = fit(run, data, plain, "growing")
+        gone = cut(run, channels, scores)
+        n_updates = config.baseline_epochs * (len(data.images) // plain.batch)
+        growth = Growth(config.greg_ceiling, n_updates, steps_done(run.folder / "growing.pt"))
+        with growing_penalty(run.network, channels, gone, growth):
+            loss, minutes = fit(run, data, penalized, "growing")
     else:
-        gone = cut(run, channels, norm_scores(channels, run.network))
-        run.network = slice_network(run.network, channels, gone)
-        loss, minutes = fit(run, data, replace(epochs, loss=replace(epochs.loss, gamma_l1=0.0)), "uniform")
+        run.network = slice_network(run.network, channels, cut(run, channels, scores))
+        loss, minutes = fit(run, data, plain, "uniform")
         gone = []
     if gone:
         run.network = slice_network(run.network, channels, gone)
@@ -288,12 +323,14 @@ def cut(run: Run, channels: Channels, scores: dict[int, float]) -> list[int]:
             gone = lowest_share(channels, scores, share, run.start_widths, run.config.floor)
         return gone + round_off(channels, scores, gone, run.config.round_to, run.start_widths, run.config.floor)
 
-    def fits(gone: list[int]) -> bool:
-        smaller = slice_network(run.network, channels, gone) if gone else run.network
-        cost = cost_of(smaller, run.recipe.input.channels, run.recipe.size_px, run.ms)
-        return within(cost, run.start_cost, run.config.budget)
+    return smallest_that_fits(order, partial(meets_budget, run, channels))
 
-    return smallest_that_fits(order, fits)
+
+def meets_budget(run: Run, channels: Channels, gone: list[int]) -> bool:
+    """Whether the network without these groups costs no more than the budget."""
+    smaller = slice_network(run.network, channels, gone) if gone else run.network
+    cost = cost_of(smaller, run.recipe.input.channels, run.recipe.size_px, run.ms)
+    return within(cost, run.start_cost, run.config.budget)
 
 
 class Log:
@@ -334,14 +371,14 @@ class Log:
         found = [line.accuracy for line in self.done if (line.round, line.phase) == (round_, phase)]
         return found[-1] or 0.0
 
-    def any(self, phase: str) -> bool:
-        """Whether a step of this phase was done."""
-        return any(line.phase == phase for line in self.done)
+    def any(self, phase: str, step: int | None = None) -> bool:
+        """Whether a step of this phase was done, or this one."""
+        return any(line.phase == phase and step in (None, line.step) for line in self.done)
 
     @property
-    def start_accuracy(self) -> float:
-        """Of the unpruned network."""
-        return self.done[0].accuracy or 0.0
+    def round(self) -> int:
+        """The last one that was begun."""
+        return max(line.round for line in self.done)
 
     def keep_round(self, round_: int) -> None:
         """Keeps the network of a round within the Judge's limit."""

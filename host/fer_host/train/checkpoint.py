@@ -32,9 +32,14 @@ def load_checkpoint(
     """Restores a saved state in place; False where there is none."""
     if not path.is_file():
         return False
-    state = torch.load(path, weights_only=True)
+    state = torch.load(path, map_location="cpu", weights_only=True)  # each is copied to where its own tensor lies
     model.load_state_dict(state["model"])
     average.load_state_dict(state["average"])
     optimizer.load_state_dict(state["optimizer"])
     progress.update(state["progress"])
     return True
+
+
+def steps_done(path: Path) -> int:
+    """Steps behind a saved state; 0 where there is none."""
+    return int(torch.load(path, map_location="cpu", weights_only=True)["progress"]["step"]) if path.is_file() else 0

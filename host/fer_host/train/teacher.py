@@ -1,0 +1,78 @@
+"""A teacher's answer to what the student sees: another recipe's network behind a change of colors and normalization."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from fer_edge.contract.manifest import InputSpec
+from fer_host.errors import RecipeError
+from fer_host.recipe import Recipe, load_recipe
+from fer_host.weights import load_network
+
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as the device's preprocess weighs R, G and B
+
+
+def load_teacher(name: str, student: Recipe) -> nn.Module:
+    """The trained network of the recipe ``name``, made to take the student's input.
+
+    Raises:
+        RecipeError: no such recipe, or its labels are not the student's.
+        WeightsError: it has no trained weights.
+    """
+    recipe = load_recipe(name)
+    if recipe.label_names != student.label_names:
+        raise RecipeError(
+            f"recipe {student.id}: its teacher {name} knows {recipe.labels} ({len(recipe.label_names)} classes), "
+            f"expected {student.labels} ({len(student.label_names)}): name a teacher of the student's own labels"
+        )
+    return Teacher(load_network(recipe), recipe, student.input)
+
+
+class Teacher(nn.Module):
+    """A network that takes another recipe's input.
+
+    Args:
+        network: the teacher.
+        recipe: the teacher's.
+        student: how what comes in is normalized.
+    """
+
+    def __init__(self, network: nn.Module, recipe: Recipe, student: InputSpec) -> None:
+        super().__init__()
+        self.network, self.student, self.own, self.size_hw = network, student, recipe.input, recipe.input_hw
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, student's channels, H, W), normalized for the student -> logits (N, classes)."""
+        x = as_input(x, self.student, self.own)
+        if x.shape[2:] != self.size_hw:  # many networks take one size only
+            x = functional.interpolate(x, self.size_hw, mode="bilinear", align_corners=False)
+        logits: torch.Tensor = self.network(x)
+        return logits
+
+
+def as_input(x: torch.Tensor, found: InputSpec, wanted: InputSpec) -> torch.Tensor:
+    """A batch as another recipe's network wants it; the same tensor where both want the same.
+
+    Colors become gray as in ``preprocess``, and gray is repeated; colors that are gone stay so.
+
+    Args:
+        x: (N, channels, H, W) float32, normalized as ``found`` says.
+        found: of the student.
+        wanted: of the teacher.
+
+    Returns:
+        (N, channels, H, W) float32, normalized as ``wanted`` says.
+    """
+    if (found.color, found.mean, found.std) == (wanted.color, wanted.mean, wanted.std):
+        return x
+    values = x * _planes(found.std, x) + _planes(found.mean, x)  # 0..1
+    if found.color == "rgb" and wanted.color != "rgb":
+        values = (values * _planes(_LUMA, x)).sum(dim=1, keepdim=True)
+    values = values[:, : wanted.channels].expand(-1, wanted.channels, -1, -1)
+    return (values - _planes(wanted.mean, x)) / _planes(wanted.std, x)
+
+
+def _planes(values: tuple[float, ...], like: torch.Tensor) -> torch.Tensor:
+    return torch.tensor(values, dtype=like.dtype, device=like.device).view(1, -1, 1, 1)
