@@ -43,10 +43,11 @@ $(DEVICE_VENV)/.ready: constraints.txt device/pyproject.toml $(VENV)/.ready
 need-model:
 	@if [ -z "$(MODEL)" ]; then echo "MODEL: not given; expected a recipe, e.g. make convert MODEL=hawqc_mbv2" >&2; exit 2; fi
 
-convert: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 [CALIB=folder|set] [SCHEME=int8|dynamic|mixed] [WEIGHTS=file] [BUDGET_KIB=n] [COMPRESSION=x] [BUDGET_MS=n LATENCY=table.json] [DATA=npz] [OUT=folder]
+convert: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 [CALIB=folder|set] [SCHEME=int8|dynamic|mixed] [WEIGHTS=file] [BUDGET_KIB=n] [COMPRESSION=x] [TUNED=file] [BUDGET_MS=n LATENCY=table.json] [DATA=npz] [OUT=folder]
 	@$(BIN)/fer-host convert "$(MODEL)" $(if $(CALIB),--calib "$(CALIB)") $(if $(SCHEME),--scheme "$(SCHEME)") \
 	  $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(DATA),--data "$(DATA)") $(if $(OUT),--out "$(OUT)") \
 	  $(if $(BUDGET_KIB),--budget-kib "$(BUDGET_KIB)") $(if $(COMPRESSION),--compression "$(COMPRESSION)") \
+	  $(if $(TUNED),--tuned "$(TUNED)") \
 	  $(if $(BUDGET_MS),--budget-ms "$(BUDGET_MS)") $(if $(LATENCY),--latency "$(LATENCY)")
 
 bundle: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 [TARGET=pi-bookworm|pi-trixie|jetson-jp6|x86-trixie|x86] [OFFLINE=1]: bundle (made if absent), wheel and installer as one archive

@@ -24,10 +24,10 @@ from fer_edge.contract.bundle import open_bundle
 
 # (wheels, processor, variants). Float kernels do not depend on the processor's extensions; the slow ones run once.
 RUNS = (
-    ("litert", "cortex-a72", ("int8", "dynamic", "float32")),
-    ("litert", "cortex-a76", ("int8", "dynamic")),
-    ("litert", "cortex-a53", ("int8",)),
-    ("tflite", "cortex-a72", ("int8", "float32")),
+    ("litert", "cortex-a72", ("int8", "mixed", "dynamic", "float32")),
+    ("litert", "cortex-a76", ("int8", "mixed", "dynamic")),
+    ("litert", "cortex-a53", ("int8", "mixed")),
+    ("tflite", "cortex-a72", ("int8", "mixed", "float32")),
 )
 N_REFERENCE = 8
 COLUMNS = (
@@ -98,7 +98,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("npz", type=Path)
-    parser.add_argument("--faces", type=int, default=1000, help="how many (default: 1000, about half an hour)")
+    parser.add_argument("--faces", type=int, default=1000, help="how many (default: 1000, up to an hour)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", metavar="DIR")
     arguments = parser.parse_args()

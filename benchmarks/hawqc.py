@@ -1,4 +1,4 @@
-"""HAWQC's table: every allocator at one budget, before and after the same tuning, measured on the interpreter.
+"""HAWQC's table: every allocator at one budget, before and after the same tuning, against float, on the interpreter.
 
     .venv/bin/python benchmarks/hawqc.py --compression 9.93
     .venv/bin/python benchmarks/hawqc.py --report
@@ -6,6 +6,8 @@
 Rows go to benchmarks/results/hawqc.jsonl as they are measured; a run that is stopped goes on after the last one. The
 report is benchmarks/results/hawqc.md with its pictures. With 1 epoch a row takes about 10 minutes on two cores, and an
 agent's search (650 episodes, each the loss on 1,024 images) about 30 more.
+
+Times are ratios of p50 to the int8 file of the same weights, both in turns in one process (``zoo.ratios``).
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fer_edge.contract.bundle import Bundle
+import numpy as np
+
+from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_host.commands.options import DEFAULT_DATA
 from fer_host.evaluate import evaluate
 from fer_host.pipeline import ConvertRequest, convert
@@ -24,19 +28,45 @@ from fer_host.quantize.allocate import one_width
 from fer_host.quantize.config import ALLOCATORS
 from fer_host.quantize.hawqc import Workshop, settings
 from fer_host.quantize.plots import plot_bits, plot_search, plot_sizes, plot_traces
-from fer_host.quantize.policy import BitPolicy, load_policy, save_policy
+from fer_host.quantize.policy import BitPolicy, float_bytes, load_policy, save_policy, weights_per_channel
 from fer_host.quantize.tuned import read_tuning
 from fer_host.recipe import load_recipe
+from zoo import opened, ratios
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS, FIGURES = Path(__file__).parent / "results", Path(__file__).parent / "figures"
 ROWS, REPORT = RESULTS / "hawqc.jsonl", RESULTS / "hawqc.md"
+FLOAT = "float"
+PROTOCOLS = ("ferplus8", "fer7")
+ROUNDS = 200  # of timing
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; accuracies are the interpreter's on PublicTest."""
+    """One line of the table; accuracies are the interpreter's on PublicTest.
+
+    Attributes:
+        recipe: whose network.
+        source_sha256: of the float weights that were quantized.
+        allocator: who chose the widths; "float": nothing was quantized.
+        asked: compression that was the budget.
+        compression: reached.
+        epochs: of tuning.
+        proxy_loss: see ``BitPolicy``.
+        bound: likewise.
+        held_out_loss: on the search images, without tuning.
+        search_s: of the allocator alone.
+        traces_s: of the traces, which all allocators of this recipe and these weights share; None for float.
+        tuning_min: of tuning.
+        before: accuracy by protocol, without tuning.
+        after: and tuned.
+        effective_bytes: by contracts.md's rule.
+        tflite_bytes: of the file that runs.
+        at_rest_bytes: of the file in the bundle.
+        time_ratio: p50 of one inference over the int8 file's.
+    """
 
     recipe: str
+    source_sha256: str
     allocator: str
     asked: float
     compression: float
@@ -45,12 +75,19 @@ class Row:
     bound: float | None
     held_out_loss: float
     search_s: float
+    traces_s: float | None
     tuning_min: float
     before: dict[str, float]
     after: dict[str, float]
     effective_bytes: float
     tflite_bytes: int
     at_rest_bytes: int
+    time_ratio: float
+
+    @property
+    def key(self) -> tuple[str, str, str, float, int]:
+        """What is measured once."""
+        return self.recipe, self.source_sha256, self.allocator, self.asked, self.epochs
 
 
 def main() -> None:
@@ -77,11 +114,14 @@ def measure(arguments: argparse.Namespace) -> None:
     tune = dataclasses.replace(tune, phases=(dataclasses.replace(tune.phases[0], epochs=arguments.epochs),))
     recipe = dataclasses.replace(recipe, quantize=dataclasses.replace(settings(recipe), tune=tune))
     workshop = Workshop(recipe, arguments.data)
+    if is_missing((recipe.id, workshop.source_sha256, FLOAT, 1.0, 0)):
+        keep(float_row(workshop, arguments.data))
     for name in (*(f"{bits} bits" for bits in arguments.bits), *arguments.allocators):
-        done = {(row.recipe, row.allocator, row.asked, row.epochs) for row in read_rows()}
-        if (recipe.id, name, arguments.compression, arguments.epochs) in done:
+        if not is_missing((recipe.id, workshop.source_sha256, name, arguments.compression, arguments.epochs)):
             continue
-        kept = workshop.state / f"{name}-{arguments.compression:g}.bits.json"
+        config = workshop.config
+        drawn = f"{config.trace_images}-{config.search_images}-{config.seed}"
+        kept = workshop.state / f"{name}-{arguments.compression:g}-{drawn}.bits.json"
         if name.endswith("bits"):
             policy = dataclasses.replace(one_width(workshop.table, int(name[0])), source_sha256=workshop.source_sha256)
         elif kept.is_file():
@@ -89,20 +129,56 @@ def measure(arguments: argparse.Namespace) -> None:
         else:
             policy = workshop.search(name, arguments.compression)
             save_policy(policy, kept)
-        row = measure_row(workshop, policy, arguments)
-        with ROWS.open("a") as file:
-            file.write(json.dumps(asdict(row)) + "\n")
-        print(row, flush=True)
-    figures = Path(__file__).parent / "figures"
-    plot_traces(workshop.table, figures / "hawqc-traces.png", f"{recipe.id}: traces of the Hessian, channel by channel")
+        keep(measure_row(workshop, policy, arguments))
+    plot_traces(workshop.table, FIGURES / "hawqc-traces.png", f"{recipe.id}: traces of the Hessian, channel by channel")
     curves = {}
     for path in sorted(workshop.state.glob(f"*-{arguments.compression:g}.jsonl")):
         lines = [json.loads(line) for line in path.read_text().splitlines()]
         curves[path.name.split("-")[0]] = [(line["number"], line["loss"], line["best"]) for line in lines]
     if curves:
-        plot_search(curves, figures / "hawqc-search.png", f"{recipe.id}: searches at {arguments.compression:g}x")
+        plot_search(curves, FIGURES / "hawqc-search.png", f"{recipe.id}: searches at {arguments.compression:g}x")
     knapsack = workshop.search("knapsack", arguments.compression)
-    plot_bits(knapsack, figures / "hawqc-bits.png", f"{recipe.id}: widths by knapsack at {arguments.compression:g}x")
+    plot_bits(knapsack, FIGURES / "hawqc-bits.png", f"{recipe.id}: widths by knapsack at {arguments.compression:g}x")
+
+
+def is_missing(key: tuple[str, str, str, float, int]) -> bool:
+    """Whether no row of this key has been measured."""
+    return key not in {row.key for row in read_rows()}
+
+
+def keep(row: Row) -> None:
+    """Adds a row to the file."""
+    with ROWS.open("a") as file:
+        file.write(json.dumps(asdict(row)) + "\n")
+    print(row, flush=True)
+
+
+def float_row(workshop: Workshop, data: Path) -> Row:
+    """What all others are compared with: the same weights in float, never tuned."""
+    bundle = int8_bundle(workshop)
+    found = {labels: accuracy(bundle, data, labels, "float32") for labels in PROTOCOLS}
+    n_weights = np.concatenate(list(weights_per_channel(workshop.network).values()))
+    entry = bundle.manifest.files["network/float32"]
+    return Row(
+        recipe=workshop.recipe.id,
+        source_sha256=workshop.source_sha256,
+        allocator=FLOAT,
+        asked=1.0,
+        compression=1.0,
+        epochs=0,
+        proxy_loss=0.0,
+        bound=None,
+        held_out_loss=workshop.held_out_loss.in_float(),
+        search_s=0.0,
+        traces_s=None,
+        tuning_min=0.0,
+        before=found,
+        after=found,
+        effective_bytes=float(float_bytes(n_weights)),
+        tflite_bytes=entry.decoded_size_bytes,
+        at_rest_bytes=entry.size_bytes,
+        time_ratio=time_ratio(bundle, "float32", bundle),
+    )
 
 
 def measure_row(workshop: Workshop, policy: BitPolicy, arguments: argparse.Namespace) -> Row:
@@ -115,21 +191,24 @@ def measure_row(workshop: Workshop, policy: BitPolicy, arguments: argparse.Names
     entry = bundle.manifest.files["network/mixed"]
     tuning = read_tuning(tuned)
     return Row(
-        workshop.recipe.id,
-        policy.allocator,
-        arguments.compression,
-        tuning.compression,
-        arguments.epochs,
-        policy.proxy_loss,
-        policy.bound,
-        workshop.held_out_loss(policy),
-        policy.seconds,
-        tuning.minutes,
-        before,
-        after,
-        tuning.effective_bytes,
-        entry.decoded_size_bytes,
-        entry.size_bytes,
+        recipe=workshop.recipe.id,
+        source_sha256=workshop.source_sha256,
+        allocator=policy.allocator,
+        asked=arguments.compression,
+        compression=tuning.compression,
+        epochs=arguments.epochs,
+        proxy_loss=policy.proxy_loss,
+        bound=policy.bound,
+        held_out_loss=workshop.held_out_loss(policy),
+        search_s=policy.seconds,
+        traces_s=workshop.trace_seconds,
+        tuning_min=tuning.minutes,
+        before=before,
+        after=after,
+        effective_bytes=tuning.effective_bytes,
+        tflite_bytes=entry.decoded_size_bytes,
+        at_rest_bytes=entry.size_bytes,
+        time_ratio=time_ratio(bundle, "mixed", int8_bundle(workshop)),
     )
 
 
@@ -138,11 +217,26 @@ def accuracies(workshop: Workshop, tuned: Path, data: Path) -> tuple[dict[str, f
     out = workshop.state / "bundle"
     request = ConvertRequest(workshop.recipe.id, scheme="mixed", calib=str(data), out=out, quiet=True, tuned=tuned)
     bundle = convert(request).bundle
-    found = {
-        labels: evaluate(bundle, data, labels, usage="PublicTest", variant_id="mixed").accuracy
-        for labels in ("ferplus8", "fer7")
-    }
-    return found, bundle
+    return {labels: accuracy(bundle, data, labels, "mixed") for labels in PROTOCOLS}, bundle
+
+
+def accuracy(bundle: Bundle, data: Path, labels: str, variant: str) -> float:
+    """Of one variant on PublicTest."""
+    return evaluate(bundle, data, labels, usage="PublicTest", variant_id=variant).accuracy
+
+
+def int8_bundle(workshop: Workshop) -> Bundle:
+    """The recipe's own weights in float and in int8, by the shipped ranges; made once."""
+    out = workshop.state / "int8-bundle"
+    if not (out / "manifest.json").is_file():
+        convert(ConvertRequest(workshop.recipe.id, scheme="int8", out=out, quiet=True))
+    return open_bundle(out)
+
+
+def time_ratio(bundle: Bundle, variant: str, int8: Bundle) -> float:
+    """p50 of a variant over the int8 file's, in turns in this process."""
+    networks = [opened(bundle, "here", variant), opened(int8, "reference", "int8")]
+    return round(ratios(networks, ROUNDS, ("reference", "int8"))["here", variant][0], 3)
 
 
 def read_rows() -> list[Row]:
@@ -151,36 +245,59 @@ def read_rows() -> list[Row]:
 
 
 def write_report() -> None:
-    """The rows as Markdown, and accuracy against size as a picture."""
+    """The rows as Markdown, and accuracy against size: a picture for each recipe and number of epochs."""
     rows = read_rows()
     lines = [
         "# HAWQC: allocators at equal budget",
         "",
         "FER2013 PublicTest, single view, the tflite interpreter; by benchmarks/hawqc.py. Proxy: sum of mean trace x",
         "squared error. Held-out loss: 1,024 Training images, no tuning. Sizes: contracts.md's rule, the tflite file,",
-        "and what lies in the bundle. `uniform` takes the widest width that fits, so it may use less than its",
-        "budget; rows of 3 and 4 bits take what they take. The float network was trained on the held-out images too.",
+        f"and what lies in the bundle. Time: p50 over the int8 file's, {ROUNDS} rounds in turns, one thread, here.",
+        "`uniform` takes the widest width that fits, so it may use less than its budget; rows of 3 and 4 bits take",
+        "what they take. The float network, which is not tuned, was trained on the held-out images too.",
         "",
+        *traces_lines(rows),
         "| network | allocator | asked | reached | proxy | lower bound | held-out loss | ferplus8 before | after | "
-        "fer7 before | after | epochs | effective KiB | tflite KiB | at rest KiB | search s |",
-        "|" + "---|" * 16,
+        "fer7 before | after | epochs | effective KiB | tflite KiB | at rest KiB | time / int8's | search s |",
+        "|" + "---|" * 17,
     ]
-    for row in sorted(rows, key=lambda row: (row.recipe, row.asked, row.proxy_loss)):
+    for row in sorted(rows, key=lambda row: (row.recipe, row.source_sha256, row.asked, row.epochs, row.proxy_loss)):
         bound = "" if row.bound is None else f"{row.bound:.4f}"
         lines.append(
             f"| {row.recipe} | {row.allocator} | {row.asked:g} | {row.compression:.2f} | {row.proxy_loss:.4f} "
             f"| {bound} | {row.held_out_loss:.3f} | {row.before['ferplus8']:.2%} | {row.after['ferplus8']:.2%} "
             f"| {row.before['fer7']:.2%} | {row.after['fer7']:.2%} | {row.epochs} | {row.effective_bytes / 1024:.0f} "
-            f"| {row.tflite_bytes / 1024:.0f} | {row.at_rest_bytes / 1024:.0f} | {row.search_s:.1f} |"
+            f"| {row.tflite_bytes / 1024:.0f} | {row.at_rest_bytes / 1024:.0f} | {row.time_ratio:.2f} "
+            f"| {row.search_s:.1f} |"
         )
     REPORT.write_text("\n".join(lines) + "\n")
-    points: dict[str, list[tuple[float, float]]] = {}
-    for row in rows:
-        points.setdefault(row.allocator, []).append((row.effective_bytes / 1024, row.after["ferplus8"]))
-    if points:
-        figure = Path(__file__).parent / "figures" / "hawqc-sizes.png"
-        plot_sizes(points, figure, "accuracy after equal tuning against size", "ferplus8 accuracy")
+    for (recipe, epochs), points in points_of(rows).items():
+        float_rows = [row for row in rows if row.recipe == recipe and row.allocator == FLOAT]
+        level = float_rows[-1].after["ferplus8"] if float_rows else None
+        title = f"{recipe}: accuracy after {epochs} epochs of tuning against size"
+        plot_sizes(points, FIGURES / f"hawqc-sizes-{recipe}-{epochs}.png", title, "ferplus8 accuracy", level)
     print(REPORT)
+
+
+def traces_lines(rows: list[Row]) -> list[str]:
+    """What the traces of each recipe's weights took, which is in no row's search."""
+    seconds = {(row.recipe, row.source_sha256): row.traces_s for row in rows if row.traces_s is not None}
+    who = "knapsack, hawq_v2, thresholds, uniform and the agents"
+    lines = [
+        f"{recipe} ({source[:8]}): traces: {took:.0f} s, shared by {who}."
+        for (recipe, source), took in sorted(seconds.items())
+    ]
+    return [*lines, ""] if lines else []
+
+
+def points_of(rows: list[Row]) -> dict[tuple[str, int], dict[str, list[tuple[float, float]]]]:
+    """(effective KiB, accuracy) by allocator, by recipe and epochs: other networks and tunings are no one line."""
+    found: dict[tuple[str, int], dict[str, list[tuple[float, float]]]] = {}
+    for row in rows:
+        if row.allocator != FLOAT:
+            lines = found.setdefault((row.recipe, row.epochs), {})
+            lines.setdefault(row.allocator, []).append((row.effective_bytes / 1024, row.after["ferplus8"]))
+    return found
 
 
 if __name__ == "__main__":

@@ -150,7 +150,10 @@ def variant_of(name: str, network: Converted) -> Variant:
     if network.grids is not None:
         of = check_grids(network.path, network.grids)
         bits = {f"{index:03d}": network.grids[layer].mean_bits for index, layer in of.items()}
-        layers = tuple(replace(layer, effective_bits=round(bits[layer.name[:3]], 4)) for layer in layers)
+        # an operator with a constant that is no weight (a scalar to add) was not tuned
+        layers = tuple(
+            replace(layer, effective_bits=round(bits.get(layer.name[:3], layer.effective_bits), 4)) for layer in layers
+        )
     return Variant(
         id=name,
         scheme=info.scheme if network.grids is None else "mixed",

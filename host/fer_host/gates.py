@@ -52,7 +52,8 @@ def check_accuracy(
         if name != "float32":
             own = (references or {}).get(name)
             expected = logits["float32"] if own is None else run_tflite(own, np.concatenate(inputs))
-            check(compare(name, expected, logits[name], "float32"), DATA_GATES if own is None else TUNED_GATES)
+            reference = "float32" if own is None else "float of the tuned weights"
+            check(compare(name, expected, logits[name], reference), DATA_GATES if own is None else TUNED_GATES)
             before = float((logits["float32"].argmax(axis=1) == truth).mean())
             limit = recipe.convert.accuracy_drop if own is None else recipe.convert.accuracy_drop_mixed
             check_accuracy_drop(name, before, accuracy, limit, len(rows))

@@ -1,14 +1,20 @@
+"""Calibration sets: what is drawn, what is said of it, and what is refused."""
+
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fer_host.calibration.faces import CalibrationFaces
+from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8
+from fer_host.calibration.faces import CalibrationFaces, faces_from_npz, faces_from_rows
 from fer_host.calibration.lint import MIN_FACES, LintReport, lint
-from fer_host.calibration.sets import set_record
+from fer_host.calibration.sets import set_record, training_faces
+from fer_host.data.faces import FaceData, columns_of
 from fer_host.errors import DataError
+from fer_host.recipe import load_recipe
 
 
 def crops(n: int, low: int = 60, high: int = 200, seed: int = 0) -> list[np.ndarray]:
@@ -64,3 +70,54 @@ def test_the_same_faces_keep_what_is_known_of_them() -> None:
     others = dataclasses.replace(faces, origins=["another"] * 120)
     assert set_record("a", others, first, "", "", default_source="photos").source == "photos"
     assert set_record("a", faces, first, "", "CC-BY", default_source="photos").license == "CC-BY"
+
+
+def labelled_rows(n: int = 400) -> FaceData:
+    """Three quarters are neutral; every tenth has no label; every fifth is a test row; all images differ."""
+    random = np.random.default_rng(3)
+    names = [None if i % 10 == 9 else "neutral" if i % 4 else str(random.choice(EMOTIONS7)) for i in range(n)]
+    usage = ["PublicTest" if i % 5 == 0 else "Training" for i in range(n)]
+    return FaceData(source="made up", images=np.stack(crops(n)), **columns_of(names, usage))
+
+
+def test_training_rows_are_drawn_over_the_labels_of_the_recipe() -> None:
+    rows = labelled_rows()
+    faces = faces_from_rows(rows, "fer7", 60, seed=1, source="made up")
+    row_of = {image.tobytes(): i for i, image in enumerate(rows.images)}
+    drawn = [row_of[crop.tobytes()] for crop in faces.crops]
+    assert len(set(drawn)) == 60
+    assert {str(rows.usage[i]) for i in drawn} == {"Training"}
+    assert faces.labels == [EMOTIONS7[rows.label7[i]] for i in drawn]
+    assert set(faces.report.labels) == set(EMOTIONS7)
+    plain = faces_from_rows(rows, "fer7", 60, seed=1, balanced=False, source="made up")
+    assert faces.report.labels["neutral"] < 25 < 40 < plain.report.labels["neutral"]
+    assert faces.hashes() != faces_from_rows(rows, "fer7", 60, seed=2, source="made up").hashes()
+
+
+def test_the_npz_gives_the_faces_that_its_rows_give(tmp_path: Path) -> None:
+    rows = labelled_rows(200)
+    votes = np.zeros((200, 10), dtype=np.int64)
+    votes[np.arange(200), np.where(rows.label8 < 0, 9, rows.label8)] = 10
+    np.savez(
+        tmp_path / "f.npz",
+        images=rows.images,
+        fer_label=np.zeros(200, dtype=np.int8),
+        ferplus_votes=votes,
+        usage=rows.usage,
+        duplicates_training=np.zeros(200, dtype=bool),
+        fer_classes=np.array(["angry"]),
+        ferplus_classes=np.array([*EMOTIONS8, "unknown", "NF"]),
+    )
+    found = faces_from_npz(tmp_path / "f.npz", 50, seed=1)
+    expected = faces_from_rows(rows, "ferplus8", 50, seed=1, source="made up")
+    assert (found.hashes(), found.labels, found.origins) == (expected.hashes(), expected.labels, expected.origins)
+    assert found.report == expected.report
+
+
+def test_tuned_weights_are_calibrated_on_labelled_training_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = labelled_rows(100)
+    assert len(training_faces(load_recipe("larn"), rows, "mine").crops) == 70  # neither test rows nor unlabelled ones
+    assert "calibration note: 70 faces; 100 or more give steadier ranges" in capsys.readouterr().out
+    with pytest.raises(DataError, match=r"calibration mine: 7 different faces.*a set with more fer7 labels") as caught:
+        training_faces(load_recipe("larn"), rows.select(np.arange(11)), "mine")
+    assert "CALIB" not in str(caught.value)  # nothing that `qat` takes

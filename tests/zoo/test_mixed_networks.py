@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from fer_host.build import Build
+from fer_host.bundle import Converted, variant_of
 from fer_host.convert.inspection import inspect_tflite
 from fer_host.convert.mixed import check_grids
 from fer_host.convert.tflite import run_tflite
@@ -50,6 +51,9 @@ def test_a_policy_reaches_the_file_to_the_bit(name: str, drawn: Callable[[str], 
         rows = (row[None] for row in inputs[:16])
         ranges = collect_ranges(float_tflite, rows, weights_sha256=build.weights_sha256)
         mixed = build.mixed(float_tflite, ranges, tuned.layers)
+        variant = variant_of("mixed", Converted(mixed, build.conditions("mixed"), tuned.layers, float_tflite))
+    assert {layer.effective_bits for layer in variant.layers} >= {round(g.mean_bits, 4) for g in tuned.layers.values()}
     assert set(check_grids(mixed, tuned.layers).values()) == set(tuned.layers)
     assert inspect_tflite(mixed).scheme == "int8"
+    assert (tmp_path / "build" / "not-int8.json").is_file()
     assert np.isfinite(run_tflite(mixed, inputs[:2])).all()

@@ -1,4 +1,4 @@
-"""Faces for calibration: rows of FER2013, or a user's photos through the device's own detector and crop."""
+"""Faces for calibration: rows of a data set, or a user's photos through the device's own detector and crop."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fer_edge.contract.labels import EMOTIONS8
+from fer_edge.contract.labels import LABEL_SETS
 from fer_edge.contract.manifest import AlignSpec
 from fer_host.artifacts import sha256_bytes
 from fer_host.calibration.lint import LintReport, lint
 from fer_host.data import fer2013
+from fer_host.data.faces import TRAINING, FaceData
 from fer_host.data.labels import LABEL_SYNONYMS
 from fer_host.device_pipeline import FaceDetector, ImageError, crop_face, largest_face, photo_files, read_photo
 from fer_host.errors import DataError
@@ -34,19 +35,39 @@ class CalibrationFaces:
 
 
 def faces_from_npz(path: Path, n: int, seed: int, balanced: bool = True) -> CalibrationFaces:
-    """``n`` faces from FER2013's Training rows, spread over the eight labels as evenly as they go."""
-    rows = fer2013.load(path)
-    rows = rows.select((rows.usage == "Training") & (rows.label8 >= 0))
+    """``faces_from_rows`` of FER2013's npz, by its eight labels."""
+    return faces_from_rows(fer2013.load(path), "ferplus8", n, seed, balanced, source=str(path))
+
+
+def faces_from_rows(
+    rows: FaceData, labels: str, n: int, seed: int, balanced: bool = True, *, source: str
+) -> CalibrationFaces:
+    """``n`` faces of a data set's Training rows, spread over the labels as evenly as they go.
+
+    Args:
+        rows: all of the set; those of another split or without a label are left out.
+        labels: label set, "ferplus8" or "fer7".
+        n: faces at most.
+        seed: of the draw.
+        balanced: False draws as the rows come.
+        source: names the set in a refusal.
+
+    Raises:
+        DataError: too few different faces.
+    """
+    rows = rows.select((rows.usage == TRAINING) & (rows.labels(labels) >= 0))
+    known = rows.labels(labels)
     order = np.random.default_rng(seed).permutation(len(rows))
     if balanced:
-        label = rows.label8[order]
+        label = known[order]
         turn = np.array([np.sum(label[:i] == label[i]) for i in range(min(len(order), 40 * n))])
         order = order[: len(turn)][np.argsort(turn, kind="stable")]
     picked = order[:n]
     crops = [rows.images[i] for i in picked]
-    labels: list[str | None] = [EMOTIONS8[rows.label8[i]] for i in picked]
-    report = lint(crops, labels, n_photos=len(crops), n_unreadable=0, n_without_face=0, source=str(path))
-    return CalibrationFaces(crops, [f"Training image {i}" for i in picked], labels, report)
+    names: list[str | None] = [LABEL_SETS[labels][known[i]] for i in picked]
+    counts = {"n_photos": len(crops), "n_unreadable": 0, "n_without_face": 0}
+    report = lint(crops, names, **counts, source=source, remedy=f"give a set with more {labels} labels in Training")
+    return CalibrationFaces(crops, [f"Training image {i}" for i in picked], names, report)
 
 
 def faces_from_folder(folder: Path, detector: FaceDetector, align: AlignSpec, limit: int) -> CalibrationFaces:

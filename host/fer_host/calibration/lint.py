@@ -17,6 +17,7 @@ ADVISED_FACES = 100
 # printed by `fer-host geometry`
 BRIGHTNESS = (52.0, 203.0)
 CONTRAST = (25.5, 87.3)
+_REMEDY = "add photos with one clear face each, or leave CALIB out to use the shipped ranges"
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,9 @@ def lint(
     n_unreadable: int,
     n_without_face: int,
     source: str,
+    remedy: str = _REMEDY,
 ) -> LintReport:
-    """Checks gray or RGB crops (h, w[, 3]) uint8.
+    """Checks gray or RGB crops (h, w[, 3]) uint8; ``source`` and ``remedy`` are for the message of a refusal.
 
     Raises:
         DataError: too few usable faces; says why, found, expected, remedy.
@@ -52,8 +54,7 @@ def lint(
     if n_distinct < MIN_FACES:
         raise DataError(
             f"calibration {source}: {n_distinct} different faces in {n_photos} photos "
-            f"({n_unreadable} unreadable, {n_without_face} without a face), expected at least {MIN_FACES}; "
-            f"add photos with one clear face each, or leave CALIB out to use the shipped ranges"
+            f"({n_unreadable} unreadable, {n_without_face} without a face), expected at least {MIN_FACES}; {remedy}"
         )
     gray = [crop if crop.ndim == 2 else crop @ np.array([0.299, 0.587, 0.114]) for crop in crops]
     light = np.array([[image.mean(), image.std()] for image in gray])

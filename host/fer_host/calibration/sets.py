@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +13,19 @@ from numpy.typing import NDArray
 from fer_edge.contract import codec
 from fer_edge.contract.preprocess import preprocess
 from fer_host.artifacts import write_bytes
-from fer_host.calibration.faces import CalibrationFaces, faces_from_folder, faces_from_npz
+from fer_host.calibration.faces import CalibrationFaces, faces_from_folder, faces_from_npz, faces_from_rows
 from fer_host.calibration.lint import LintReport
+from fer_host.data.faces import FaceData
 from fer_host.detector import load_detector_model
 from fer_host.errors import DataError
-from fer_host.paths import CALIBRATION_RANGES, CALIBRATION_SETS
+from fer_host.paths import CALIBRATION_RANGES, CALIBRATION_SETS, TUNED
 from fer_host.quantize import ranges as ranges_format
 from fer_host.quantize.ranges import ActivationRanges, collect_ranges
+from fer_host.quantize.shipped import model_of
 from fer_host.recipe import Recipe, load_recipe
 
 SCHEMA = "fer-edge/calibration-set/1"
+_BESIDE, _OF_SHIPPED = ".ranges.json", "mixed."  # names of tuned weights' ranges; see ranges_of_tuned
 
 
 @dataclass(frozen=True)
@@ -78,8 +82,7 @@ def make_set(
 
     recipe = load_recipe(model)
     faces = load_faces(data, recipe, n, seed)
-    for line in faces.report.warnings:
-        print(f"  note: {line}")
+    _say_warnings(faces)
     float_tflite, digest = float_network(recipe, weights)
     inputs = (row[None] for row in inputs_of(faces.crops, recipe))
     measured = collect_ranges(float_tflite, inputs, weights_sha256=digest, calibration_set=name)
@@ -130,21 +133,74 @@ def _is_set(name: str | None) -> bool:
 
 
 def ranges_of_tuned(tuned: Path) -> Path:
-    """The ranges of tuned weights, by their file's name."""
-    return CALIBRATION_RANGES / f"mixed.{tuned.stem}.json"
+    """The ranges of tuned weights: ``ranges/mixed.<tuned>.json`` of those that ship, else beside the weights' file."""
+    if _ships(tuned):
+        return CALIBRATION_RANGES / f"{_OF_SHIPPED}{tuned.stem}.json"
+    return tuned.with_name(tuned.name + _BESIDE)
+
+
+def _ships(tuned: Path) -> bool:
+    return tuned.resolve().parent == TUNED.resolve()
+
+
+def _tuned_of(ranges: Path) -> Path:
+    """The tuned weights that ``ranges_of_tuned`` gave this place for."""
+    if ranges.name.endswith(_BESIDE):
+        return ranges.with_name(ranges.name.removesuffix(_BESIDE))
+    return TUNED / f"{ranges.stem.removeprefix(_OF_SHIPPED)}.safetensors"
+
+
+def training_faces(recipe: Recipe, rows: FaceData, source: str, n: int = 256, seed: int = 1) -> CalibrationFaces:
+    """The faces that tuned weights are calibrated on: a balanced draw of the Training rows; prints what is odd.
+
+    From FER2013's npz, by the labels of ``ferplus8``, these are the faces of the set ``fer2013_256``.
+
+    Args:
+        recipe: whose labels count.
+        rows: see ``train.run.training_data``.
+        source: names the set in a refusal.
+        n: faces at most.
+        seed: of the draw.
+
+    Raises:
+        DataError: too few different faces.
+    """
+    faces = faces_from_rows(rows, recipe.labels, n, seed, source=source)
+    _say_warnings(faces)
+    return faces
+
+
+def _say_warnings(faces: CalibrationFaces) -> None:
+    for line in faces.report.warnings:
+        print(f"  calibration note: {line}")
 
 
 def calibrate_tuned(recipe: Recipe, tuned: Path, data: Path, n: int = 256, seed: int = 1) -> Path:
-    """Measures the ranges of tuned weights on the faces of the recipe's own set, drawn from its data again."""
+    """``fer-host calibrate --tuned``: measures the ranges of tuned weights; see ``training_faces``."""
+    from fer_host.train.run import training_data
+
+    return measure_tuned(recipe, tuned, training_faces(recipe, training_data(recipe, data), str(data), n, seed))
+
+
+def measure_tuned(recipe: Recipe, tuned: Path, faces: CalibrationFaces) -> Path:
+    """Measures the ranges of tuned weights on these faces, and writes them to ``ranges_of_tuned``."""
     from fer_host.pipeline import tuned_float_network
 
-    faces = load_faces(data, recipe, n, seed)
     float_tflite, digest = tuned_float_network(recipe, tuned)
     inputs = (row[None] for row in inputs_of(faces.crops, recipe))
-    name = recipe.convert.calibration_set
+    own = recipe.convert.calibration_set
+    name = own if _holds(own, faces) else None
     path = ranges_of_tuned(tuned)
     ranges_format.save(collect_ranges(float_tflite, inputs, weights_sha256=digest, calibration_set=name), path)
     return path
+
+
+def _holds(name: str, faces: CalibrationFaces) -> bool:
+    """Whether the set of this name has exactly these faces."""
+    path = CALIBRATION_SETS / f"{name}.json"
+    if not path.is_file():
+        return False
+    return [item.sha256 for item in codec.loads(SCHEMA, CalibrationSet, path.read_bytes()).items] == faces.hashes()
 
 
 def open_calibration(
@@ -157,8 +213,8 @@ def open_calibration(
         recipe: what is being converted.
         weights_sha256: digest of its weights.
         quiet: do not print what is odd about the faces.
-        own: of tuned weights, the ranges to take where ``calib`` is no folder: they have one set only; None: the
-            recipe's.
+        own: of tuned weights, the ranges to take where ``calib`` is no folder, by ``ranges_of_tuned``: they have one
+            set only; None: the recipe's.
 
     Raises:
         DataError: no such folder or set, faces that are not fit to calibrate with, or ranges of other weights.
@@ -166,7 +222,9 @@ def open_calibration(
     if calib is None or not Path(calib).exists():
         if own is not None and calib not in (None, recipe.convert.calibration_set) and not _is_set(calib):
             raise DataError(f"calibration {calib}: found neither a folder nor a set of that name; expected one of them")
-        path = own or path_of_ranges(recipe, calib or recipe.convert.calibration_set)
+        if own is not None:
+            return _ranges_of_these(own, recipe, weights_sha256)
+        path = path_of_ranges(recipe, calib or recipe.convert.calibration_set)
         if not path.is_file():
             known = ", ".join(sorted(p.stem for p in CALIBRATION_SETS.glob("*.json"))) or "none"
             raise DataError(
@@ -177,9 +235,27 @@ def open_calibration(
         ranges_format.check_weights(shipped, weights_sha256)
         return shipped
     faces = load_faces(Path(calib), recipe, 512, seed=1)
-    for line in () if quiet else faces.report.warnings:
-        print(f"  calibration note: {line}")
+    if not quiet:
+        _say_warnings(faces)
     return faces
+
+
+def _ranges_of_these(path: Path, recipe: Recipe, weights_sha256: str) -> ActivationRanges:
+    """The ranges of tuned weights, refused where they are absent or of another tuning."""
+    tuned = _tuned_of(path)
+    remedy = (
+        f"`fer-host calibrate tuned --tuned {shlex.quote(str(tuned))} --model {model_of(recipe)} --data FER2013.npz` "
+        "measures them, or give photos with CALIB=FOLDER"
+    )
+    if not path.is_file():
+        raise DataError(f"tuned weights {tuned}: found no activation ranges, expected them in {path}; {remedy}")
+    found = ranges_format.load(path)
+    if found.weights_sha256 != weights_sha256:
+        raise DataError(
+            f"activation ranges {path}: they belong to other weights than {tuned} "
+            f"(found {found.weights_sha256[:12]}…, expected {weights_sha256[:12]}…); {remedy}"
+        )
+    return found
 
 
 def ranges_on(

@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from fer_host.quantize.allocate import Choice, trace_order
+from fer_host.quantize.allocate import Choice, check_budget, trace_order
 from fer_host.quantize.grid import WIDTHS
 from fer_host.quantize.policy import BitPolicy
 from fer_host.quantize.sensitivity import SensitivityTable
@@ -133,6 +133,7 @@ def actor_critic(
     loss_of: LossOf,
     config: AgentConfig | None = None,
     on_episode: Callable[[Episode], None] | None = None,
+    seed: int = 1,
 ) -> BitPolicy:
     """The thesis' search: six shares in trace order, for 2 to 7 bits, each of what remains; the rest has 8.
 
@@ -145,8 +146,12 @@ def actor_critic(
         loss_of: see ``LossOf``.
         config: constants; None takes the thesis'.
         on_episode: called after each, for the learning curve.
+        seed: of the thesis' constants; ``config`` has its own.
+
+    Raises:
+        DataError: 2 bits everywhere are over the budget.
     """
-    config = config or AgentConfig()
+    config = config or AgentConfig(seed=seed)
     order = trace_order(table)
     n_steps = len(WIDTHS) - 1
     before = np.concatenate([[0.0], np.cumsum(table.n_weights[order])]) / table.n_weights.sum()
@@ -155,7 +160,9 @@ def actor_critic(
         cuts, states, actions = [], [], []
         start, end, action = 0.0, 0.0, 0.0
         for step in range(n_steps):
-            left = 1 - before[round(end * len(order))]  # of all weights: channels differ in size
+            # the thesis' five: which width, the share of all weights (channels differ in size) that has none yet, the
+            # last width's cuts, the last action
+            left = 1 - before[round(end * len(order))]
             state = np.array([step / n_steps, left, start, end, action], dtype=np.float32)
             action = agent.act(state, noise)
             start, end = end, end + action * (1 - end)
@@ -194,6 +201,7 @@ def haq(
     loss_of: LossOf,
     config: AgentConfig | None = None,
     on_episode: Callable[[Episode], None] | None = None,
+    seed: int = 1,
 ) -> BitPolicy:
     """HAQ's search: one width a layer; over budget, widths fall from the last layer backwards, one bit a turn.
 
@@ -201,8 +209,19 @@ def haq(
 
     Its state has seven of HAQ's ten features, those that a table knows: place, channels, weights a channel, all
     weights, trace, what is decided and what is left, and the previous action.
+
+    Args:
+        table: gives layers, sizes and traces.
+        budget_bytes: effective bytes.
+        loss_of: see ``LossOf``.
+        config: constants; None takes HAQ's.
+        on_episode: called after each, for the learning curve.
+        seed: of HAQ's constants; ``config`` has its own.
+
+    Raises:
+        DataError: 2 bits everywhere are over the budget.
     """
-    config = config or AgentConfig(batch=64, replay=128 * len(table.layers), explore=20)
+    config = config or AgentConfig(batch=64, replay=128 * len(table.layers), explore=20, seed=seed)
     n_layers = len(table.layers)
     members = [np.flatnonzero(table.layer_of == i) for i in range(n_layers)]
     weights = np.array([table.n_weights[rows].sum() for rows in members], dtype=np.float64)
@@ -249,6 +268,7 @@ def _search(
     play: Callable[[DDPG, float], tuple[Choice, list[NDArray[np.float32]], list[float]]],
     on_episode: Callable[[Episode], None] | None,
 ) -> BitPolicy:
+    check_budget(table, budget_bytes)  # below it no episode could keep the budget
     started = time.perf_counter()
     agent = DDPG(state_size, config)
     known: dict[bytes, float] = {}

@@ -30,6 +30,7 @@ def knapsack(table: SensitivityTable, budget_bytes: float) -> BitPolicy:
     Raises:
         DataError: 2 bits everywhere are over the budget; so for all allocators.
     """
+    check_budget(table, budget_bytes)
     started = time.perf_counter()
     choice, bound = _lagrangian(table.loss, table.weight_bytes, budget_bytes)
     choice = _fill(table.loss, table.weight_bytes, choice, budget_bytes)
@@ -38,6 +39,7 @@ def knapsack(table: SensitivityTable, budget_bytes: float) -> BitPolicy:
 
 def hawq_v2(table: SensitivityTable, budget_bytes: float) -> BitPolicy:
     """One width a layer, by HAWQ-V2's criterion: the layer's mean trace x its squared error."""
+    check_budget(table, budget_bytes)
     started = time.perf_counter()
     weights = np.bincount(table.layer_of, table.n_weights)
     trace = np.bincount(table.layer_of, table.mean_trace * table.n_weights) / weights
@@ -53,12 +55,11 @@ def hawq_v2(table: SensitivityTable, budget_bytes: float) -> BitPolicy:
 
 def uniform(table: SensitivityTable, budget_bytes: float) -> BitPolicy:
     """The widest single width that fits."""
+    check_budget(table, budget_bytes)
     started = time.perf_counter()
-    sizes = table.weight_bytes.sum(axis=0)
-    fitting = np.flatnonzero(sizes <= budget_bytes)
-    if not len(fitting):
-        raise _too_small(sizes[0], budget_bytes)
-    return _result(table, np.full(len(table.n_weights), fitting[-1]), "uniform", budget_bytes, started)
+    n = len(table.n_weights)
+    widest = max(i for i in range(len(WIDTHS)) if table.bytes_of(np.full(n, i)) <= budget_bytes)
+    return _result(table, np.full(n, widest), "uniform", budget_bytes, started)
 
 
 def one_width(table: SensitivityTable, bits: int) -> BitPolicy:
@@ -72,6 +73,7 @@ def thresholds(table: SensitivityTable, budget_bytes: float) -> BitPolicy:
 
     No agent that cuts the sorted list has a lower proxy loss than that bound; by another loss it may do better.
     """
+    check_budget(table, budget_bytes)
     started = time.perf_counter()
     order = trace_order(table)
     loss, size = table.loss[order], table.weight_bytes[order]
@@ -80,6 +82,19 @@ def thresholds(table: SensitivityTable, budget_bytes: float) -> BitPolicy:
     choice = np.empty_like(best)
     choice[order] = best
     return _result(table, choice, "thresholds", budget_bytes, started, bound)
+
+
+def check_budget(table: SensitivityTable, budget_bytes: float) -> None:
+    """Refuses what no allocator can keep.
+
+    Raises:
+        DataError: 2 bits everywhere are over the budget.
+    """
+    least = table.bytes_of(np.zeros(len(table.n_weights), dtype=np.int64))
+    if least > budget_bytes:
+        raise DataError(
+            f"budget of {budget_bytes / 1024:.1f} KiB: 2 bits everywhere take {least / 1024:.1f}; expected more"
+        )
 
 
 def trace_order(table: SensitivityTable) -> Choice:
@@ -132,8 +147,6 @@ def _bisect(
 ) -> tuple[Choice, float]:
     """The choice at the lowest price of bytes that keeps the budget, and the best lower bound met on the way."""
     rows = np.arange(len(loss))
-    if size[:, 0].sum() > budget:
-        raise _too_small(size[:, 0].sum(), budget)
     if size[:, -1].sum() <= budget:
         whole = np.full(len(loss), size.shape[1] - 1)
         return whole, float(loss[rows, whole].sum())
@@ -192,7 +205,3 @@ def _result(
     table: SensitivityTable, choice: Choice, name: str, budget: float, started: float, bound: float | None = None
 ) -> BitPolicy:
     return table.policy(choice, name, budget, bound=bound, seconds=time.perf_counter() - started)
-
-
-def _too_small(least: float, budget: float) -> DataError:
-    return DataError(f"budget of {budget / 1024:.1f} KiB: 2 bits everywhere take {least / 1024:.1f}; expected more")

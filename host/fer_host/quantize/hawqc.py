@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+import time
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as safetensors_save
 from torch import nn
@@ -22,6 +23,7 @@ from torch.nn import functional
 
 from fer_edge.contract.preprocess import preprocess
 from fer_host.artifacts import digest_json, write_bytes
+from fer_host.calibration.sets import measure_tuned, training_faces
 from fer_host.data.faces import TRAINING, FaceData
 from fer_host.errors import DataError, RecipeError
 from fer_host.paths import TRAIN_CACHE, TUNED
@@ -42,6 +44,7 @@ from fer_host.weights import load_network, weights_sha256
 
 _EXACT = {"uniform": allocate.uniform, "hawq_v2": allocate.hawq_v2, "thresholds": allocate.thresholds}
 _EXACT["knapsack"] = allocate.knapsack
+_SECONDS = "seconds"  # in the metadata of kept traces
 
 
 def settings(recipe: Recipe) -> QuantizeConfig:
@@ -114,23 +117,35 @@ class Workshop:
     @cached_property
     def table(self) -> SensitivityTable:
         """Sensitivities; the traces are measured once and kept."""
-        path = self.state / f"traces-{self.config.trace_images}-{self.config.seed}.safetensors"
-        if not path.is_file():
-            found = exact(self.network, self.trace_inputs(), quiet=False)
-            tensors = {name: torch.from_numpy(values) for name, values in found.traces.items()}
-            note = {"n": str(found.n), "change": f"{found.change:.4g}"}
-            write_bytes(path, safetensors_save(tensors, note))
-        traces = load_file(path)
+        traces = load_file(self._traces)
         return sensitivity_table(self.network, {name: value.numpy() for name, value in traces.items()})
 
+    @property
+    def trace_seconds(self) -> float:
+        """What measuring the traces took, in this run or an earlier one; all searches share them."""
+        with safe_open(self._traces, "pt") as file:
+            return float(file.metadata()[_SECONDS])
+
     @cached_property
-    def held_out_loss(self) -> Callable[[BitPolicy], float]:
+    def _traces(self) -> Path:
+        path = self.state / f"traces-{self.config.trace_images}-{self.config.seed}.safetensors"
+        if not _is_timed(path):
+            inputs, started = self.trace_inputs(), time.perf_counter()
+            found = exact(self.network, inputs, quiet=False)
+            tensors = {name: torch.from_numpy(values) for name, values in found.traces.items()}
+            note = {"n": str(found.n), "change": f"{found.change:.4g}"}
+            note[_SECONDS] = f"{time.perf_counter() - started:.1f}"
+            write_bytes(path, safetensors_save(tensors, note))
+        return path
+
+    @cached_property
+    def held_out_loss(self) -> HeldOutLoss:
         """Cross-entropy on the search images with weights on a policy's grids, no tuning, activations in float."""
         rows = self._drawn.select(np.arange(self.config.trace_images, len(self._drawn)))
         return HeldOutLoss(self.network, self.inputs(rows), torch.from_numpy(rows.labels(self.recipe.labels)))
 
     def search(self, name: AllocatorName, compression: float, agent: AgentConfig | None = None) -> BitPolicy:
-        """A bit policy by the named allocator."""
+        """A bit policy by the named allocator; ``agent`` None takes its own constants and the recipe's seed."""
         budget = budget_bytes(weights_per_channel(self.network), compression)
         if name in _EXACT:
             policy = _EXACT[name](self.table, budget)
@@ -138,7 +153,8 @@ class Workshop:
             curve = self.state / f"{name}-{compression:g}.jsonl"
             curve.unlink(missing_ok=True)
             searcher = actor_critic if name == "actor_critic" else haq
-            policy = searcher(self.table, budget, self.held_out_loss, agent, partial(_append, curve))
+            note = partial(_append, curve)
+            policy = searcher(self.table, budget, self.held_out_loss, agent, note, self.config.seed)
         return dataclasses.replace(policy, source_sha256=self.source_sha256)
 
     def accuracy(self, network: nn.Module) -> float:
@@ -214,12 +230,28 @@ class HeldOutLoss:
         for name, at in self._grids.items():
             bits = torch.from_numpy(policy.of(name))
             weights[f"{name}.weight"] = at[bits - WIDTHS[0], torch.arange(len(bits))]
+        return self._mean(weights)
+
+    @torch.no_grad()
+    def in_float(self) -> float:
+        """Likewise with the weights as they were."""
+        return self._mean({})
+
+    def _mean(self, weights: dict[str, torch.Tensor]) -> float:
         total = 0.0
         for start in range(0, len(self.inputs), 128):
             rows = slice(start, start + 128)
             logits = torch.func.functional_call(self.network, weights, (self.inputs[rows],))
             total += float(functional.cross_entropy(logits, self.labels[rows], reduction="sum"))
         return total / len(self.inputs)
+
+
+def _is_timed(traces: Path) -> bool:
+    """Whether there are traces that say how long they took; older ones do not, and are measured again."""
+    if not traces.is_file():
+        return False
+    with safe_open(traces, "pt") as file:
+        return _SECONDS in (file.metadata() or {})
 
 
 def _append(path: Path, episode: Episode) -> None:
@@ -250,21 +282,25 @@ def run_search(
 
 
 def run_tuning(recipe: Recipe, data: Path, policy_file: Path | None, out: Path | None, untuned: bool = False) -> Path:
-    """``fer-host qat``: tunes on a policy's grids, which is searched first where none is given.
+    """``fer-host qat``: tunes on a policy's grids, which is searched first where none is given, and calibrates.
 
     Args:
         recipe: with a ``[quantize]`` table.
         data: see ``train.run.training_data``.
         policy_file: by ``run_search``, or None.
-        out: the file to write; None takes the zoo's.
+        out: the file to write; None takes the zoo's. Its activation ranges go to ``calibration.sets.ranges_of_tuned``.
         untuned: only move the weights to their grids.
+
+    Raises:
+        RecipeError: no ``[quantize]`` table, or ``out`` missing for what may not go to the zoo.
+        DataError: a policy of another network, or faces that nothing can be calibrated on: before anything is tuned.
     """
     if out is None and (untuned or policy_file is not None):
         raise RecipeError("--out: not given; expected a file for weights of a policy of one's own, or --untuned ones")
     workshop = Workshop(recipe, data)
+    faces = training_faces(recipe, workshop.data, str(data))
     if policy_file is None:
         policy = workshop.search(workshop.config.allocator, workshop.config.compression)
-        factor = workshop.config.compression
     else:
         policy = load_policy(policy_file)
         if policy.source_sha256 not in ("", workshop.source_sha256):
@@ -272,8 +308,7 @@ def run_tuning(recipe: Recipe, data: Path, policy_file: Path | None, out: Path |
                 f"bit policy {policy_file}: was made for other weights of {recipe.id}; `fer-host search` makes one anew"
             )
         check_fits(policy, weights_per_channel(workshop.network))
-        from fer_host.quantize.policy import compression as compression_of
-
-        factor = round(compression_of(policy, weights_per_channel(workshop.network)), 2)
     make = workshop.place if untuned else workshop.tune
-    return make(policy, out or tuned_path(recipe, factor))
+    target = make(policy, out or tuned_path(recipe, workshop.config.compression))
+    measure_tuned(recipe, target, faces)
+    return target

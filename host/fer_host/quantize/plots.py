@@ -40,12 +40,16 @@ def plot_bits(policy: BitPolicy, path: Path, title: str) -> None:
     _save(figure, path)
 
 
-def plot_sizes(points: Mapping[str, list[tuple[float, float]]], path: Path, title: str, ylabel: str) -> None:
-    """One line an allocator through (effective KiB, value)."""
+def plot_sizes(
+    points: Mapping[str, list[tuple[float, float]]], path: Path, title: str, ylabel: str, level: float | None = None
+) -> None:
+    """One line an allocator through (effective KiB, value), and a level line for float, whose size is off the axis."""
     figure, axes = _figure((7, 5))
     for name, line in points.items():
         sizes, values = zip(*sorted(line), strict=True)
         axes.plot(sizes, values, "o-", label=name)
+    if level is not None:
+        axes.axhline(level, color="gray", linestyle="--", label="float")
     axes.set_xlabel("effective size of weights, KiB")
     axes.set_ylabel(ylabel)
     axes.set_title(title)

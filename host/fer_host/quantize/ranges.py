@@ -26,7 +26,8 @@ Method = Literal["minmax", "percentile", "moving_average"]
 
 _REMEDY = (
     "give photos with CALIB=FOLDER, or make a set with "
-    "`fer-host calibrate NAME --data FOLDER [--weights FILE]` and give CALIB=NAME"
+    "`fer-host calibrate NAME --data FOLDER [--weights FILE]` and give CALIB=NAME; "
+    "ranges of tuned weights are measured anew by `fer-host calibrate NAME --tuned FILE --data NPZ`"
 )
 _SMOOTHING = 0.95  # of ai-edge-quantizer's own moving average
 

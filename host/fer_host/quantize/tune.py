@@ -2,7 +2,10 @@
 
 Learned steps after Esser et al. 2020 (LSQ, arXiv 1902.08153), as a logarithm so that they stay above zero. LSQ divides
 a step's gradient by sqrt(n_weights x largest integer). The logarithm's gradient is the step's times the step, which
-shrinks as the integers grow, so only sqrt(n_weights) is left here.
+shrinks as the integers grow, so only sqrt(n_weights) is left here. Under SGD that scales the updates, as LSQ means it.
+Adam, which the recipes tune with, divides a gradient by its own running size, so a constant factor cancels (but for its
+epsilon): a step moves by the learning rate relative to itself, whatever n_weights is. What the factor still does there
+is to keep the steps' gradients from using up the norm that ``clip_norm`` bounds for all parameters together.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ class OnGrid(nn.Module):
     Args:
         bits: (C,) widths.
         scale: (C,) first steps.
-        n_weights: of a channel, which scales the steps' gradient as LSQ does.
+        n_weights: of a channel; divides the steps' gradient by its root, see the module's text.
     """
 
     bits: torch.Tensor
