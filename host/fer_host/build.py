@@ -172,7 +172,7 @@ class Build:
             inputs=self._input(float_tflite.parent),
             tools=quantize.TOOLS,
         )
-        return self._network_stage(
+        path = self._network_stage(
             stage,
             "network.tflite",
             lambda target: mixed.quantize_mixed(
@@ -182,6 +182,8 @@ class Build:
             QUANTIZED_GATES,
             scheme="int8",
         )
+        self._report_tensors(path)
+        return path
 
     def conditions(self, variant: str) -> str:
         """Digest of all that a variant's accuracy depends on: weights, preprocess, and for int8 the ranges."""
@@ -226,7 +228,7 @@ class Build:
         return result.path / name
 
     def _report_tensors(self, path: Path) -> None:
-        """Writes ``build/<recipe>/not-int8.json``: every tensor that is not int8, and why; prints how many."""
+        """Writes ``not-int8.json`` beside the stages: every tensor that is not int8, and why; prints how many."""
         info = inspect_tflite(path)
         notes = tensors_not_int8(info)
         write_json(self.store.root / "not-int8.json", [asdict(note) for note in notes])

@@ -1,7 +1,7 @@
 """The exception tree of fer-host: every error a user can cause, doubling the builtin it specializes.
 
 HostError
-├── RecipeError (ValueError)      a recipe that is unknown or does not decode
+├── RecipeError (ValueError)      a recipe that is unknown, does not decode or cannot do what is asked
 ├── DataError (ValueError)        a data set or photo folder that cannot be used
 ├── WeightsError (ValueError)     weights that do not fit the network
 ├── GateError (ArithmeticError)   a conversion stage outside its parity or accuracy limit
@@ -17,7 +17,7 @@ class HostError(Exception):
 
 
 class RecipeError(HostError, ValueError):
-    """A recipe that is unknown or does not decode."""
+    """A recipe that is unknown, does not decode, or cannot be trained or pruned as asked."""
 
 
 class DataError(HostError, ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from fer_edge.contract.evaluate import EvaluateDoc, WithoutDuplicates
 from fer_edge.contract.labels import LABEL_SETS
 from fer_edge.contract.manifest import Variant
 from fer_edge.contract.preprocess import preprocess, softmax
-from fer_host.data.faces import TRAINING, FaceData, FaceFiles, describe
+from fer_host.data.faces import ALL, TRAINING, FaceData, FaceFiles, describe
 from fer_host.data.load import open_data
 from fer_host.data.occlude import Part, occlude
 from fer_host.device_pipeline import LiteRunner, face_cropper, make_detector
@@ -77,7 +78,7 @@ def evaluate(
         raise DataError(f"labels {labels}: the bundle has no output for {lacking}; it has {', '.join(manifest.labels)}")
     rows = _labelled(bundle, data, labels, usage, crops_as_is)
     if per_class is not None:
-        rows = _balanced(rows, per_class, seed)
+        rows = _balanced(rows, per_class, seed, names)
     if occluded is not None:
         rows = dataclasses.replace(rows, crops=[occlude(crop, manifest.align, occluded) for crop in rows.crops])
     outputs = predict(bundle, variant, rows.crops, threads, ten_crop)
@@ -139,6 +140,12 @@ def _labelled(bundle: Bundle, path: Path, labels: str, usage: str | None, crops_
     crops: list[NDArray[np.uint8]] = list(rows.images) if isinstance(rows, FaceData) else []
     if isinstance(rows, FaceFiles):
         print(f"data {path}: taken for {describe(data)}", file=sys.stderr)
+        if known == [ALL]:
+            print(
+                f"data {path}: published without a split; if the bundle was trained on this set, it has seen these "
+                f"rows, and this is no test: `fer-host kfold RECIPE --data {path}` tests on folds it has not seen",
+                file=sys.stderr,
+            )
         rows, crops = _opened(rows, bundle, crops_as_is)
     source = str(path) if path.is_dir() else usage or "not Training"
     return LabelledCrops(crops, rows.labels(labels), rows.duplicate, len(split) - len(rows), source)
@@ -156,7 +163,12 @@ def _opened(rows: FaceFiles, bundle: Bundle, crops_as_is: bool) -> tuple[FaceFil
     return rows.select(kept), [face for face in opened if face is not None]
 
 
-def _balanced(rows: LabelledCrops, per_class: int, seed: int) -> LabelledCrops:
+def _balanced(rows: LabelledCrops, per_class: int, seed: int, names: Sequence[str]) -> LabelledCrops:
+    """As many rows of each class, drawn; a line on stderr says which classes of the label set have fewer."""
+    counts = np.bincount(rows.labels, minlength=len(names))
+    short = [f"{name} {n}" for name, n in zip(names, counts, strict=True) if n < per_class]
+    if short:
+        print(f"--per-class {per_class}: not balanced, there are fewer of {', '.join(short)}", file=sys.stderr)
     random = np.random.default_rng(seed)
     picked: list[int] = []
     for label in np.unique(rows.labels):

@@ -12,7 +12,7 @@ from torch import nn
 
 from fer_host.artifacts import digest_arrays, write_bytes
 from fer_host.errors import RecipeError, WeightsError
-from fer_host.models import MODELS
+from fer_host.models import MODELS, head_name
 from fer_host.paths import ZOO
 from fer_host.prune.shapes import fit_shapes
 from fer_host.recipe import Recipe
@@ -145,28 +145,39 @@ def start_from_imagenet(network: nn.Module, seed: int) -> None:
     """
     package, name = _IMAGENET
     state = torch.load(package_file(package, name), map_location="cpu", weights_only=True)
-    body = {key: value for key, value in state.items() if not key.startswith("classifier.")}
-    result = network.load_state_dict(body, strict=False)
-    if result.unexpected_keys or any(not key.startswith("classifier.") for key in result.missing_keys):
+    head = head_name(network)
+    body, own = _without(state, "classifier"), _without(network.state_dict(), head)
+    if body.keys() != own.keys():
         raise WeightsError(f"weights {name}: do not fit this network; ImageNet weights ship for mobilenet_v2 only")
+    for key, value in own.items():
+        if body[key].shape != value.shape:
+            raise WeightsError(
+                f"weights {name}: {key} has shape {tuple(body[key].shape)}, this network's {tuple(value.shape)}; "
+                'ImageNet weights take three channels: use color "gray3" or "rgb", or start = "random"'
+            )
+    network.load_state_dict(body, strict=False)
     torch.manual_seed(seed)
-    for module in network.classifier.modules():  # type: ignore[union-attr]  # checked by the keys above
+    for module in network.get_submodule(head).modules():
         if isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, 0.0, 0.01)
             nn.init.zeros_(module.bias)
 
 
 def start_from_body(network: nn.Module, other: nn.Module, name: str) -> None:
-    """Copies everything but the classifier from a network of the same kind with other classes.
+    """Copies everything but the head from a network of the same kind with other classes.
 
     Raises:
         WeightsError: the bodies differ.
     """
-    body = {key: value for key, value in other.state_dict().items() if not key.startswith("classifier.")}
-    own = {key: value.shape for key, value in network.state_dict().items() if not key.startswith("classifier.")}
-    if own != {key: value.shape for key, value in body.items()}:
+    body, own = _without(other.state_dict(), head_name(other)), _without(network.state_dict(), head_name(network))
+    if {key: value.shape for key, value in own.items()} != {key: value.shape for key, value in body.items()}:
         raise WeightsError(f"recipe {name}: its network's body differs from that of the recipe it starts from")
     network.load_state_dict(body, strict=False)
+
+
+def _without(state: StateDict, head: str) -> StateDict:
+    """The tensors of the body."""
+    return {key: value for key, value in state.items() if not key.startswith(f"{head}.")}
 
 
 def package_file(package: str, name: str) -> Path:

@@ -13,12 +13,13 @@ import pytest
 
 from fer_edge.contract import evaluate as schema
 from fer_edge.contract.bundle import Bundle, open_bundle
+from fer_edge.contract.labels import EMOTIONS7
 from fer_edge.contract.manifest import AlignSpec
 from fer_host import cli
 from fer_host.data.occlude import GRAY, bar, occlude
 from fer_host.device_pipeline import face_cropper, make_detector, read_photo
 from fer_host.errors import DataError
-from fer_host.evaluate import evaluate, predict
+from fer_host.evaluate import LabelledCrops, _balanced, evaluate, predict
 from fer_host.gates import check_accuracy
 from fer_host.golden import write_sample_photos
 from fer_host.recipe import load_recipe
@@ -92,6 +93,49 @@ def test_a_published_set_is_scored_on_its_test_split(
     assert document.accuracy == pytest.approx(2 / 3, abs=1e-6)
     assert document.recall == {"happiness": 1.0, "sadness": 0.0}
     assert evaluate(bundle, rafdb, "ferplus8", usage="Training").n == 1
+
+
+def test_a_set_without_a_split_may_have_been_trained_on(
+    bundle: Bundle, photos: Path, rafdb: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(bundle, photos, "fer7")
+    said = capsys.readouterr().err
+    assert "if the bundle was trained on this set" in said
+    assert f"`fer-host kfold RECIPE --data {photos}`" in said
+    evaluate(bundle, rafdb, "fer7")
+    assert "kfold" not in capsys.readouterr().err
+
+
+def test_a_balanced_draw_is_seeded_and_names_what_is_short(
+    bundle_path: Path, rafdb: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts = (9, 2, 5, 30, 5, 7, 5)  # of EMOTIONS7
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(7), counts))
+    crops = [np.full((2, 2), i, dtype=np.uint8) for i in range(len(labels))]
+    rows = LabelledCrops(crops, labels, labels == 3, 4, "somewhere")
+
+    def drawn(per_class: int, seed: int) -> list[int]:
+        found = _balanced(rows, per_class, seed, EMOTIONS7)
+        assert np.bincount(found.labels, minlength=7).tolist() == [min(n, per_class) for n in counts]
+        assert found.n_dropped == 4 + len(rows.labels) - len(found.labels)
+        at = [int(crop[0, 0]) for crop in found.crops]
+        assert labels[at].tolist() == found.labels.tolist()  # crops, labels and duplicates stay together
+        assert (found.duplicate == (found.labels == 3)).all()
+        return at
+
+    assert drawn(2, 1) == drawn(2, 1) != drawn(2, 2)
+    assert not capsys.readouterr().err
+    drawn(7, 1)
+    short = ", ".join(f"{EMOTIONS7[i]} {counts[i]}" for i in (1, 2, 4, 6))
+    assert f"--per-class 7: not balanced, there are fewer of {short}\n" in capsys.readouterr().err
+
+    line = ["evaluate", str(bundle_path), "--data", str(rafdb), "--labels", "fer7", "--json", "--per-class"]
+    assert cli.main([*line, "1"]) == 0
+    said = capsys.readouterr()
+    document = schema.loads(said.out)
+    assert (document.n, document.n_dropped, document.recall) == (2, 1, {"happiness": 1.0, "sadness": 0.0})
+    assert "anger 0" in said.err
+    assert "happiness" not in said.err.split("not balanced")[1]
 
 
 def test_what_does_not_fit_is_refused(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8
+from fer_host.data import faces
 from fer_host.data.faces import FaceData, FaceFiles, FaceRows, describe
 from fer_host.data.identities import load_identities
 from fer_host.data.load import data_digest, load_data, open_data
@@ -125,6 +127,21 @@ def test_public_folders_have_a_split(tmp_path: Path) -> None:
     expected = ["anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"]
     by_split = {split: [n for n, u in zip(names(data), data.usage, strict=True) if u == split] for split in data.usage}
     assert by_split == {"Test": expected, "Training": expected}
+
+
+def test_identical_images_in_public_folders_are_one_group(tmp_path: Path) -> None:
+    root = public_folders(tmp_path)
+    shutil.copy(root / "train" / "happy" / "train_3.jpg", root / "train" / "sad" / "again.jpg")
+    shutil.copy(root / "train" / "happy" / "train_3.jpg", root / "test" / "happy" / "again.jpg")
+    listed = open_data(root)
+    assert isinstance(listed, FaceFiles)
+    same = [i for i, path in enumerate(listed.files) if path.name in ("train_3.jpg", "again.jpg")]
+    data = load_data(root, quiet=True)
+    for groups in (data.sequence, data.subject):
+        assert len(set(groups[same].tolist())) == 1
+        assert len(set(groups.tolist())) == len(data) - 2
+    assert not data.persons_known
+    assert [data.usage[i] for i in np.flatnonzero(data.duplicate)] == ["Test"]
 
 
 def test_a_split_that_lacks_an_emotion_is_named(tmp_path: Path) -> None:
@@ -328,6 +345,30 @@ def test_ckplus_takes_the_peak_frames_of_labelled_sequences(tmp_path: Path) -> N
     assert data.subject.tolist()[3] == "S001"
 
 
+def test_what_a_label_set_leaves_out_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    read = load_data(ckplus(tmp_path), crop=lambda image: image, labels="fer7")
+    said = capsys.readouterr().err
+    assert "3 of 21 images have no label of fer7 (3 contempt) and are left out" in said
+    assert "no image is labelled neutral" in said
+    assert len(read) == 18
+    assert (read.label7 >= 0).all()
+    assert read.persons_known
+    assert sorted(set(read.sequence.tolist())) == [f"S00{i}_001" for i in (0, 2, 3, 4, 5, 6)]
+    load_data(tmp_path, crop=lambda image: image, labels="fer7", quiet=True)
+    assert not capsys.readouterr().err
+
+
+def test_a_set_that_has_every_label_says_nothing_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    load_data(rafdb(tmp_path), labels="fer7")
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_set_without_a_label_to_learn_is_refused(tmp_path: Path) -> None:
+    picture(tmp_path / "contempt" / "S010_004_00000015.png")
+    with pytest.raises(DataError, match="no image with a label of fer7"):
+        load_data(tmp_path, labels="fer7", quiet=True)
+
+
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
@@ -360,6 +401,15 @@ def test_jaffe_order_and_subjects(tmp_path: Path, below: str) -> None:
     assert len(set(data.sequence.tolist())) == 7
     read = load_data(tmp_path, crop=lambda image: image, size_px=32, quiet=True)  # cv2 reads TIFF
     assert read.images.shape == (7, 32, 32)
+
+
+def test_the_takes_of_one_person_and_emotion_are_a_jaffe_sequence(tmp_path: Path) -> None:
+    for i, name in enumerate(("KA.AN1.39", "KA.AN2.40", "KA.HA1.29", "KL.AN1.167")):
+        picture(tmp_path / f"{name}.tiff", i, side_px=64)
+    data = load_data(tmp_path, crop=lambda image: image, size_px=32, quiet=True)
+    assert data.sequence.tolist() == ["KA_AN", "KA_AN", "KA_HA", "KL_AN"]
+    assert data.subject.tolist() == ["KA", "KA", "KA", "KL"]
+    assert data.persons_known
 
 
 def test_a_name_that_jaffe_does_not_have_is_named(tmp_path: Path) -> None:
@@ -432,6 +482,36 @@ def test_an_unreadable_picture_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(DataError, match="train_00003_aligned"):
         load_data(tmp_path, quiet=True)
+
+
+def test_pictures_that_do_not_fit_into_memory_are_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = rafdb(tmp_path)
+    needed = 2 * 14 * 96 * 96 * 3  # the set, and the rows that are trained on
+    monkeypatch.setattr(faces, "free_bytes", lambda: needed)
+    assert len(load_data(root, size_px=96, color="rgb", quiet=True)) == 14
+    monkeypatch.setattr(faces, "free_bytes", lambda: needed - 1)
+    with monkeypatch.context() as context:
+        context.setattr(FaceFiles, "open", lambda *_: pytest.fail("opened"))
+        with pytest.raises(DataError, match=r"0\.000774 GB in training, .* smaller source_px \(95 fits\)") as caught:
+            load_data(root, size_px=96, color="rgb", quiet=True)
+    assert "\n" not in str(caught.value)
+    assert len(load_data(root, size_px=96, quiet=True)) == 14  # gray takes a third
+
+
+def test_pictures_are_read_into_one_array(tmp_path: Path) -> None:
+    data = open_data(rafdb(tmp_path))
+    assert isinstance(data, FaceFiles)
+    many = data.select(np.arange(140) % 14)
+    tracemalloc.start()
+    try:
+        images = many.read(None, 160, "rgb").images
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert images.nbytes == 140 * 160 * 160 * 3
+    assert peak < 1.4 * images.nbytes  # a list and its stack would be twice that
 
 
 def test_the_digest_follows_the_files(tmp_path: Path) -> None:

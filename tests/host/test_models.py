@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from fer_host.models import MODELS
+from fer_host.errors import RecipeError
+from fer_host.models import MODELS, head_name
 from fer_host.models.counts import counts
 from fer_host.models.ldam import eca_kernel
+from fer_host.models.lfer_ldl import PdwRes
 
 # network, classes, input channels, side in px -> parameters
 PARAMETERS = {
@@ -92,18 +94,66 @@ def test_every_network_gives_logits_and_learns(name: str) -> None:
     assert not idle, f"never used: {idle}"
 
 
-@pytest.mark.parametrize("size_px", [96, 128, 160, 192, 224])
+@pytest.mark.parametrize("size_px", [65, 80, 96, 97, 98, 100, 104, 128, 150, 160, 200, 224])
 def test_quadrants_and_output_fit_any_size(size_px: int) -> None:
     network = MODELS["lfer_ldl"](7, 3, size_px).eval()
     with torch.no_grad():
         assert network(torch.zeros(1, 3, size_px, size_px)).shape == (1, 7)
 
 
-@pytest.mark.parametrize("size_px", [48, 64, 112])
-def test_heads_follow_the_last_map(size_px: int) -> None:
-    network = MODELS["ddamfn"](7, 1, size_px).eval()
+@pytest.mark.parametrize("map_px", range(8, 30))
+def test_joined_quadrants_are_as_large_as_the_other_branch(map_px: int) -> None:
+    branch, whole = PdwRes(4, 8).eval(), nn.Conv2d(4, 8, 3, 2, 1)
+    x = torch.randn(1, 4, map_px, map_px)
+    with torch.no_grad():
+        found = branch(x)
+        near, far = (map_px + 1) // 2, map_px // 2
+        corners = [x[:, :, :near, :near], x[:, :, :near, -far:], x[:, :, -far:, :near], x[:, :, -far:, -far:]]
+        parts = [quadrant(corner) for quadrant, corner in zip(branch.quadrants, corners, strict=True)]
+        assert found.shape == whole(x).shape
+    first, size = parts[0].shape[2], found.shape[2]
+    assert torch.equal(found[:, :, :first, :first], parts[0])
+    assert torch.equal(found[:, :, first:, first:], parts[3][:, :, : size - first, : size - first])
+    if map_px % 4 == 0:  # nothing is cut off
+        assert size == 2 * first
+
+
+@pytest.mark.parametrize("size_px", [32, 64])
+def test_an_input_too_small_for_the_output_module_is_refused_in_one_line(size_px: int) -> None:
+    with pytest.raises(RecipeError, match=rf"last map of {size_px // 32} px.*size_px of 65 or more") as caught:
+        MODELS["lfer_ldl"](7, 3, size_px)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["ddamfn", "mfn", "mobilefacenet"])
+@pytest.mark.parametrize("size_px", [48, 64, 70, 100, 112])
+def test_heads_follow_the_last_map(name: str, size_px: int) -> None:
+    network = MODELS[name](7, 1, size_px).eval()
     with torch.no_grad():
         assert network(torch.zeros(1, 1, size_px, size_px)).shape == (1, 7)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_only_the_head_knows_the_classes(name: str) -> None:
+    seven, eight = (MODELS[name](classes, 1, 96) for classes in (7, 8))
+    head = head_name(seven)
+    assert head == ("fc" if name == "resnet50" else "classifier")
+    others = eight.state_dict()
+    differ = {key for key, value in seven.state_dict().items() if value.shape != others[key].shape}
+    assert differ
+    assert all(key.startswith(f"{head}.") for key in differ)
+
+
+def test_resnet50_has_torchvisions_names() -> None:
+    state = MODELS["resnet50"](1000, 3, 224).state_dict()
+    assert len(state) == 320  # torchvision's
+    assert {
+        "conv1.weight": (64, 3, 7, 7),
+        "layer1.0.downsample.0.weight": (256, 64, 1, 1),
+        "layer4.0.conv2.weight": (512, 512, 3, 3),
+        "layer4.2.bn3.running_var": (2048,),
+        "fc.weight": (1000, 2048),
+    }.items() <= {key: tuple(value.shape) for key, value in state.items()}.items()
 
 
 def test_heads_start_apart() -> None:

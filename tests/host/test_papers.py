@@ -18,6 +18,7 @@ from fer_host.models import MODELS
 from fer_host.paths import RECIPES
 from fer_host.recipe import Recipe, load_recipe, paper_recipe_names, recipe_names
 from fer_host.train import run as run_module
+from fer_host.train import teacher as teacher_module
 from fer_host.train.ablations import ablated, ablations
 from fer_host.train.config import Phase
 from fer_host.train.identities import run_identities
@@ -76,6 +77,42 @@ def test_a_papers_recipe_takes_two_steps(name: str, rafdb: Path, tmp_path: Path)
     moved_body = any(not key.startswith(("classifier.", "fc.")) for key in changed)
     assert moved_body == (cycle.trainable == "all")
     assert all(torch.isfinite(value).all() for value in average.state_dict().values())
+
+
+def test_a_teacher_may_see_other_colors_than_its_student(
+    rafdb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(teacher_module, "load_network", build_network)
+    recipe = smaller(load_recipe("larn"), 4)  # gray; its teacher has three channels
+    loss = replace(recipe.train[0].loss, teacher_share=0.5, teacher="paper_larn")
+    recipe = replace(recipe, train=(replace(recipe.train[0], phases=(Phase(1, 48),), loss=loss),))
+    fit(recipe, training_data(recipe, rafdb, quiet=True), tmp_path, ALONE)
+    assert load_network(recipe, tmp_path / "best.safetensors").get_parameter("classifier.weight").isfinite().all()
+
+
+def test_the_head_of_a_resnet_is_trained_alone(rafdb: Path, tmp_path: Path) -> None:
+    recipe = smaller(load_recipe("paper_resnet50"))
+    recipe = replace(recipe, input=replace(recipe.input, source_px=32))
+    cycle = replace(recipe.train[0], trainable="head", phases=(Phase(1, 32),))
+    network = build_network(recipe)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    average, _ = train(
+        network,
+        train_split(training_data(recipe, rafdb, quiet=True), recipe, cycle),
+        cycle,
+        normalize=(torch.tensor(recipe.input.mean), torch.tensor(recipe.input.std)),
+        checkpoint=tmp_path / "c.pt",
+        on_epoch=lambda *_: None,
+        stop_after=2,
+    )
+    changed = {key for key, value in average.state_dict().items() if not torch.equal(value, before[key])}
+    assert changed == {"fc.weight", "fc.bias"}
+
+
+def test_sam_around_adam_does_not_decay_weights() -> None:
+    """SAM(Adam, lr, rho=0.05) is what the official code says; Adam's own decay is 0."""
+    optimizer = load_recipe("paper_ddamfn_sam").train[0].optimizer
+    assert (optimizer.kind, optimizer.weight_decay, optimizer.sam_rho) == ("adam", 0.0, 0.05)
 
 
 def test_every_paper_has_a_recipe() -> None:
@@ -193,6 +230,38 @@ def test_every_ablation_builds_and_differs() -> None:
             assert other.network in MODELS
             n_maps = {"ddamfn": 2, "ddamfn_3_heads": 3, "ddamfn_4_heads": 4}.get(other.network, 0)
             assert n_maps or not any(cycle.loss.attention for cycle in other.train)
+
+
+@pytest.mark.parametrize(
+    ("name", "full", "hard"),
+    [
+        # the paper's own 0.01 and 1e-4; its recipe's loss is seven times the paper's
+        ("paper_lfer_ldl", (1.0, 7.0, 0.01 / 7, 7e-4), (0.0, 0.0, 0.01, 1e-4)),
+        # scaled to two cores: votes in the teacher's place, one rate for all rows
+        ("lfer_ldl", (1.0, 0.2, 0.05, 5e-4), (0.0, 0.0, 0.05, 5e-4)),
+    ],
+)
+def test_only_lfer_ldls_last_row_learns_distributions(
+    name: str, full: tuple[float, ...], hard: tuple[float, ...]
+) -> None:
+    """82.02 baseline, 82.49 + output module, 83.85 + quadrants, 87.15 + label distributions."""
+    recipe = load_recipe(name)
+    rows = {key: ablated(recipe, key) for key in ("baseline", "output_module", "hard_labels")} | {"all": recipe}
+    networks = {key: row.network for key, row in rows.items()}
+    assert networks == {
+        "baseline": "lfer_ldl_shufflenet",
+        "output_module": "lfer_ldl_no_quadrants",
+        "hard_labels": "lfer_ldl",
+        "all": "lfer_ldl",
+    }
+    for key, row in rows.items():
+        (cycle,) = row.train
+        loss, optimizer = cycle.loss, cycle.optimizer
+        soft = loss.vote_share + loss.teacher_share
+        found = (soft, loss.combo, optimizer.lr, optimizer.weight_decay)
+        assert found == pytest.approx(full if key == "all" else hard, rel=1e-5), key
+        assert (loss.teacher is None) == (key != "all" or name == "lfer_ldl")
+        assert replace(cycle, loss=recipe.train[0].loss, optimizer=recipe.train[0].optimizer) == recipe.train[0]
 
 
 @pytest.mark.parametrize("name", ["heads_0", "heads_3", "mfn"])

@@ -17,6 +17,7 @@ from fer_host.train.protocols import (
     cross_validation,
     grouped_folds,
     hold_out,
+    in_words,
     leaky_shuffled_folds,
     ten_crops,
     validation_rows,
@@ -116,6 +117,37 @@ def test_validation_comes_out_of_training_by_whole_persons() -> None:
     assert (split.usage[96:] == "Test").all()  # the test rows are left alone
     assert not set(data.subject[held].tolist()) & set(data.subject[split.usage == "Training"].tolist())
     assert len(validation_rows(split)) == held.sum()
+
+
+def test_duplicates_follow_the_rows_that_validation_takes() -> None:
+    data = ck()
+    usage = np.where(np.arange(len(data)) < 96, "Training", "Test")
+    images = data.images.copy()
+    images[np.arange(6, 96, 6)] = images[0]  # the first frame of every person that is trained on
+    images[[96, 102]] = images[0], images[1]  # and of one that is tested, with one more
+    given_split = dataclasses.replace(data, usage=usage, images=images)
+    split = with_validation(given_split, "ferplus8", seed=1)
+    held = np.flatnonzero(split.usage == "Validation")
+    expected = [int(row) for row in held if row % 6 == 0] + [96] + [102] * (1 not in held)
+    assert np.flatnonzero(split.duplicate).tolist() == expected
+    assert 0 < len(expected) < len(held)
+    fold = cross_validation(given_split, "ferplus8", 4, "subject", seed=1)[0]
+    marked = as_fold(given_split, fold)
+    assert marked.duplicate[marked.usage == "Test"].any()
+    assert not marked.duplicate[marked.usage == "Training"].any()
+
+
+def test_persons_that_are_not_known_are_not_claimed() -> None:
+    data = ck()
+    assert in_words(data, "subject") == "folds grouped by subject"
+    assert in_words(data, "sequence") == "folds grouped by sequence"
+    unknown = dataclasses.replace(data, subject=data.sequence)
+    for by in ("subject", "sequence"):
+        said = in_words(unknown, by)  # type: ignore[arg-type]
+        assert "identical images together" in said
+        assert "persons not known" in said
+        assert "grouped" not in said
+    assert in_words(unknown, "leaky").startswith("LEAKY")
 
 
 def test_a_published_validation_split_stands() -> None:

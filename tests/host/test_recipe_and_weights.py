@@ -10,11 +10,12 @@ import torch
 from safetensors.torch import save_file
 
 from fer_host.errors import RecipeError, WeightsError
+from fer_host.models import MODELS
 from fer_host.models.mobilenet_v2 import MobileNetV2
 from fer_host.paths import RECIPES
 from fer_host.recipe import load_detector, load_recipe, recipe_names
 from fer_host.train.metrics import drop_label, expected_calibration_error, score
-from fer_host.weights import load_network, save_weights, start_from_imagenet, weights_sha256
+from fer_host.weights import load_network, save_weights, start_from_body, start_from_imagenet, weights_sha256
 
 RECIPE = load_recipe("hawqc_mbv2")
 
@@ -31,6 +32,27 @@ def test_imagenet_weights_fit_and_leave_a_fresh_head() -> None:
     start_from_imagenet(again, seed=1)
     assert weights_sha256(network) == weights_sha256(again)
     assert network.classifier[1].weight.abs().max() < 0.1  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "why"),
+    [("mobilenet_v2", 1, r"features\.0\.0\.weight has shape \(32, 3, 3, 3\).*gray3"), ("larn", 3, "do not fit")],
+)
+def test_imagenet_weights_that_do_not_fit_are_one_line(name: str, channels: int, why: str) -> None:
+    network = MODELS[name](7, channels, 48)
+    before = weights_sha256(network)
+    with pytest.raises(WeightsError, match=why) as caught:
+        start_from_imagenet(network, seed=1)
+    assert "\n" not in str(caught.value)
+    assert weights_sha256(network) == before
+
+
+def test_a_resnet_lends_its_body_and_keeps_its_head() -> None:
+    other, network = MODELS["resnet50"](3, 1, 48), MODELS["resnet50"](7, 1, 48)
+    head = network.get_parameter("fc.weight").clone()
+    start_from_body(network, other, "mine")
+    assert torch.equal(network.get_parameter("layer4.2.conv3.weight"), other.get_parameter("layer4.2.conv3.weight"))
+    assert torch.equal(network.get_parameter("fc.weight"), head)
 
 
 def test_every_recipe_decodes_and_names_a_known_detector() -> None:

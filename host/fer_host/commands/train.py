@@ -31,6 +31,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="what stays together; leaky is for comparison with papers that shuffled near-identical frames",
     )
     kfold.add_argument("--seed", type=positive, default=1, help="of the folds")
+    kfold.add_argument("--ten-crop", action="store_true", help="score by ten crops of each face, as some papers do")
     kfold.add_argument("--out", type=Path, metavar="FILE", help="a fer-edge/kfold/1 document to write")
     kfold.set_defaults(run=_kfold)
 
@@ -106,13 +107,14 @@ def _kfold(arguments: argparse.Namespace) -> int:
     from fer_host.train.kfold import format_fold, format_summary, run_kfold, save, summarize
 
     recipe = load_recipe(arguments.model)
+    data, k, by, seed, ten_crop = arguments.data, arguments.folds, arguments.by, arguments.seed, arguments.ten_crop
     folds = []
-    for fold in run_kfold(recipe, arguments.data, arguments.folds, arguments.by, arguments.seed):
-        print(format_fold(fold, arguments.folds), flush=True)
+    for fold in run_kfold(recipe, data, k, by, seed, ten_crop=ten_crop):
+        print(format_fold(fold, k), flush=True)
         folds.append(fold)
     if not folds:  # of several processes, only the leader has scores
         return 0
-    document = summarize(recipe, arguments.data, arguments.by, arguments.seed, folds)
+    document = summarize(recipe, data, by, seed, folds, ten_crop)
     print(format_summary(document))
     if arguments.out:
         save(document, arguments.out)

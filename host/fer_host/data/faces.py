@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
+import psutil  # type: ignore[import-untyped]  # publishes no types
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8
+from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8, LABEL_SETS
 from fer_edge.contract.preprocess import resize
 from fer_host.artifacts import sha256_bytes
 from fer_host.device_pipeline import ImageError, RgbImage, read_photo
@@ -29,6 +30,7 @@ Rows = TypeVar("Rows", bound="FaceRows")
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as preprocess has it
 _BOX_GROWTH = 0.4  # of a face box's side, on each side: detectors want some room around a face
 _NO_BOX = (0, 0, 0, 0)
+_COPIES = 2  # the set, and the Training rows that training takes out of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +64,15 @@ class FaceRows:
         """(N,) labels in the order of the label set "ferplus8" or "fer7"."""
         return self.label8 if name == "ferplus8" else self.label7
 
+    @property
+    def persons_known(self) -> bool:
+        """Whether ``subject`` tells persons apart, and not only sequences or identical images."""
+        return bool((self.subject != self.sequence).any())
+
     def select(self: Rows, mask: NDArray[np.bool_] | NDArray[np.int64]) -> Rows:
-        """The rows where ``mask`` (N,) holds, or those with these indices."""
+        """The rows where ``mask`` (N,) holds, or those with these indices; all of them are not copied."""
+        if mask.dtype == np.bool_ and mask.all():
+            return self
         columns = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         chosen: dict[str, Any] = {k: value[mask] for k, value in columns.items() if isinstance(value, np.ndarray)}
         return dataclasses.replace(self, **chosen)
@@ -118,22 +127,50 @@ class FaceFiles(FaceRows):
             color: of the result.
 
         Raises:
-            DataError: a picture cannot be read, or there is no face in any.
+            DataError: a picture cannot be read, there is no face in any, or they do not fit into memory.
         """
         crop = crop if self.framing == "photos" else None
-        kept, images = [], []
+        check_memory(self, size_px, color)
+        pixels = np.empty((len(self), size_px, size_px, *((3,) if color == "rgb" else ())), dtype=np.uint8)
+        kept: list[int] = []
         for i in tqdm(range(len(self)), unit="photo", desc="faces", disable=None, leave=False):
             face = self.open(i, crop)
             if face is not None:
+                pixels[len(kept)] = square(face, size_px, color)
                 kept.append(i)
-                images.append(square(face, size_px, color))
-        if not images:
+        if not kept:
             raise DataError(f"data: no face found in {len(self)} photos of {self.source}; expected faces to look at")
-        rows = self.select(np.array(kept, dtype=np.int64))
+        rows, pixels = self.select(np.array(kept, dtype=np.int64)), pixels[: len(kept)]
         columns = {f.name: getattr(rows, f.name) for f in dataclasses.fields(FaceRows)}
-        pixels = np.stack(images)
-        columns["duplicate"] = duplicates(pixels, rows.usage)
+        groups = identical_groups(pixels)
+        if len(np.unique(rows.sequence)) == len(rows):  # no sequences are known
+            columns["sequence"] = groups
+        if not self.persons_known:
+            columns["subject"] = columns["sequence"]
+        columns["duplicate"] = duplicates(groups, rows.usage)
         return FaceData(images=pixels, **columns)
+
+
+def check_memory(rows: FaceRows, size_px: int, color: str) -> None:
+    """Refuses a set whose pictures, and the copy of those that are trained on, would not fit into free memory.
+
+    Raises:
+        DataError: they would not; says how much they take and how much there is.
+    """
+    bytes_per_px = len(rows) * (3 if color == "rgb" else 1)
+    needed, free = _COPIES * bytes_per_px * size_px**2, free_bytes()
+    if needed > free:
+        fitting = int((free / (_COPIES * bytes_per_px)) ** 0.5)
+        raise DataError(
+            f"data {rows.source}: {len(rows)} images of {size_px} x {size_px} px ({color}) take {needed / 1e9:.3g} GB "
+            f"in training, found {free / 1e9:.3g} GB of free memory; expected a recipe with a smaller source_px "
+            f"({fitting} fits), or fewer images"
+        )
+
+
+def free_bytes() -> int:
+    """Memory that can be taken without swapping."""
+    return int(psutil.virtual_memory().available)
 
 
 def _cut(image: RgbImage, box: NDArray[np.float64], growth: float) -> RgbImage:
@@ -205,10 +242,9 @@ def identical_groups(images: NDArray[np.uint8]) -> NDArray[np.str_]:
     return np.array([str(first.setdefault(sha256_bytes(image.tobytes()), i)) for i, image in enumerate(images)])
 
 
-def duplicates(images: NDArray[np.uint8], usage: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """(N,) bool: rows outside Training whose pixels a Training row has too."""
-    digests = np.array([sha256_bytes(image.tobytes()) for image in images])
-    return np.asarray((usage != TRAINING) & np.isin(digests, digests[usage == TRAINING]), dtype=bool)
+def duplicates(groups: NDArray[np.str_], usage: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """(N,) bool: rows outside Training whose pixels a Training row has too, by their ``identical_groups``."""
+    return np.asarray((usage != TRAINING) & np.isin(groups, groups[usage == TRAINING]), dtype=bool)
 
 
 def describe(rows: FaceRows) -> str:
@@ -219,3 +255,18 @@ def describe(rows: FaceRows) -> str:
         EMOTIONS7[i] for i in np.unique(rows.label7[rows.label7 >= 0])
     ]
     return f"{rows.source}: {len(rows)} images ({splits}); labels {', '.join(names) or 'none'}"
+
+
+def unlabelled(rows: FaceRows, labels: str) -> str | None:
+    """One line on rows that have no label of a label set, and on labels of it that no row has; None: neither."""
+    missing = rows.labels(labels) < 0
+    others = Counter(EMOTIONS8[i] for i in rows.label8[missing] if i >= 0 and EMOTIONS8[i] not in LABEL_SETS[labels])
+    found = set(rows.labels(labels).tolist())
+    untrained = [name for i, name in enumerate(LABEL_SETS[labels]) if i not in found]
+    parts = []
+    if missing.any():
+        named = f" ({', '.join(f'{n} {name}' for name, n in others.items())})" if others else ""
+        parts.append(f"{missing.sum()} of {len(rows)} images have no label of {labels}{named} and are left out")
+    if untrained:
+        parts.append(f"no image is labelled {' or '.join(untrained)}: such outputs stay untrained")
+    return "; ".join(parts) or None

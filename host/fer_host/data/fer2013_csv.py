@@ -49,7 +49,7 @@ def load_csv(path: Path) -> FaceData:
         label8=np.full(len(rows), -1, dtype=np.int64) if votes is None else majority_label(votes, list(_VOTE_COLUMNS)),
         label7=label7.astype(np.int64),
         usage=usage,
-        duplicate=duplicates(images, usage),
+        duplicate=duplicates(groups, usage),
         sequence=groups,
         subject=groups,
     )

@@ -18,12 +18,14 @@ def is_jaffe(folder: Path) -> bool:
 
 
 def load_jaffe(folder: Path) -> FaceFiles:
-    """Lists the photos; a subject's are near-identical, so folds should go by subject.
+    """Lists the photos; a subject's takes of one emotion are near-identical: they are a sequence.
+
+    Folds should go by subject all the same, because ten people look like themselves in every emotion.
 
     Raises:
         DataError: a TIFF file's name does not say its emotion.
     """
-    files, names, subjects = [], [], []
+    files, names, subjects, sequences = [], [], [], []
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in (".tif", ".tiff") or path.name.startswith("."):
             continue
@@ -36,4 +38,5 @@ def load_jaffe(folder: Path) -> FaceFiles:
         files.append(path)
         names.append(JAFFE[match[2].upper()])
         subjects.append(match[1].upper())
-    return files_of("JAFFE", "photos", files, names, [ALL] * len(files), subject=subjects)
+        sequences.append(f"{match[1]}_{match[2]}".upper())
+    return files_of("JAFFE", "photos", files, names, [ALL] * len(files), sequence=sequences, subject=subjects)

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from fer_host.artifacts import digest_json, sha256_file
 from fer_host.data import affectnet, ckplus, fer2013, fer2013_csv, jaffe, label_folders, rafdb
-from fer_host.data.faces import Crop, FaceData, FaceFiles, describe
+from fer_host.data.faces import Crop, FaceData, FaceFiles, describe, unlabelled
 from fer_host.data.identities import is_identities
 from fer_host.device_pipeline import PHOTO_SUFFIXES
 from fer_host.errors import DataError
@@ -84,27 +84,38 @@ def load_data(
     crop: Crop | None = None,
     size_px: int = 48,
     color: Literal["gray", "rgb"] = "gray",
+    labels: str | None = None,
     quiet: bool = False,
 ) -> FaceData:
     """The data set at ``path`` with its pixels; a line on stderr says what it was taken for.
+
+    Another says which rows and labels the label set does without.
 
     Args:
         path: see ``open_data``.
         crop: cuts faces out of photos, see ``device_pipeline.face_cropper``; needed for sets that are not crops.
         size_px: side of the squares that picture files become; FER2013's arrays stay 48 px.
         color: of the images; FER2013 has no color.
+        labels: label set that is to be learned; picture files without a label of it are not opened.
         quiet: says nothing.
 
     Raises:
-        DataError: see ``open_data``; or photos without a ``crop``.
+        DataError: see ``open_data`` and ``FaceFiles.read``; photos without a ``crop``, or no file with a label.
     """
     data = open_data(path)
     if not quiet:
         print(f"data {path}: taken for {describe(data)}", file=sys.stderr)
+    note = unlabelled(data, labels) if labels is not None else None
+    if note is not None and not quiet:
+        print(f"data {path}: {note}", file=sys.stderr)
     if isinstance(data, FaceData):
         return data
     if data.framing == "photos" and crop is None:
         raise DataError(f"data {path}: {data.source} shows more than faces; expected crops, or a detector to cut them")
+    if labels is not None:
+        data = data.select(data.labels(labels) >= 0)
+        if not len(data):
+            raise DataError(f"data {path}: {data.source} has no image with a label of {labels}; expected some to learn")
     return data.read(crop, size_px, color)
 
 

@@ -20,6 +20,12 @@ from fer_host.models.shufflenet_v2 import ShuffleNetV2
 Builder = Callable[[int, int, int], nn.Module]
 
 
+def head_name(network: nn.Module) -> str:
+    """Name of the module that makes logits of features: the last child in all networks here (classifier, fc)."""
+    *_, (name, _) = network.named_children()
+    return name
+
+
 def _any_size(network: Callable[..., nn.Module], **options: object) -> Builder:
     """A network whose layers do not depend on the input's size."""
     return lambda n_classes, in_channels, _: network(n_classes, in_channels, **options)

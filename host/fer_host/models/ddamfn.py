@@ -6,6 +6,7 @@ convolutions but never calls them; they are left out here, which is what the pub
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -35,6 +36,11 @@ MFN = (
 
 # expansion, channels out, repeats, stride (MobileFaceNet, Table 1)
 MOBILEFACENET = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
+
+
+def last_map_px(size_px: int) -> int:
+    """Side of the last map of all networks here: four convolutions of stride 2, each of which rounds up."""
+    return math.ceil(size_px / 16)
 
 
 class CoordinateGates(nn.Module):
@@ -134,14 +140,14 @@ class Ddamfn(nn.Module):
     Args:
         n_classes: size of the output.
         in_channels: of the input.
-        size_px: side of the input, a multiple of 16; the head's kernels follow the last map (7 px at 112).
+        size_px: side of the input; the head's kernels follow the last map (7 px at 112).
         heads: of dual-direction attention, 0 to 4; each starts from weights of its own, or the attention loss is
             infinite.
     """
 
     def __init__(self, n_classes: int, in_channels: int = 3, size_px: int = 112, heads: int = 2) -> None:
         super().__init__()
-        map_px = size_px // 16
+        map_px = last_map_px(size_px)
         self.body = mfn_body(in_channels)
         self.heads = nn.ModuleList(DualDirectionHead(512, map_px) for _ in range(heads))
         self.pool = conv_bn(512, 512, map_px, groups=512, padding=0)  # N, 512, 1, 1
@@ -170,7 +176,7 @@ class Mfn(nn.Module):
     def __init__(self, n_classes: int, in_channels: int = 3, size_px: int = 112) -> None:
         super().__init__()
         self.body = mfn_body(in_channels)
-        self.pool = conv_bn(512, 512, size_px // 16, groups=512, padding=0)
+        self.pool = conv_bn(512, 512, last_map_px(size_px), groups=512, padding=0)
         self.embed = nn.Sequential(nn.Linear(512, 256, bias=False), nn.BatchNorm1d(256))
         self.classifier = nn.Linear(256, n_classes)
 
@@ -197,7 +203,7 @@ class MobileFaceNet(nn.Module):
                 channels = out_channels
         layers.append(conv_bn_act(channels, 512, 1, 1, 1, prelu))
         self.body = nn.Sequential(*layers)
-        self.pool = conv_bn(512, 512, size_px // 16, groups=512, padding=0)
+        self.pool = conv_bn(512, 512, last_map_px(size_px), groups=512, padding=0)
         self.embed = conv_bn(512, 512)
         self.classifier = nn.Linear(512, n_classes)
 

@@ -5,9 +5,12 @@ A close relative of EfficientFace (Zhao et al., AAAI 2021). Layer table and coun
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
+from fer_host.errors import RecipeError
 from fer_host.models.blocks import Mish, conv_bn_act, relu
 from fer_host.models.shufflenet_v2 import UNITS, stage
 
@@ -31,10 +34,14 @@ class PdwRes(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, in, H, W) with even H and W -> (N, out, H/2, W/2)."""
+        """(N, in, H, W) -> (N, out, ceil(H/2), ceil(W/2)), as a convolution of stride 2 leaves the whole map."""
         rows = [quarter for half in x.chunk(2, dim=2) for quarter in half.chunk(2, dim=3)]
         parts = [branch(quarter) for branch, quarter in zip(self.quadrants, rows, strict=True)]
-        return torch.cat((torch.cat(parts[:2], dim=3), torch.cat(parts[2:], dim=3)), dim=2)
+        joined = torch.cat((torch.cat(parts[:2], dim=3), torch.cat(parts[2:], dim=3)), dim=2)
+        height, width = ((int(size) + 1) // 2 for size in x.shape[2:])
+        if (int(joined.shape[2]), int(joined.shape[3])) != (height, width):  # 26 px: quadrants of 13 give 7 + 7, not 13
+            joined = joined[:, :, :height, :width]
+        return joined
 
 
 class DepthwiseOutput(nn.Module):
@@ -43,7 +50,10 @@ class DepthwiseOutput(nn.Module):
     def __init__(self, channels: int, n_classes: int, map_px: int) -> None:
         super().__init__()
         if map_px < 3:
-            raise ValueError(f"last map of {map_px} px: expected at least 3, which an input of 96 px gives")
+            raise RecipeError(
+                f"network lfer_ldl: found a last map of {map_px} px, expected at least 3: give the recipe a size_px of "
+                "65 or more"
+            )
         stride = map_px // 3
         self.pool = nn.AvgPool2d(map_px - 2 * stride, stride)  # 7 -> 3: kernel 3, stride 2
         self.depthwise = nn.Conv2d(channels, channels, 3, groups=channels, bias=False)
@@ -63,9 +73,12 @@ class LferLdl(nn.Module):
     Args:
         n_classes: size of the output.
         in_channels: of the input.
-        size_px: side of the input, a multiple of 32 from 96 up.
+        size_px: side of the input, from 65 up with the paper's output module; the pool follows the last map.
         quadrants: the local branch, PDWRes.
         depthwise_output: the paper's output module; without it a linear layer on the mean.
+
+    Raises:
+        RecipeError: an input too small for the output module.
     """
 
     def __init__(
@@ -84,7 +97,8 @@ class LferLdl(nn.Module):
         self.stage3 = stage(116, 232, UNITS[1])
         self.stage4 = stage(232, 464, UNITS[2])
         self.last = conv_bn_act(464, 1024, 1, 1, 1, relu)
-        head = DepthwiseOutput(1024, n_classes, size_px // 32) if depthwise_output else nn.Linear(1024, n_classes)
+        map_px = math.ceil(size_px / 32)
+        head = DepthwiseOutput(1024, n_classes, map_px) if depthwise_output else nn.Linear(1024, n_classes)
         self.classifier = head
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -13,12 +13,22 @@ SAM_RHO = 0.05  # the radius of Foret et al. and of DDAMFN++
 
 
 class Ablation(NamedTuple):
-    """One row of a paper's ablation: another network, other constants, or both."""
+    """One row of a paper's ablation: another network, other constants, or both.
+
+    Attributes:
+        note: what is left out, or what is left.
+        network: of ``MODELS``; None keeps the recipe's.
+        loss: fields of ``LossConfig`` and their values.
+        sam_rho: of the optimizer; None keeps the recipe's.
+        loss_scale: how many times the paper's loss the recipe's is. Without that loss the learning rate is so many
+            times the recipe's, and the weight decay so many times smaller, which are the paper's own again.
+    """
 
     note: str
     network: str | None = None
-    loss: dict[str, object] | None = None  # fields of LossConfig
+    loss: dict[str, object] | None = None
     sam_rho: float | None = None
+    loss_scale: float = 1.0
 
 
 _NO_MAPS: dict[str, object] = {"attention": 0.0}  # fewer than two heads have no distance to keep
@@ -35,7 +45,22 @@ def _ldam(stem: str) -> dict[str, Ablation]:
     }
 
 
-# by the network of the full system
+def _ldl(loss_scale: float = 1.0) -> dict[str, Ablation]:
+    """LFER-LDL's rows, one module more in each; only the recipe itself learns label distributions."""
+
+    def hard(note: str, network: str | None) -> Ablation:
+        loss: dict[str, object] = {"combo": 0.0, "vote_share": 0.0, "teacher_share": 0.0, "teacher": None}
+        return Ablation(f"{note}, labels in place of distributions", network, loss, loss_scale=loss_scale)
+
+    return {
+        "baseline": hard("ShuffleNetV2", "lfer_ldl_shufflenet"),
+        "output_module": hard("with the output module, no quadrants", "lfer_ldl_no_quadrants"),
+        "hard_labels": hard("whole network", None),
+        "no_combo": Ablation("no combo loss", None, {"combo": 0.0}),
+    }
+
+
+# by the network of the full system, or by the recipe where that has constants of its own
 ABLATIONS: dict[str, dict[str, Ablation]] = {
     "larn": {
         "resnet13": Ablation("plain ResNet13", "larn_resnet13"),
@@ -52,17 +77,12 @@ ABLATIONS: dict[str, dict[str, Ablation]] = {
         "mobilefacenet": Ablation("MobileFaceNet", "mobilefacenet", _NO_MAPS),
     },
     "shufflenet_ldam": _ldam(""),
-    "shufflenet_ldam_stem1": _ldam("_stem1"),
-    "lfer_ldl": {
-        "baseline": Ablation("ShuffleNetV2", "lfer_ldl_shufflenet"),
-        "output_module": Ablation("with the output module, no quadrants", "lfer_ldl_no_quadrants"),
-        "no_combo": Ablation("no combo loss", None, {"combo": 0.0}),
-        "hard_labels": Ablation(
-            "labels in place of distributions",
-            None,
-            {"combo": 0.0, "vote_share": 0.0, "teacher_share": 0.0, "teacher": None},
-        ),
+    "shufflenet_ldam_stem1": {
+        **_ldam("_stem1"),
+        "no_pool": Ablation("no max-pool behind the stem, four times the MACs", "shufflenet_ldam_stem1_no_pool"),
     },
+    "lfer_ldl": _ldl(),
+    "paper_lfer_ldl": _ldl(loss_scale=7.0),  # its comment says why
 }
 
 
@@ -72,7 +92,7 @@ def ablations(recipe: Recipe) -> dict[str, Ablation]:
         return {}
     sam = any(cycle.optimizer.sam_rho for cycle in recipe.train)
     name = "plain" if sam else "sam"
-    return {**ABLATIONS.get(recipe.network, {}), name: _ANY[name]}
+    return {**ABLATIONS.get(recipe.id, ABLATIONS.get(recipe.network, {})), name: _ANY[name]}
 
 
 def ablated(recipe: Recipe, name: str) -> Recipe:
@@ -92,5 +112,10 @@ def ablated(recipe: Recipe, name: str) -> Recipe:
 
 def _changed(cycle: TrainConfig, change: Ablation) -> TrainConfig:
     loss: LossConfig = replace(cycle.loss, **(change.loss or {}))  # type: ignore[arg-type]  # names are LossConfig's
-    rho = cycle.optimizer.sam_rho if change.sam_rho is None else change.sam_rho
-    return replace(cycle, loss=loss, optimizer=replace(cycle.optimizer, sam_rho=rho))
+    optimizer = replace(
+        cycle.optimizer,
+        lr=cycle.optimizer.lr * change.loss_scale,
+        weight_decay=cycle.optimizer.weight_decay / change.loss_scale,
+        sam_rho=cycle.optimizer.sam_rho if change.sam_rho is None else change.sam_rho,
+    )
+    return replace(cycle, loss=loss, optimizer=optimizer)

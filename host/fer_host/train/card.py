@@ -16,6 +16,7 @@ from fer_host.recipe import Recipe
 from fer_host.train.metrics import Scores
 
 SCHEMA = "fer-edge/card/1"
+_CURVE_COLUMNS = 9
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,7 @@ def card_markdown(card: Card) -> str:
     ]
     first = card.float_scores[0]
     lines += ["", f"Recall ({first.protocol}): " + ", ".join(f"{k} {v:.2f}" for k, v in first.recall.items()) + "."]
+    lines += curve_lines(card)
     if card.released:
         lines += ["", "Measured at release through the interpreter:", "", "| variant | protocol | n | accuracy |"]
         lines += ["|---|---|---|---|"]
@@ -157,6 +159,40 @@ def card_markdown(card: Card) -> str:
             lines += [f"| {variant} | {m.labels} | {m.n} | {m.accuracy:.2%} |" for m in released.metrics]
     lines += ["", f"Weights (values) sha256: `{card.weights_sha256}`", ""]
     return "\n".join(lines)
+
+
+def curve_lines(card: Card) -> list[str]:
+    """The learning curve as a small table, and what the last quarter of the epochs gained; nothing without a curve.
+
+    The gain is between the best epochs before and in that quarter, at the size that ships. The curve of a pruning run
+    counts steps, with a point at the end of each round: it shows what was lost and recovered, and has no gain.
+    """
+    if not card.curve:
+        return []
+    every_epoch = [point["epoch"] for point in card.curve] == list(range(len(card.curve)))
+    shown = np.unique(np.linspace(0, len(card.curve) - 1, _CURVE_COLUMNS).round().astype(int))
+    points = [card.curve[i] for i in shown]
+    rows = {"epochs" if every_epoch else "steps": [f"{point['epoch'] + 1:.0f}" for point in points]}
+    if len({point["size_px"] for point in card.curve}) > 1:
+        rows["input, px"] = [f"{point['size_px']:.0f}" for point in points]
+    rows["accuracy"] = [f"{point['accuracy']:.1%}" for point in points]
+    head, *body = (f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items())
+    what = "Learning curve" if every_epoch else "Accuracy along the pruning run"
+    title = f"{what} ({card.float_scores[0].protocol}, {card.validation}):"
+    gain = late_gain(card.curve) if every_epoch else None
+    return ["", title, "", head, "|---" * (len(points) + 1) + "|", *body, *(["", gain] if gain else [])]
+
+
+def late_gain(curve: tuple[dict[str, float], ...]) -> str | None:
+    """One sentence on the last quarter of a curve that has every epoch; None where it is too short to have one."""
+    n = len(curve)
+    rivals = [point for point in curve if point["size_px"] == curve[-1]["size_px"]]
+    early, late = ([p["accuracy"] for p in rivals if (p["epoch"] < n - n // 4) == first] for first in (True, False))
+    if not early or not late:
+        return None
+    best = max(point["epoch"] for point in rivals if point["accuracy"] == max(early + late))
+    gain = 100 * (max(late) - max(early))
+    return f"Gain over the last quarter of the epochs ({n // 4} of {n}): {gain:+.2f} points; best after {best + 1:.0f}."
 
 
 def with_released(card: Card, released: dict[str, Released]) -> Card:

@@ -161,3 +161,6 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if (self.start == "faces") != (self.faces is not None):
             raise SchemaError("faces", 'expected the name of a recipe exactly where start is "faces"')
+        epochs, of_epochs = sum(phase.epochs for phase in self.phases), self.schedule.of_epochs
+        if of_epochs is not None and of_epochs < epochs:
+            raise SchemaError("schedule.of_epochs", f"found {of_epochs}, expected at least the {epochs} of the phases")

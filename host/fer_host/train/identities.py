@@ -25,8 +25,9 @@ from fer_host.device_pipeline import ImageError, read_photo
 from fer_host.errors import DataError, WeightsError
 from fer_host.paths import TRAIN_CACHE
 from fer_host.recipe import Recipe
+from fer_host.train.checks import check_recipe
 from fer_host.train.loop import TrainSet
-from fer_host.train.parallel import join_team, leave_team
+from fer_host.train.parallel import device_of, join_team, leave_team
 from fer_host.train.run import BEST, CURVE, Epoch, read_curve, train_cycles, train_digest
 from fer_host.weights import load_network, save_weights, zoo_path
 
@@ -82,17 +83,19 @@ def run_identities(recipe: Recipe, folder: Path, out: Path | None = None, cache:
 
     Raises:
         DataError: not such a tree, or another number of people.
+        RecipeError: see ``check_recipe``.
     """
     target = out or zoo_path(recipe)
     if target.suffix != ".safetensors" or not target.parent.is_dir():
         raise WeightsError(f"--out {target}: expected a .safetensors file in a folder that is there")
+    team = join_team()
+    check_recipe(recipe, team)
     tree = load_identities(folder, recipe.train[0].seed)
     if len(tree.names) != recipe.identities:
         raise DataError(
             f"data {folder}: found {len(tree.names)} identities, expected {recipe.identities}: unpack train and test "
             "of VGGFace2, or give the recipe's `identities` the number of yours"
         )
-    team = join_team()
     state = cache or TRAIN_CACHE / f"{recipe.id}-{train_digest(recipe, folder)}"
     state.mkdir(parents=True, exist_ok=True)
     rows, held_out = _parted(tree, recipe)
@@ -135,6 +138,7 @@ def _share_known(network: nn.Module, recipe: Recipe, faces: FileRows, labels: ND
         rows = np.arange(start, min(start + 64, len(faces)))
         batch = np.stack([preprocess(face, recipe.input, recipe.input_hw) for face in faces[rows]])
         with torch.no_grad():
-            found = network(torch.from_numpy(batch).permute(0, 3, 1, 2)).argmax(1).numpy()
+            x = torch.from_numpy(batch).permute(0, 3, 1, 2).to(device_of(network))
+            found = network(x).argmax(1).cpu().numpy()
         right += int((found == labels[rows]).sum())
     return right / len(faces)

@@ -10,14 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from torch import nn
+from tqdm import tqdm
 
 from fer_edge.contract import codec
 from fer_host.artifacts import digest_json, write_bytes
+from fer_host.data.faces import FaceData
 from fer_host.paths import TRAIN_CACHE
 from fer_host.recipe import Recipe
-from fer_host.train.parallel import join_team
-from fer_host.train.protocols import LEAKY_NOTE, Grouping, as_fold, cross_validation
-from fer_host.train.run import fit, gray_crops, scores, train_digest
+from fer_host.train.checks import check_recipe
+from fer_host.train.metrics import Scores, score
+from fer_host.train.parallel import join_team, leave_team
+from fer_host.train.protocols import LEAKY_NOTE, N_CROPS, Grouping, as_fold, cross_validation, in_words, ten_crops
+from fer_host.train.run import fit, gray_crops, predict, scores, train_digest
 from fer_host.weights import load_network
 
 SCHEMA = "fer-edge/kfold/1"
@@ -25,7 +30,7 @@ SCHEMA = "fer-edge/kfold/1"
 
 @dataclass(frozen=True)
 class FoldScore:
-    """Float scores of one fold's test rows, single view."""
+    """Float scores of one fold's test rows; ``protocol`` says in words how rows were grouped."""
 
     fold: int
     n_train: int
@@ -34,6 +39,7 @@ class FoldScore:
     accuracy: float
     macro_f1: float
     minutes: float
+    protocol: str
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ class KfoldDoc:
     """All folds; ``mean`` and ``std`` are of accuracy, ``std`` with n - 1.
 
     ``protocol`` says how rows were grouped, in words; a leaky one is marked as such and carries its ``warning``.
+    ``views`` says how many crops of a face were averaged, where that is more than one.
     """
 
     recipe: str
@@ -52,10 +59,11 @@ class KfoldDoc:
     mean: float
     std: float
     warning: str | None = None
+    views: int | None = None
 
 
 def run_kfold(
-    recipe: Recipe, path: Path, k: int, by: Grouping, seed: int, cache: Path | None = None
+    recipe: Recipe, path: Path, k: int, by: Grouping, seed: int, cache: Path | None = None, ten_crop: bool = False
 ) -> Iterator[FoldScore]:
     """Trains fold by fold; a killed run resumes where it stopped. Only the team's leader yields scores.
 
@@ -66,22 +74,28 @@ def run_kfold(
         by: "subject", "sequence", or "leaky" (shuffled rows, see ``LEAKY_NOTE``).
         seed: of folds and validation rows; the recipe's own seed stays that of training.
         cache: folder of the resumable state; None takes ``~/.cache/fer-edge/train``.
+        ten_crop: score test rows by the mean of ten crops, as some papers do; epochs are chosen on single views.
 
     Raises:
         DataError: fewer groups than folds, or folds that cannot be trained on.
+        RecipeError: see ``check_recipe``.
     """
     team = join_team()
+    check_recipe(recipe, team)
     data = gray_crops(recipe, path, quiet=not team.leads)
-    name = digest_json([train_digest(recipe, path), k, by, seed])[:12]
+    folds = cross_validation(data, recipe.labels, k, by, seed)
+    rows_of = [[fold.train.tolist(), fold.validation.tolist()] for fold in folds]  # a run resumes on equal rows only
+    name = digest_json([train_digest(recipe, path), k, by, seed, rows_of])[:12]
     root = cache or TRAIN_CACHE / f"{recipe.id}-kfold-{name}"
-    for number, fold in enumerate(cross_validation(data, recipe.labels, k, by, seed)):
+    for number, fold in enumerate(folds):
         rows = as_fold(data, fold)
         state = root / f"fold-{number + 1}"
         minutes = fit(recipe, rows, state, team)
         if not team.leads:
             continue
         network = load_network(recipe, state / "best.safetensors")
-        found = scores(network, recipe, rows.select(rows.usage == "Test"))
+        test = rows.select(rows.usage == "Test")
+        found = ten_crop_scores(network, recipe, test) if ten_crop else scores(network, recipe, test)
         yield FoldScore(
             fold=number + 1,
             n_train=len(fold.train),
@@ -90,23 +104,34 @@ def run_kfold(
             accuracy=round(found.accuracy, 6),
             macro_f1=round(found.macro_f1, 6),
             minutes=round(minutes, 2),
+            protocol=in_words(data, by),
         )
+    leave_team()
 
 
-def summarize(recipe: Recipe, path: Path, by: Grouping, seed: int, folds: list[FoldScore]) -> KfoldDoc:
+def ten_crop_scores(network: nn.Module, recipe: Recipe, rows: FaceData) -> Scores:
+    """Scores of the mean probabilities over ten crops of each row's face, under the recipe's own labels."""
+    images = tqdm(rows.images, unit="face", desc="ten crops", disable=None, leave=False)
+    means = [predict(network, recipe, ten_crops(image), recipe.size_px).mean(axis=0) for image in images]
+    return score(np.stack(means), rows.labels(recipe.labels))
+
+
+def summarize(
+    recipe: Recipe, path: Path, by: Grouping, seed: int, folds: list[FoldScore], ten_crop: bool = False
+) -> KfoldDoc:
     """The document over finished folds."""
     accuracies = np.array([fold.accuracy for fold in folds])
-    leaky = by == "leaky"
     return KfoldDoc(
         recipe=recipe.id,
         data=str(path),
         labels=recipe.labels,
-        protocol="LEAKY shuffled folds" if leaky else f"folds grouped by {by}",
+        protocol=folds[0].protocol,
         seed=seed,
         folds=tuple(folds),
         mean=round(float(accuracies.mean()), 6),
         std=round(float(accuracies.std(ddof=1)), 6),
-        warning=LEAKY_NOTE if leaky else None,
+        warning=LEAKY_NOTE if by == "leaky" else None,
+        views=N_CROPS if ten_crop else None,
     )
 
 
@@ -126,8 +151,9 @@ def format_fold(fold: FoldScore, k: int) -> str:
 def format_summary(document: KfoldDoc) -> str:
     """The last lines for the terminal."""
     n = sum(fold.n_test for fold in document.folds)
+    views = "" if document.views is None else f", mean of {document.views} crops of each face"
     line = (
-        f"{document.recipe} on {document.data} ({document.labels}), {document.protocol}: "
+        f"{document.recipe} on {document.data} ({document.labels}), {document.protocol}{views}: "
         f"{document.mean:.2%} ± {document.std:.2%} over {len(document.folds)} folds (n = {n}, seed {document.seed})"
     )
     return line if document.warning is None else f"{line}\n{document.warning}"

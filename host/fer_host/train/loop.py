@@ -18,11 +18,12 @@ from torch import nn
 from tqdm import tqdm
 
 from fer_host.data.augment import augment_batch, planes
+from fer_host.models import head_name
 from fer_host.train.checkpoint import load_checkpoint, save_checkpoint
 from fer_host.train.config import TrainConfig
 from fer_host.train.losses import class_weights, total_loss
 from fer_host.train.optimizer import at_sharpest_neighbor, learning_rate, make_optimizer
-from fer_host.train.parallel import Team, join_batch_norms, share
+from fer_host.train.parallel import ALONE, Team, join_layers, share
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,9 @@ def schedule(n: int, config: TrainConfig) -> Iterator[tuple[int, int, int, int]]
 class Objective(nn.Module):
     """The network and its loss as one module, which is what data-parallel training wraps."""
 
-    def __init__(self, model: nn.Module, weights: torch.Tensor | None, config: TrainConfig) -> None:
+    def __init__(self, model: nn.Module, weights: torch.Tensor | None, config: TrainConfig, team: Team) -> None:
         super().__init__()
-        self.model, self.weights, self.config = model, weights, config.loss
+        self.model, self.weights, self.config, self.team = model, weights, config.loss, team
         self.reduced = config.precision == "bfloat16"
 
     def forward(self, x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -64,7 +65,8 @@ class Objective(nn.Module):
                 logits, maps = self.model.attend(x)  # type: ignore[operator]  # networks with attention heads have it
             else:
                 logits, maps = self.model(x), []
-        loss = total_loss(logits.float(), targets, [each.float() for each in maps], self.weights, self.config)
+        maps = [each.float() for each in maps]
+        loss = total_loss(logits.float(), targets, maps, self.weights, self.config, self.team)
         if self.config.gamma_l1:
             loss = loss + self.config.gamma_l1 * sum_of_gammas(self.model)
         return loss
@@ -93,16 +95,17 @@ def train(
 
     Args:
         normalize: mean and std, each (channels,), of the network's input.
-        teacher: takes the student's own input and gives logits of the same classes; for ``loss.teacher_share``.
+        teacher: takes the student's own input and gives logits of the same classes; for ``loss.teacher_share``. It
+            comes to the team's device, and into eval mode.
         checkpoint: file that is resumed from if present, and written every ``checkpoint_every`` steps.
         on_epoch: called as (epoch, size_px, averaged model, mean training loss, minutes so far).
         stop_after: leave after this many steps of this call (tests kill a run with it).
-        team: the processes that share each batch; only the leading one writes and calls ``on_epoch``.
+        team: the processes that share each batch equally; only the leading one writes and calls ``on_epoch``.
 
     Returns:
         The exponentially averaged model in eval mode, and the minutes trained, earlier sessions included.
     """
-    n, team = len(data.images), team or Team(0, 1, torch.device("cpu"))
+    n, team = len(data.images), team or ALONE
     steps = list(schedule(n, config))
     epochs = sum(phase.epochs for phase in config.phases)
     planned = len(steps) * (config.schedule.of_epochs or epochs) // epochs  # of which these steps are the first
@@ -110,15 +113,18 @@ def train(
     if config.loss.class_weights:
         weights = torch.from_numpy(class_weights(data.targets)).to(team.device)
     if config.trainable == "head":  # else what is trained is the caller's choice
+        head = head_name(model)
         for name, parameter in model.named_parameters():
-            parameter.requires_grad = _in_head(name)
+            parameter.requires_grad = name.startswith(f"{head}.")
     model.to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stub
-    join_batch_norms(model, team)
+    join_layers(model, team)
+    if teacher is not None:
+        teacher.to(team.device).eval()
     average = copy.deepcopy(model).eval()
     optimizer = make_optimizer(model, config.optimizer)
     progress = {"step": 0, "seconds": 0.0, "loss_sum": 0.0, "loss_n": 0}
     load_checkpoint(checkpoint, model, average, optimizer, progress)
-    objective = share(Objective(model, weights, config), team)
+    objective = share(Objective(model, weights, config, team), team)
     mean, std = (value.view(1, -1, 1, 1) for value in normalize)
     first = int(progress["step"])
     order, order_epoch = np.empty(0, dtype=np.int64), -1
@@ -130,7 +136,7 @@ def train(
             order, order_epoch = np.random.default_rng([config.seed, epoch]).permutation(n), epoch
         rows = order[index * config.batch : (index + 1) * config.batch]
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-        torch.manual_seed(config.seed * 1_000_003 + step)  # dropout
+        torch.manual_seed(config.seed * 1_000_003 + step)  # dropout; the same in every process (``join_layers``)
         x = (augment_batch(planes(data.images[rows]), size_px, config.augment, generator) - mean) / std
         # every process draws for the whole batch and takes its share, so that two see what one would
         x = x[team.rank :: team.size].to(team.device).contiguous(memory_format=torch.channels_last)
@@ -169,15 +175,11 @@ def train(
     return average, float(progress["seconds"]) / 60
 
 
-def _in_head(name: str) -> bool:
-    return name.startswith("classifier.")
-
-
 def _set_mode(model: nn.Module, trainable: str) -> None:
     """Training mode for all, or for the head only: batch norms of a body that stands still do so too."""
     model.train(trainable == "all")
     if trainable == "head":
-        model.get_submodule("classifier").train()
+        model.get_submodule(head_name(model)).train()
 
 
 @torch.no_grad()

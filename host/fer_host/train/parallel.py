@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import distributed, nn
 from torch.distributed.nn.functional import all_reduce
+from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 
@@ -24,11 +25,21 @@ class Team:
         """Whether this process writes files and prints."""
         return self.rank == 0
 
+    def sum(self, value: torch.Tensor) -> torch.Tensor:
+        """The sum of a tensor over the team, through which gradients pass; alone, the tensor itself."""
+        return value if self.size == 1 else all_reduce(value)  # type: ignore[no-untyped-call]
+
     def mean(self, value: torch.Tensor) -> torch.Tensor:
-        """The mean of a number over the team."""
-        if self.size > 1:
-            distributed.all_reduce(value)
-        return value / self.size
+        """The mean of a tensor over the team, likewise."""
+        return self.sum(value) / self.size
+
+
+ALONE = Team(0, 1, torch.device("cpu"))
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network's parameters lie, and its inputs have to; the CPU for one without parameters."""
+    return next((parameter.device for parameter in network.parameters()), ALONE.device)
 
 
 def join_team() -> Team:
@@ -50,14 +61,14 @@ def leave_team() -> None:
 
 
 def share(module: nn.Module, team: Team) -> nn.Module:
-    """``module`` with gradients averaged over the team; batch norm sees the joint batch (``join_batch_norms``)."""
+    """``module`` with gradients averaged over the team; its layers see the joint batch (``join_layers``)."""
     if team.size == 1:
         return module
     return DistributedDataParallel(module, device_ids=[team.device] if team.device.type == "cuda" else None)
 
 
-def join_batch_norms(model: nn.Module, team: Team) -> None:
-    """Makes batch norm normalize by the joint batch, in place; names and shapes of the weights stay.
+def join_layers(model: nn.Module, team: Team) -> None:
+    """Makes batch norm and dropout work on the joint batch, in place; names and shapes of the weights stay.
 
     torch's SyncBatchNorm runs on GPUs only, so this is its formula with torch's differentiable ``all_reduce``.
     """
@@ -99,4 +110,15 @@ class _Joint2d(_Joint, nn.BatchNorm2d):
     pass
 
 
-_JOINT: dict[type, type] = {nn.BatchNorm1d: _Joint1d, nn.BatchNorm2d: _Joint2d}
+class _JointDropout(nn.Dropout):
+    """Dropout that draws for the joint batch and takes this process's rows; ``loop.train`` seeds all alike."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return x
+        rank, size = distributed.get_rank(), distributed.get_world_size()
+        kept = functional.dropout(x.new_ones(len(x) * size, *x.shape[1:]), self.p)
+        return x * kept[rank::size]
+
+
+_JOINT: dict[type, type] = {nn.BatchNorm1d: _Joint1d, nn.BatchNorm2d: _Joint2d, nn.Dropout: _JointDropout}

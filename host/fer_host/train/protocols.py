@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.contract.preprocess import resize
-from fer_host.data.faces import ALL, TRAINING, FaceData
+from fer_host.data.faces import ALL, TRAINING, FaceData, duplicates, identical_groups
 from fer_host.errors import DataError
 
 VALIDATION = "Validation"
@@ -102,6 +102,15 @@ def group_ids(data: FaceData, by: Grouping) -> NDArray[np.str_]:
     return data.subject if by == "subject" else data.sequence
 
 
+def in_words(data: FaceData, by: Grouping) -> str:
+    """How folds of this set are grouped; persons that are not known are not claimed to be kept apart."""
+    if by == "leaky":
+        return "LEAKY shuffled folds"
+    if data.persons_known:
+        return f"folds grouped by {by}"
+    return "folds that keep identical images together (persons not known: one may be on both sides)"
+
+
 def cross_validation(data: FaceData, labels: str, k: int, by: Grouping, seed: int, share: float = 0.1) -> list[Fold]:
     """k folds over all rows with a label; validation rows come out of each fold's training rows, by the same groups.
 
@@ -130,7 +139,7 @@ def cross_validation(data: FaceData, labels: str, k: int, by: Grouping, seed: in
 def with_validation(data: FaceData, labels: str, seed: int, share: float = 0.1) -> FaceData:
     """The same rows with a validation split: their own, or about ``share`` of Training, whole persons, seeded.
 
-    A set without a published split is trained on but for those rows.
+    A set without a published split is trained on but for those rows. ``duplicate`` follows the rows that moved.
     """
     if np.isin(data.usage, VALIDATION_SPLITS).any():
         return data
@@ -140,7 +149,7 @@ def with_validation(data: FaceData, labels: str, seed: int, share: float = 0.1) 
     usage = data.usage.astype(object)
     usage[own] = TRAINING
     usage[rows[held]] = VALIDATION
-    return dataclasses.replace(data, usage=usage.astype(str))
+    return _with_usage(data, usage.astype(str))
 
 
 def validation_rows(data: FaceData) -> FaceData:
@@ -149,10 +158,15 @@ def validation_rows(data: FaceData) -> FaceData:
 
 
 def as_fold(data: FaceData, fold: Fold) -> FaceData:
-    """The fold's rows, their ``usage`` set to Training, Validation and Test; the rest is left out."""
+    """The fold's rows, their ``usage`` set to Training, Validation and Test, and ``duplicate`` with it."""
     usage = np.full(len(data), ALL, dtype="U10")
     usage[fold.train], usage[fold.validation], usage[fold.test] = TRAINING, VALIDATION, "Test"
-    return dataclasses.replace(data, usage=usage).select(usage != ALL)
+    return _with_usage(data, usage).select(usage != ALL)
+
+
+def _with_usage(data: FaceData, usage: NDArray[np.str_]) -> FaceData:
+    """The rows in other splits: what is a duplicate of a Training image depends on where that image is."""
+    return dataclasses.replace(data, usage=usage, duplicate=duplicates(identical_groups(data.images), usage))
 
 
 def ten_crops(image: NDArray[np.uint8], enlarged: float = ENLARGED) -> NDArray[np.uint8]:

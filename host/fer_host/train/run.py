@@ -26,11 +26,13 @@ from fer_host.errors import DataError, WeightsError
 from fer_host.paths import TRAIN_CACHE
 from fer_host.recipe import Recipe, load_recipe
 from fer_host.train.card import write_card
+from fer_host.train.checks import check_recipe
 from fer_host.train.config import TrainConfig
 from fer_host.train.loop import TrainSet, train
 from fer_host.train.metrics import Scores, drop_label, score
-from fer_host.train.parallel import Team, join_team, leave_team
+from fer_host.train.parallel import Team, device_of, join_team, leave_team
 from fer_host.train.protocols import validation_rows, with_validation
+from fer_host.train.teacher import load_teacher
 from fer_host.weights import build_network, load_network, save_weights, start_from_body, start_from_imagenet, zoo_path
 
 CURVE, BEST = "curve.jsonl", "best.safetensors"
@@ -72,7 +74,7 @@ def gray_crops(recipe: Recipe, path: Path, quiet: bool = False) -> FaceData:
         return cutters[0](photo)
 
     color: Literal["gray", "rgb"] = "rgb" if recipe.input.color == "rgb" else "gray"
-    return load_data(path, crop=crop, size_px=recipe.input.source_px, color=color, quiet=quiet)
+    return load_data(path, crop=crop, size_px=recipe.input.source_px, color=color, labels=recipe.labels, quiet=quiet)
 
 
 def train_split(data: FaceData, recipe: Recipe, cycle: TrainConfig) -> TrainSet:
@@ -100,8 +102,8 @@ def predict(network: nn.Module, recipe: Recipe, images: NDArray[np.uint8], size_
         for start in range(0, len(images), 128):
             crops = images[start : start + 128]
             batch = np.stack([preprocess(crop, recipe.input, (size_px, size_px)) for crop in crops])
-            logits = network(torch.from_numpy(batch).permute(0, 3, 1, 2))
-            parts.append(softmax(logits.numpy()))
+            logits = network(torch.from_numpy(batch).permute(0, 3, 1, 2).to(device_of(network)))
+            parts.append(softmax(logits.cpu().numpy()))
     return np.concatenate(parts)
 
 
@@ -150,11 +152,15 @@ def run_training(
 
     Returns:
         The weights file; its model card and confusion matrix stand beside it.
+
+    Raises:
+        RecipeError: see ``check_recipe``.
     """
     target = out or zoo_path(recipe)
     if target.suffix != ".safetensors" or not target.parent.is_dir():
         raise WeightsError(f"--out {target}: expected a .safetensors file in a folder that is there")
     team = join_team()
+    check_recipe(recipe, team)
     data = training_data(recipe, data_path, quiet=not team.leads)
     state = cache or TRAIN_CACHE / f"{recipe.id}-{train_digest(recipe, data_path)}"
     minutes = fit(recipe, data, state, team)
@@ -244,7 +250,7 @@ def train_cycles(
             normalize=(mean, std),
             checkpoint=state / f"cycle-{number}.pt",
             team=team,
-            teacher=load_network(load_recipe(cycle.loss.teacher)) if cycle.loss.teacher else None,
+            teacher=load_teacher(cycle.loss.teacher, recipe) if cycle.loss.teacher else None,
             on_epoch=partial(_shifted, on_epoch, epochs, minutes),
         )
         epochs, minutes = epochs + sum(phase.epochs for phase in cycle.phases), minutes + spent
