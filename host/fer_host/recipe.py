@@ -35,6 +35,8 @@ class ConvertConfig:
         tolerance_p: by variant, the golden tolerance of a probability with a board's default kernels.
         calibration_set: the shipped set whose ranges are used where no other is asked for.
         accuracy_drop_mixed: likewise for a mixed variant, whose weights are tuned.
+        calibration_percentile: of the inputs' own extremes, what an activation's range reaches, 50 to 100. 100 is the
+            outermost; less, for a network that a few inputs drive far out, gives those up for the others' resolution.
     """
 
     variants: tuple[Scheme, ...]
@@ -43,6 +45,11 @@ class ConvertConfig:
     tolerance_p: dict[str, float]
     calibration_set: str
     accuracy_drop_mixed: float = 0.015
+    calibration_percentile: float = 100.0
+
+    def __post_init__(self) -> None:
+        if not 50 <= self.calibration_percentile <= 100:
+            raise SchemaError("calibration_percentile", f"found {self.calibration_percentile:g}, expected 50 to 100")
 
     def tolerance_of(self, variant: str) -> float:
         """Golden tolerance; a mixed file runs on int8's kernels."""

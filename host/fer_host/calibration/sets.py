@@ -84,8 +84,7 @@ def make_set(
     faces = load_faces(data, recipe, n, seed)
     _say_warnings(faces)
     float_tflite, digest = float_network(recipe, weights)
-    inputs = (row[None] for row in inputs_of(faces.crops, recipe))
-    measured = collect_ranges(float_tflite, inputs, weights_sha256=digest, calibration_set=name)
+    measured = ranges_of(faces, recipe, float_tflite, digest, name)
     set_path, ranges_path = CALIBRATION_SETS / f"{name}.json", path_of_ranges(recipe, name)
     known = codec.loads(SCHEMA, CalibrationSet, set_path.read_bytes()) if set_path.is_file() else None
     record = set_record(name, faces, known, source, license_name, default_source=str(data))
@@ -187,11 +186,10 @@ def measure_tuned(recipe: Recipe, tuned: Path, faces: CalibrationFaces) -> Path:
     from fer_host.pipeline import tuned_float_network
 
     float_tflite, digest = tuned_float_network(recipe, tuned)
-    inputs = (row[None] for row in inputs_of(faces.crops, recipe))
     own = recipe.convert.calibration_set
     name = own if _holds(own, faces) else None
     path = ranges_of_tuned(tuned)
-    ranges_format.save(collect_ranges(float_tflite, inputs, weights_sha256=digest, calibration_set=name), path)
+    ranges_format.save(ranges_of(faces, recipe, float_tflite, digest, name), path)
     return path
 
 
@@ -264,5 +262,19 @@ def ranges_on(
     """The ranges themselves: as shipped, or observed on the faces by the float network."""
     if isinstance(calibration, ActivationRanges):
         return calibration
-    inputs = (row[None] for row in inputs_of(calibration.crops, recipe))
-    return collect_ranges(float_tflite, inputs, weights_sha256=weights_sha256)
+    return ranges_of(calibration, recipe, float_tflite, weights_sha256)
+
+
+def ranges_of(
+    faces: CalibrationFaces, recipe: Recipe, float_tflite: Path, weights_sha256: str, name: str | None = None
+) -> ActivationRanges:
+    """Observed on the faces by the float network and summarized as the recipe says; ``name``: of their set."""
+    percentile = recipe.convert.calibration_percentile
+    return collect_ranges(
+        float_tflite,
+        (row[None] for row in inputs_of(faces.crops, recipe)),
+        weights_sha256=weights_sha256,
+        method="minmax" if percentile == 100 else "percentile",
+        percentile=percentile,
+        calibration_set=name,
+    )
