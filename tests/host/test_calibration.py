@@ -11,9 +11,12 @@ import pytest
 from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8
 from fer_host.calibration.faces import CalibrationFaces, faces_from_npz, faces_from_rows
 from fer_host.calibration.lint import MIN_FACES, LintReport, lint
-from fer_host.calibration.sets import set_record, training_faces
+from fer_host.calibration.sets import ranges_of, set_record, training_faces
 from fer_host.data.faces import FaceData, columns_of
 from fer_host.errors import DataError
+from fer_host.paths import CALIBRATION_RANGES
+from fer_host.pipeline import float_network
+from fer_host.quantize import ranges as ranges_format
 from fer_host.recipe import load_recipe
 
 
@@ -121,3 +124,27 @@ def test_tuned_weights_are_calibrated_on_labelled_training_rows(capsys: pytest.C
     with pytest.raises(DataError, match=r"calibration mine: 7 different faces.*a set with more fer7 labels") as caught:
         training_faces(load_recipe("larn"), rows.select(np.arange(11)), "mine")
     assert "CALIB" not in str(caught.value)  # nothing that `qat` takes
+
+
+def test_shipped_ranges_are_summarized_as_their_recipes_say() -> None:
+    found = {}
+    for path in sorted(CALIBRATION_RANGES.glob("*.json")):
+        name = path.stem.removeprefix("mixed.").split("-")[0].split(".")[0]
+        percentile = load_recipe(name).convert.calibration_percentile
+        found[path.name] = ranges_format.load(path).method
+        assert found[path.name] == ("minmax" if percentile == 100 else f"percentile {percentile:g}"), path.name
+    assert found["ddamfn.json"] == "percentile 98"
+    assert found["hawqc_mbv2.json"] == "minmax"
+
+
+def test_a_percentile_gives_up_what_few_faces_reach() -> None:
+    recipe = load_recipe("larn")
+    images = crops(9, 100, 140)
+    images.append(np.where(images[0] > 120, 255, 0).astype(np.uint8))  # one of far more contrast
+    faces = CalibrationFaces(images, [""] * 10, [None] * 10, LintReport(10, 10, 0, 0, 0, 0, {}, ()))
+    float_tflite, digest = float_network(recipe, None)
+    whole = ranges_of(faces, recipe, float_tflite, digest).ranges
+    convert = dataclasses.replace(recipe.convert, calibration_percentile=80.0)
+    found = ranges_of(faces, dataclasses.replace(recipe, convert=convert), float_tflite, digest)
+    assert found.method == "percentile 80"
+    assert np.mean([found.ranges[key][1] < high for key, (_, high) in whole.items()]) > 0.8

@@ -78,6 +78,7 @@ def test_an_unknown_model_is_one_line_with_the_nearest_name() -> None:
         ("seed = 1\n", "", "train[0].seed: missing"),
         ("[[train]]", "[[train]]\nlr = 1.0", "train[0].lr: unknown"),
         ('"int8", "mixed"]', '"int8"]', "convert.variants"),
+        ("calibration_set =", "calibration_percentile = 40.0\ncalibration_set =", "calibration_percentile: found 40"),
         ('start = "imagenet"', 'start = "previous"', "the first one of a recipe without"),
         ("[input]", "[input", "not valid TOML"),
     ],
