@@ -36,6 +36,8 @@ from fer_host.quantize.shipped import MixedBudget, find_tuned
 from fer_host.quantize.tune import on_grids
 from fer_host.quantize.tuned import load_tuned, read_tuning, save_tuned, tuning_of
 from fer_host.recipe import Recipe, load_recipe
+from fer_host.train.config import LossConfig
+from fer_host.train.teacher import Teacher
 from fer_host.weights import load_network, weights_sha256
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -416,3 +418,16 @@ def test_a_record_rounds_a_budget_that_is_just_kept() -> None:
     assert MixedBudget(kib=1024.0 / 1024).met_by(kept)
     assert MixedBudget(kib=1023.96 / 1024).met_by(kept)
     assert not MixedBudget(kib=1023.9 / 1024).met_by(kept)
+
+
+def test_tuning_is_taught_by_the_network_that_the_recipe_names(workshop: Workshop) -> None:
+    def named(teacher: str | None) -> nn.Module | None:
+        share = 0.0 if teacher is None else 0.5
+        return workshop._teacher(LossConfig(vote_share=0.0, teacher_share=share, teacher=teacher))
+
+    assert named(None) is None
+    assert named(workshop.recipe.id) is workshop.source
+    other = "larn" if workshop.recipe.labels == "fer7" else "lfer_ldl"
+    assert isinstance(named(other), Teacher)
+    with pytest.raises(RecipeError, match=r"its teacher .* knows"):
+        named("lfer_ldl" if workshop.recipe.labels == "fer7" else "larn")

@@ -19,15 +19,16 @@ from fer_host.cli import main
 from fer_host.errors import RecipeError, WeightsError
 from fer_host.models import MODELS
 from fer_host.prune import run as prune_run
-from fer_host.prune import schedule
+from fer_host.prune import schedule, state
 from fer_host.prune.baselines import Growth, gamma_scores, growing_penalty, lowest_share
 from fer_host.prune.channels import follow_channels
 from fer_host.prune.choose import round_off, widths
 from fer_host.prune.config import Budget, Floor, Method
 from fer_host.prune.costs import cost_of, within
 from fer_host.prune.run import layer_widths, run_pruning, with_options
-from fer_host.prune.schedule import Run, prune
+from fer_host.prune.schedule import prune
 from fer_host.prune.shapes import fit_shapes
+from fer_host.prune.state import Run
 from fer_host.recipe import Recipe, load_recipe
 from fer_host.train import loop
 from fer_host.train.checkpoint import steps_done
@@ -102,7 +103,7 @@ def test_the_budget_is_met_by_a_network_that_is_really_smaller(
     assert after.macs <= 0.9 * before.macs
     assert after.macs >= 0.75 * before.macs, "far below the budget"
     assert after.parameters == sum(p.numel() for p in network.parameters())
-    lines = [json.loads(line) for line in (tmp_path / schedule.STEPS).read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / state.STEPS).read_text().splitlines()]
     phases = [line["phase"] for line in lines]
     assert phases[0] == "start"
     assert phases[-1] == "recovery"
@@ -120,7 +121,7 @@ def two_rounds(recipe: Recipe, judge_drop: float = 1.0) -> Recipe:
 
 
 def phases_of(folder: Path) -> list[tuple[int, str]]:
-    lines = [json.loads(line) for line in (folder / schedule.STEPS).read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / state.STEPS).read_text().splitlines()]
     return [(line["round"], line["phase"]) for line in lines]
 
 
@@ -282,7 +283,7 @@ def test_recovery_learns_from_the_teacher_that_the_recipe_names(
 
 
 def test_a_budget_in_ms_asks_for_a_table(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"0\.45 ms: no latency table.*--latency"):
+    with pytest.raises(RecipeError, match=r"0\.5 ms: no latency table.*--latency"):
         run_pruning(load_recipe("hawqc_mbv2_pruned"), tmp_path / "none.npz")
     other = with_options(load_recipe("hawqc_mbv2_pruned"), None, Budget(macs=0.5))
     with pytest.raises(RecipeError, match="without a budget in ms"):
@@ -297,7 +298,7 @@ def test_judge_goes_back_to_the_last_network_within_its_limit(recipe: Recipe, da
     run = start(replace(recipe, prune=config), data, tmp_path)
     run.config, run.accuracy = config, lambda *_: next(accuracies)
     network = prune(run)
-    lines = [json.loads(line) for line in (tmp_path / schedule.STEPS).read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / state.STEPS).read_text().splitlines()]
     rewards = [line for line in lines if line["phase"] == "reward"]
     assert [line["accuracy"] for line in rewards] == [0.8, 0.75, 0.6]
     assert sum(p.numel() for p in network.parameters()) == rewards[1]["parameters"]
@@ -306,19 +307,19 @@ def test_judge_goes_back_to_the_last_network_within_its_limit(recipe: Recipe, da
 def test_a_kill_between_network_and_line_repeats_the_step_on_the_network_before_it(
     recipe: Recipe, data: TrainSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, writes = schedule.write_bytes, 0
+    real, writes = state.write_bytes, 0
 
     def dying(path: Path, content: bytes) -> None:
         nonlocal writes
-        writes += path.name == schedule.STEPS
+        writes += path.name == state.STEPS
         if writes == 2:  # the start's line was the first
             raise KeyboardInterrupt
         real(path, content)
 
-    monkeypatch.setattr(schedule, "write_bytes", dying)
+    monkeypatch.setattr(state, "write_bytes", dying)
     with pytest.raises(KeyboardInterrupt):
         prune(start(recipe, data, tmp_path))
-    assert schedule.Log(start(recipe, data, tmp_path)).run.cost() == start(recipe, data, tmp_path / "new").start_cost
+    assert state.Log(start(recipe, data, tmp_path)).run.cost() == start(recipe, data, tmp_path / "new").start_cost
 
 
 def test_a_budget_out_of_reach_says_so_and_the_whole_run_is_written(

@@ -22,7 +22,8 @@ from fer_host.pipeline import to_float_tflite
 from fer_host.prune.config import Budget, Floor
 from fer_host.prune.costs import cost_of
 from fer_host.prune.run import with_options
-from fer_host.prune.schedule import Run, prune
+from fer_host.prune.schedule import prune
+from fer_host.prune.state import Run
 from fer_host.quantize.ranges import collect_ranges
 from fer_host.recipe import load_recipe
 from fer_host.store import Store

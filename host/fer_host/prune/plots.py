@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fer_host.prune.schedule import Step
+    from fer_host.prune.state import Step
 
 
 def plot_channels(before: dict[str, int], after: dict[str, int], path: Path, title: str) -> None:

@@ -17,7 +17,8 @@ from fer_host.paths import TRAIN_CACHE
 from fer_host.prune.config import Budget, Method
 from fer_host.prune.costs import within
 from fer_host.prune.plots import plot_accuracy, plot_channels
-from fer_host.prune.schedule import STEPS, Run, Step, prune
+from fer_host.prune.schedule import prune
+from fer_host.prune.state import STEPS, Run, Step
 from fer_host.recipe import Recipe, load_recipe
 from fer_host.train.config import TrainConfig
 from fer_host.train.run import (

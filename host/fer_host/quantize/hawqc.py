@@ -38,8 +38,10 @@ from fer_host.quantize.traces import exact
 from fer_host.quantize.tune import grids, on_grids
 from fer_host.quantize.tuned import save_tuned, tuning_of
 from fer_host.recipe import Recipe
+from fer_host.train.config import LossConfig
 from fer_host.train.loop import train
 from fer_host.train.run import scores, train_digest, train_split, training_data, validation_split
+from fer_host.train.teacher import load_teacher
 from fer_host.weights import load_network, weights_sha256
 
 _EXACT = {"uniform": allocate.uniform, "hawq_v2": allocate.hawq_v2, "thresholds": allocate.thresholds}
@@ -186,11 +188,17 @@ class Workshop:
             config,
             normalize=(mean, std),
             checkpoint=self.state / f"tune-{name}.pt",
-            teacher=self.source if config.loss.teacher_share else None,
+            teacher=self._teacher(config.loss),
             on_epoch=on_epoch,
         )
         average = average.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # not in its stub
         return self._save(average, policy, out, minutes, before)
+
+    def _teacher(self, loss: LossConfig) -> nn.Module | None:
+        """The network that the recipe names: its own untuned one, or another recipe's."""
+        if loss.teacher is None:
+            return None
+        return self.source if loss.teacher == self.recipe.id else load_teacher(loss.teacher, self.recipe)
 
     def _save(self, network: nn.Module, policy: BitPolicy, out: Path, minutes: float, before: float | None) -> Path:
         found = self.accuracy(network.eval())
