@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+import shlex
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -15,3 +17,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def commands_in() -> Callable[[str], list[list[str]]]:
+    """Finds the ``fer-host`` command lines, each as its arguments, that a message puts in backticks."""
+    return lambda message: [shlex.split(command)[1:] for command in re.findall(r"`(fer-host [^`]+)`", message)]
