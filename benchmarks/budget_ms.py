@@ -32,7 +32,7 @@ def main() -> int:
     parser.add_argument("--model", default="hawqc_mbv2")
     parser.add_argument("--latency", type=Path, default=HERE / "latency" / "x86_64.json")
     parser.add_argument("--share", type=float, default=0.7, help="of the unpruned int8 file's time in the table")
-    parser.add_argument("--rounds", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=4000)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "budget_ms.md")
     arguments = parser.parse_args()
     try:

@@ -247,8 +247,8 @@ def test_recovery_learns_from_the_teacher_that_the_recipe_names(
     run = start(taught_recipe, data, tmp_path, "uniform")
     run.data = lambda cycle: asked.append(cycle.loss.vote_share) or data  # type: ignore[func-returns-value]
     prune(run)
-    assert taught == [(False, 0.0), (True, 0.5)]
-    assert asked == [1.0, 0.5]  # targets by the cycle's own loss
+    assert taught == [(False, 0.0), (True, shipped.teacher_share)]
+    assert asked == [1.0, shipped.vote_share]  # targets by the cycle's own loss
 
 
 def test_judge_goes_back_to_the_last_network_within_its_limit(recipe: Recipe, data: TrainSet, tmp_path: Path) -> None:

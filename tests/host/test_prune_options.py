@@ -48,9 +48,12 @@ def test_any_recipe_is_pruned_with_the_flagships_constants() -> None:
     # larn was trained on 30% of the votes and 70% of FER2013's own labels, and is judged by those
     assert recipe.prune.reward.loss.vote_share == 0.3
     assert recipe.prune.reward.min_votes == 0
-    recovery = recipe.train[-1]
-    assert (recovery.min_votes, recovery.loss.vote_share, recovery.loss.teacher_share) == (0, 0.15, 0.5)
-    assert recovery.loss.teacher == "larn"
+    pattern = load_recipe("hawqc_mbv2_pruned").train
+    for recovery, like in zip(recipe.train, pattern, strict=True):
+        loss = recovery.loss
+        assert (recovery.min_votes, loss.teacher, loss.teacher_share) == (0, "larn", like.loss.teacher_share)
+        assert loss.vote_share == pytest.approx(0.3 * (1 - loss.teacher_share))
+        assert (loss.fer7_share, loss.vote_share + loss.label_share) == (0.0, pytest.approx(1 - loss.teacher_share))
 
 
 def test_a_budget_in_ms_asks_for_a_table(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from fer_edge.contract.errors import SchemaError
-from fer_edge.contract.labels import EMOTIONS8
+from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8
 from fer_host.data import fer2013
 from fer_host.data.augment import augment_batch
 from fer_host.errors import DataError
@@ -380,8 +380,24 @@ def test_a_teacher_fills_its_share_of_the_target(data: TrainSet, tmp_path: Path)
 def test_shares_that_do_not_fit_are_refused() -> None:
     with pytest.raises(SchemaError, match="vote_share"):
         LossConfig(0.8, teacher_share=0.4, teacher="hawqc_mbv2")
+    with pytest.raises(SchemaError, match="fer7"):
+        LossConfig(0.8, fer7_share=0.4)
     with pytest.raises(SchemaError, match="teacher"):
         LossConfig(0.5, teacher_share=0.5)
+    assert LossConfig(0.2, teacher_share=0.5, teacher="larn", fer7_share=0.1).label_share == pytest.approx(0.2)
+
+
+def test_targets_of_eight_labels_hold_fer2013s_own(tmp_path: Path) -> None:
+    data = fer2013.load(npz(tmp_path / "f.npz"))
+    rows = data.select(data.label8 >= 0)
+    rows = replace(rows, label7=np.where(np.arange(len(rows.label7)) == 0, -1, rows.label7))
+    plain, mixed = (fer2013.target_distribution(rows, "ferplus8", 0.5, 0.5 - share, share) for share in (0.0, 0.25))
+    expected = plain.copy()
+    for i, (own, label) in enumerate(zip(rows.label7, rows.label8, strict=True)):
+        expected[i, label] -= 0.25
+        expected[i, EMOTIONS8.index(EMOTIONS7[own]) if own >= 0 else label] += 0.25  # without one: its label
+    np.testing.assert_allclose(mixed, expected, atol=1e-6)
+    assert not np.allclose(mixed, plain)
 
 
 def test_fer7_targets_mix_label_and_votes(tmp_path: Path) -> None:

@@ -69,22 +69,29 @@ def majority_label(votes: NDArray[np.float32], names: list[str]) -> NDArray[np.i
     return np.asarray(to8[votes.argmax(axis=1)], dtype=np.int64)
 
 
-def target_distribution(rows: FerData, labels: str, vote_share: float, label_share: float) -> NDArray[np.float32]:
-    """(N, classes) targets: crowd votes and the label, each by its share; rows sum to the shares' sum.
+def target_distribution(
+    rows: FerData, labels: str, vote_share: float, label_share: float, fer7_share: float = 0.0
+) -> NDArray[np.float32]:
+    """(N, classes) targets: crowd votes, the label and FER2013's own, each by its share; rows sum to the shares' sum.
 
-    For ``fer7`` votes for contempt are left out. A row without votes gets its label in their place.
+    For ``fer7`` votes for contempt are left out. A row without votes, or without FER2013's own label, gets its label in
+    their place.
 
     Args:
         rows: all with a label of this set.
         labels: "ferplus8" or "fer7".
         vote_share: of the votes.
         label_share: of the label.
+        fer7_share: of FER2013's own label, one of seven.
     """
     names = LABEL_SETS[labels]
     hard = np.eye(len(names), dtype=np.float32)[rows.labels(labels)]
     votes = rows.votes8[:, [EMOTIONS8.index(name) for name in names]]
     soft = np.where(votes.sum(axis=1, keepdims=True) > 0, vote_distribution(votes), hard)
-    return np.asarray(vote_share * soft + label_share * hard, dtype=np.float32)
+    label7 = rows.labels("fer7")
+    seven = np.eye(len(names), dtype=np.float32)[[names.index(name) for name in EMOTIONS7]]
+    own = np.where(label7[:, None] >= 0, seven[label7], hard)
+    return np.asarray(vote_share * soft + label_share * hard + fer7_share * own, dtype=np.float32)
 
 
 def vote_distribution(votes8: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -38,7 +38,7 @@ _PATTERN = "hawqc_mbv2_pruned"
 def prunable(recipe: Recipe) -> Recipe:
     """The recipe itself, or with the pruned flagship's constants where it has none.
 
-    Input size, labels and the crowd's share in them stay its own.
+    Input size, labels and the shares of the crowd and of FER2013's own labels stay its own.
     """
     if recipe.prune is not None:
         return recipe
@@ -48,8 +48,9 @@ def prunable(recipe: Recipe) -> Recipe:
     def for_this_one(cycle: TrainConfig) -> TrainConfig:
         phases = tuple(replace(phase, size_px=recipe.size_px) for phase in cycle.phases)
         own, loss = recipe.train[-1], cycle.loss
-        vote_share = own.loss.vote_share * (1 - loss.teacher_share)
-        loss = replace(loss, vote_share=vote_share, teacher=recipe.id if loss.teacher is not None else None)
+        votes, seven = (share * (1 - loss.teacher_share) for share in (own.loss.vote_share, own.loss.fer7_share))
+        teacher = recipe.id if loss.teacher is not None else None
+        loss = replace(loss, vote_share=votes, fer7_share=seven, teacher=teacher)
         return replace(cycle, phases=phases, min_votes=own.min_votes, loss=loss)
 
     config = replace(

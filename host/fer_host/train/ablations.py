@@ -49,7 +49,13 @@ def _ldl(loss_scale: float = 1.0) -> dict[str, Ablation]:
     """LFER-LDL's rows, one module more in each; only the recipe itself learns label distributions."""
 
     def hard(note: str, network: str | None) -> Ablation:
-        loss: dict[str, object] = {"combo": 0.0, "vote_share": 0.0, "teacher_share": 0.0, "teacher": None}
+        loss: dict[str, object] = {
+            "combo": 0.0,
+            "vote_share": 0.0,
+            "teacher_share": 0.0,
+            "teacher": None,
+            "fer7_share": 0.0,
+        }
         return Ablation(f"{note}, labels in place of distributions", network, loss, loss_scale=loss_scale)
 
     return {

@@ -86,12 +86,14 @@ class ScheduleConfig:
 class LossConfig:
     """What is minimized: cross-entropy against a target distribution, and terms that some papers add.
 
-    The target is ``vote_share`` x crowd votes + ``teacher_share`` x a teacher's output + the rest on the label.
+    The target is ``vote_share`` x crowd votes + ``teacher_share`` x a teacher's output + ``fer7_share`` x FER2013's own
+    label + the rest on the label.
 
     Attributes:
         vote_share: see above, 0..1; 1 is label distribution learning on real votes.
         teacher_share: see above, 0..1.
         teacher: recipe of the teacher, which shares the student's labels; none when its share is 0.
+        fer7_share: see above, 0..1; for a network of FERPlus' eight labels that is also judged by FER2013's seven.
         class_weights: weigh classes by max_c N_c / N_y.
         combo: weight of LFER-LDL's combo loss (weighted BCE and dice); 0: off.
         combo_alpha: BCE against dice, 0..1.
@@ -105,6 +107,7 @@ class LossConfig:
     vote_share: float
     teacher_share: float = 0.0
     teacher: str | None = None
+    fer7_share: float = 0.0
     class_weights: bool = False
     combo: float = 0.0
     combo_alpha: float = 0.5
@@ -114,10 +117,16 @@ class LossConfig:
     gamma_l1: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.vote_share, self.teacher_share) < 0 or self.vote_share + self.teacher_share > 1:
-            raise SchemaError("vote_share", "expected shares of votes and teacher from 0 up, at most 1 together")
+        shares = (self.vote_share, self.teacher_share, self.fer7_share)
+        if min(shares) < 0 or self.label_share < -1e-9:
+            raise SchemaError("vote_share", "expected shares of votes, teacher and fer7 from 0 up, at most 1 together")
         if (self.teacher is None) != (self.teacher_share == 0):
             raise SchemaError("teacher", "expected a teacher exactly where teacher_share is above 0")
+
+    @property
+    def label_share(self) -> float:
+        """What votes, teacher and FER2013's own label leave to the label of the recipe's set."""
+        return 1 - self.vote_share - self.teacher_share - self.fer7_share
 
 
 @dataclass(frozen=True)

@@ -84,9 +84,7 @@ def train_split(data: FaceData, recipe: Recipe, cycle: TrainConfig) -> TrainSet:
     if rows.votes8.any():  # most sets have no votes
         rows = rows.select(rows.votes8.sum(axis=1) >= cycle.min_votes)
     loss = cycle.loss
-    targets = fer2013.target_distribution(
-        rows, recipe.labels, loss.vote_share, 1 - loss.vote_share - loss.teacher_share
-    )
+    targets = fer2013.target_distribution(rows, recipe.labels, loss.vote_share, loss.label_share, loss.fer7_share)
     return TrainSet(rows.images, targets)
 
 
