@@ -8,7 +8,7 @@ Every run is ``recipes/hawqc_mbv2_prune64.toml`` with one thing changed, resumes
 Gated runs train one epoch before the first round and one a round. Baselines, and the network that is not pruned, train
 as many epochs around their cut as the run of the shipped form that they are compared with; all recover for 2. Ranked by
 importance alone, channels that cost little go first, so the thesis' form takes more rounds to a budget of MACs than the
-shipped one, and more epochs with them: at 66% the shipped form is also run in steps so small that it trains as long.
+shipped one, and more epochs with them: the shipped form is also run in steps so small that it trains as long.
 The penalties of network slimming and GReg are scaled to so short a training (``slimming_l1`` and ``Growth``), for which
 their papers' constants would do nothing. Nothing was tuned for any method: one try each. Results go to
 benchmarks/results/pruning/, a file a run with each image's answer, from which the report's intervals come (paired
@@ -73,7 +73,7 @@ CONTENDERS = (
     Contender("gated", "gated", {}),
     Contender("gated, per batch", "gated", {"form": "per_batch"}, (0.66,)),
     Contender("not pruned", "uniform", {"budget": Budget(macs=1.0)}, (0.66,)),
-    Contender(SMALL_STEPS, "gated", {"rank": "importance_per_cost", "filters": 0.0011}, (0.66,)),
+    Contender(SMALL_STEPS, "gated", {"rank": "importance_per_cost", "filters": 0.0011}),
     Contender("network slimming, more epochs", "slimming", {}, (0.66,), SMALL_STEPS),
     Contender("growing regularization, more epochs", "greg", {}, (0.66,), SMALL_STEPS),
     Contender("uniform width, more epochs", "uniform", {}, (0.66,), SMALL_STEPS),

@@ -43,6 +43,8 @@ def test_any_recipe_is_pruned_with_the_flagships_constants() -> None:
     recipe = with_options(load_recipe("larn"), "uniform", Budget(macs=0.5))
     assert recipe.prune is not None
     assert with_options(load_recipe("larn"), None, None).prune.budget.ms is None  # type: ignore[union-attr]
+    assert recipe.prune.rank == "importance"
+    assert with_options(recipe, None, None, rank="importance_per_cost").prune.rank == "importance_per_cost"  # type: ignore[union-attr]
     assert (recipe.prune.source, recipe.prune.method, recipe.prune.size_px) == ("larn", "uniform", recipe.size_px)
     assert {phase.size_px for cycle in recipe.train for phase in cycle.phases} == {recipe.size_px}
     # larn was trained on 30% of the votes and 70% of FER2013's own labels, and is judged by those

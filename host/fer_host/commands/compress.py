@@ -29,6 +29,11 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     prune.add_argument("--ms", type=float, metavar="MS", help="budget: of the int8 file on the board of --latency")
     prune.add_argument("--latency", type=Path, metavar="FILE", help="a board's table, by fer-edge bench --per-op")
     prune.add_argument("--round-to", type=positive, metavar="N", help="keep multiples of N channels, e.g. 8")
+    prune.add_argument(
+        "--rank",
+        choices=("importance", "importance_per_cost"),
+        help="what filters go by: importance suits --macs and --parameters, per cost --ms (default: the recipe's)",
+    )
     prune.set_defaults(run=_prune)
 
     search = commands.add_parser("search", help="choose a bit width for every channel within a budget")
@@ -62,7 +67,7 @@ def _prune(arguments: argparse.Namespace) -> int:
         raise HostError(f"--out: not given; expected a file, because host/zoo holds {recipe.id} as it was trained")
     if arguments.method is not None and arguments.out is None:
         raise HostError(f"--out: not given; expected a file, because host/zoo holds {recipe.id} by its own method")
-    recipe = with_options(recipe, arguments.method, budget, arguments.round_to)
+    recipe = with_options(recipe, arguments.method, budget, arguments.round_to, arguments.rank)
     print(run_pruning(recipe, arguments.data, arguments.out, latency_table=arguments.latency))
     return 0
 

@@ -14,7 +14,7 @@ from fer_host.errors import RecipeError, WeightsError
 from fer_host.latency import load as load_latency
 from fer_host.latency import network_ms
 from fer_host.paths import TRAIN_CACHE
-from fer_host.prune.config import Budget, Method
+from fer_host.prune.config import Budget, Method, Rank
 from fer_host.prune.costs import within
 from fer_host.prune.plots import plot_accuracy, plot_channels
 from fer_host.prune.schedule import prune
@@ -58,16 +58,23 @@ def prunable(recipe: Recipe) -> Recipe:
         source=recipe.id,
         size_px=recipe.size_px,
         budget=replace(pattern.prune.budget, ms=None),  # milliseconds are one network's
+        rank="importance",  # without them it left the better network (benchmarks/results/pruning.md)
         reward=for_this_one(pattern.prune.reward),
     )
     return replace(recipe, prune=config, train=tuple(for_this_one(cycle) for cycle in pattern.train))
 
 
-def with_options(recipe: Recipe, method: Method | None, budget: Budget | None, round_to: int | None = None) -> Recipe:
+def with_options(
+    recipe: Recipe,
+    method: Method | None,
+    budget: Budget | None,
+    round_to: int | None = None,
+    rank: Rank | None = None,
+) -> Recipe:
     """The recipe with these instead of its own; see ``prunable`` for one without a ``[prune]`` table."""
     recipe = prunable(recipe)
     assert recipe.prune is not None
-    changes = {"method": method, "budget": budget, "round_to": round_to}
+    changes = {"method": method, "budget": budget, "round_to": round_to, "rank": rank}
     config = replace(recipe.prune, **{key: value for key, value in changes.items() if value is not None})  # type: ignore[arg-type]
     return replace(recipe, prune=config)
 

@@ -306,6 +306,8 @@ def train_digest(recipe: Recipe, data_path: Path) -> str:
                 del cycle[name]
         if cycle["schedule"]["of_epochs"] is None:
             del cycle["schedule"]["of_epochs"]
+        if cycle["loss"]["fer7_share"] == 0:
+            del cycle["loss"]["fer7_share"]
     if parts["prune"] and parts["prune"]["round_to"] == 1:
         del parts["prune"]["round_to"]
     return digest_json([parts, data_digest(data_path)])[:12]
