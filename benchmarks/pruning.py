@@ -24,9 +24,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fer_host.artifacts import write_bytes
 from fer_host.commands.options import DEFAULT_DATA
 from fer_host.paths import TRAIN_CACHE
@@ -37,10 +34,10 @@ from fer_host.recipe import Recipe, load_recipe
 from fer_host.train.metrics import drop_label
 from fer_host.train.run import predict, training_data, validation_split
 from fer_host.weights import load_network
+from paired import accuracy, in_points, right
 
 HERE = Path(__file__).parent
 RUNS, REPORT = HERE / "results" / "pruning", HERE / "results" / "pruning.md"
-N_DRAWS = 10_000
 SHIPPED = "gated, importance per cost"
 SMALL_STEPS = f"{SHIPPED}, small steps"
 
@@ -141,25 +138,6 @@ def result_of(name: str, macs: float) -> Path:
     return RUNS / f"{name.replace(', ', '-').replace(' ', '-')}-{macs:g}.json"
 
 
-def right(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> str:
-    """A digit an image with a label: 1 where the answer is right."""
-    rows = labels >= 0
-    return "".join(map(str, (probabilities[rows].argmax(axis=1) == labels[rows]).astype(int).tolist()))
-
-
-def difference(a: str, b: str) -> tuple[float, float, float]:
-    """Accuracy of a minus that of b on the same images, and its 95% interval by paired bootstrap."""
-    first, second = (np.array(list(text), dtype=np.int8) for text in (a, b))
-    each = first - second
-    random = np.random.default_rng(1)
-    # an image's difference is -1, 0 or 1: drawing images is drawing how many of each
-    shares = [(each == value).mean() for value in (-1, 0, 1)]
-    counts = random.multinomial(len(each), shares, N_DRAWS)
-    means = (counts[:, 2] - counts[:, 0]) / len(each)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(each.mean()), float(low), float(high)
-
-
 def compared_with(run: dict[str, Any], runs: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The shipped form's run at this budget with the nearest number of epochs; None for such a run itself."""
     shipped = [r for r in runs if r["name"] in (SHIPPED, SMALL_STEPS) and r["budget_macs"] == run["budget_macs"]]
@@ -188,13 +166,12 @@ def write_report() -> None:
         shipped = compared_with(run, runs)
         cells = [f"{run['budget_macs']:.0%}", run["name"], f"{run['macs']:.1%}", f"{run['parameters']:.1%}"]
         cells += [str(run["epochs"]), f"{run['minutes']:.0f}"]
-        cells += [f"{np.mean(list(map(int, run[labels]))):.2%}" for labels in ("ferplus8", "fer7")]
+        cells += [f"{accuracy(run[labels]):.2%}" for labels in ("ferplus8", "fer7")]
         for labels in ("ferplus8", "fer7"):
             if shipped is None:
                 cells.append("")
                 continue
-            mean, low, high = (100 * value for value in difference(shipped[labels], run[labels]))
-            cells.append(f"{mean:+.2f} ({low:+.2f} to {high:+.2f})")
+            cells.append(in_points(shipped[labels], run[labels]))
         lines.append("| " + " | ".join(cells) + " |")
     REPORT.write_text("\n".join(lines) + "\n")
     print(REPORT)

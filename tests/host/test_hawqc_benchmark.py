@@ -33,7 +33,8 @@ def row(module: ModuleType, **changes: object) -> Any:
     first = module.Row(
         recipe="a", source_sha256="11" * 32, allocator="knapsack", asked=9.0, compression=9.01, epochs=1,
         proxy_loss=0.5, bound=0.4, held_out_loss=0.7, search_s=2.0, traces_s=123.0, tuning_min=3.0, before=both,
-        after=both, effective_bytes=1024.0 * 100, tflite_bytes=4096, at_rest_bytes=2048, time_ratio=1.04,
+        after=both, answers={"ferplus8": "1110", "fer7": "0110"}, effective_bytes=1024.0 * 100, tflite_bytes=4096,
+        at_rest_bytes=2048, time_ratio=1.04,
     )  # fmt: skip
     return dataclasses.replace(first, **changes)
 
@@ -71,6 +72,25 @@ def test_the_report_has_float_times_and_what_the_traces_took(
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == [
         f"hawqc-sizes-{name}.png" for name in ("a-1", "a-3", "b-1")
     ]
+
+
+def test_a_row_is_compared_with_the_knapsack_of_its_budget_and_tuning_on_the_same_images(
+    hawqc: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ROWS", "REPORT", "FIGURES"):
+        monkeypatch.setattr(hawqc, name, tmp_path / name.lower())
+    (tmp_path / "figures").mkdir()
+    ours, longer = row(hawqc), row(hawqc, epochs=3, answers={"ferplus8": "1111", "fer7": "1111"})
+    floating = row(hawqc, allocator="float", asked=9.0)
+    haq = row(hawqc, allocator="haq", answers={"ferplus8": "0110", "fer7": "0111"})
+    rows = [longer, ours, floating, haq, row(hawqc, allocator="uniform", asked=12.0)]
+    assert [hawqc.knapsack_beside(each, rows) for each in rows] == [None, None, None, ours, None]
+    for each in (ours, haq):
+        hawqc.keep(each)
+    hawqc.write_report()
+    lines = (tmp_path / "report").read_text().splitlines()
+    cells = next(line for line in lines if line.startswith("| a | haq")).split("|")
+    assert [cell.split("(")[0].strip() for cell in cells if "to" in cell] == ["+25.00", "-25.00"]
 
 
 def test_networks_and_tunings_are_no_one_line(hawqc: Any) -> None:
