@@ -274,7 +274,7 @@ def write_report() -> None:
         f"and what lies in the bundle. Time: p50 over the int8 file's, {ROUNDS} rounds in turns, one thread, here.",
         "`uniform` takes the widest width that fits, so it may use less than its budget; rows of 3 and 4 bits take",
         "what they take. The float network, which is not tuned, was trained on the held-out images too.",
-        "Columns knapsack - row: accuracy after tuning on the same images, in points, with the 95% interval of a paired",
+        "Columns knapsack - row: accuracy after tuning on the same images, in points, 95% interval of a paired",
         "bootstrap; one seed.",
         "",
         *traces_lines(rows),
