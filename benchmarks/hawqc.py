@@ -299,7 +299,7 @@ def write_report() -> None:
     for (recipe, epochs), points in points_of(rows).items():
         float_rows = [row for row in rows if row.recipe == recipe and row.allocator == FLOAT]
         level = float_rows[-1].after["ferplus8"] if float_rows else None
-        title = f"{recipe}: accuracy after {epochs} epochs of tuning against size"
+        title = f"{recipe}: accuracy against size, epochs of tuning: {epochs}"
         plot_sizes(points, FIGURES / f"hawqc-sizes-{recipe}-{epochs}.png", title, "ferplus8 accuracy", level)
     print(REPORT)
 
@@ -322,12 +322,18 @@ def traces_lines(rows: list[Row]) -> list[str]:
 
 
 def points_of(rows: list[Row]) -> dict[tuple[str, int], dict[str, list[tuple[float, float]]]]:
-    """(effective KiB, accuracy) by allocator, by recipe and epochs: other networks and tunings are no one line."""
+    """(effective KiB, accuracy) by allocator, by recipe and epochs: other networks and tunings are no one line.
+
+    Rows of one width for all channels are one allocator's, whatever the budget that led to it.
+    """
     found: dict[tuple[str, int], dict[str, list[tuple[float, float]]]] = {}
     for row in rows:
         if row.allocator != FLOAT:
             lines = found.setdefault((row.recipe, row.epochs), {})
-            lines.setdefault(row.allocator, []).append((row.effective_bytes / 1024, row.after["ferplus8"]))
+            one_for_all = row.allocator == "uniform" or row.allocator.endswith("bits")
+            lines.setdefault("one width" if one_for_all else row.allocator, []).append(
+                (row.effective_bytes / 1024, row.after["ferplus8"])
+            )
     return found
 
 

@@ -95,8 +95,9 @@ def test_a_row_is_compared_with_the_knapsack_of_its_budget_and_tuning_on_the_sam
 
 def test_networks_and_tunings_are_no_one_line(hawqc: Any) -> None:
     rows = [row(hawqc, allocator="float", epochs=0), row(hawqc), row(hawqc, effective_bytes=0.0), row(hawqc, epochs=3)]
+    rows += [row(hawqc, allocator="uniform", effective_bytes=2048.0), row(hawqc, allocator="3 bits")]
     assert hawqc.points_of([*rows, row(hawqc, recipe="b")]) == {
-        ("a", 1): {"knapsack": [(100.0, 0.8), (0.0, 0.8)]},
+        ("a", 1): {"knapsack": [(100.0, 0.8), (0.0, 0.8)], "one width": [(2.0, 0.8), (100.0, 0.8)]},
         ("a", 3): {"knapsack": [(100.0, 0.8)]},
         ("b", 1): {"knapsack": [(100.0, 0.8)]},
     }

@@ -12,6 +12,8 @@ from fer_host.quantize.grid import WIDTHS
 from fer_host.quantize.policy import BitPolicy
 from fer_host.quantize.sensitivity import SensitivityTable
 
+_BELOW = 0.05  # of an accuracy
+
 
 def plot_traces(table: SensitivityTable, path: Path, title: str) -> None:
     """Mean trace of every channel, layer after layer, on a logarithmic axis."""
@@ -43,13 +45,23 @@ def plot_bits(policy: BitPolicy, path: Path, title: str) -> None:
 def plot_sizes(
     points: Mapping[str, list[tuple[float, float]]], path: Path, title: str, ylabel: str, level: float | None = None
 ) -> None:
-    """One line an allocator through (effective KiB, value), and a level line for float, whose size is off the axis."""
+    """One line an allocator through (effective KiB, value), and a level line for float, whose size is off the axis.
+
+    Values more than ``_BELOW`` under that level would press all others into one line: they are written at the edge.
+    """
     figure, axes = _figure((7, 5))
+    edge = -np.inf if level is None else level - _BELOW
     for name, line in points.items():
         sizes, values = zip(*sorted(line), strict=True)
-        axes.plot(sizes, values, "o-", label=name)
+        (drawn,) = axes.plot(sizes, values, "o-", label=name)
+        for size, value in line:
+            if value < edge:
+                axes.annotate(
+                    f"{value:.1%} ↓", (size, edge), color=drawn.get_color(), xytext=(3, 4), textcoords="offset points"
+                )
     if level is not None:
         axes.axhline(level, color="gray", linestyle="--", label="float")
+        axes.set_ylim(bottom=edge if any(value < edge for line in points.values() for _, value in line) else None)
     axes.set_xlabel("effective size of weights, KiB")
     axes.set_ylabel(ylabel)
     axes.set_title(title)
