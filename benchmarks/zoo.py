@@ -25,7 +25,7 @@ from fer_host.recipe import load_recipe
 from fer_host.weights import zoo_path
 from fer_host.zoo import recipe_row
 
-MODELS = ("hawqc_mbv2", "hawqc_mbv2_pruned", "larn", "ddamfn", "shufflenet_ldam", "lfer_ldl")
+MODELS = ("hawqc_mbv2", "hawqc_mbv2_pruned", "hawqc_mbv2_tiny", "larn", "ddamfn", "shufflenet_ldam", "lfer_ldl")
 FLAGSHIP = ("hawqc_mbv2", "int8")
 SCHEMES = ("float32", "int8")
 RESULT = Path(__file__).parent / "results" / "zoo.md"

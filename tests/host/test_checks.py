@@ -19,7 +19,7 @@ from fer_host.train.config import LossConfig, Phase
 from fer_host.train.parallel import Team
 from fer_host.weights import build_network
 
-PRUNED = ("hawqc_mbv2_pruned", "paper_gated_pruning")
+PRUNED = ("hawqc_mbv2_pruned", "hawqc_mbv2_tiny", "paper_gated_pruning")
 TRAINED = [name for name in (*recipe_names(), *paper_recipe_names()) if name not in PRUNED]
 
 
