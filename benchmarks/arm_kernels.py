@@ -1,6 +1,7 @@
 """Does a network answer the same on ARM as here? The same faces through the kernels of both.
 
     python benchmarks/arm_kernels.py dist/hawqc_mbv2 NPZ
+    python benchmarks/arm_kernels.py dist/hawqc_mbv2 NPZ --variants mixed
 
 NPZ is FER2013 with FERPlus votes; the faces are drawn from PublicTest. Needs root: Debian userlands for 64-bit ARM are
 unpacked in build/arm64 and run by qemu's user-mode emulation of the boards' processors (tests/arm64/arm_roots.py).
@@ -42,10 +43,10 @@ COLUMNS = (
 )
 
 
-def measure(bundle: Path, npz: Path, n: int, seed: int) -> list[dict[str, object]]:
-    """One row a run and variant, printed as it comes."""
+def measure(bundle: Path, npz: Path, n: int, seed: int, wanted: list[str]) -> list[dict[str, object]]:
+    """One row a run and variant, printed as it comes; ``wanted`` variants only, where any are named."""
     faces = draw_faces(npz, bundle, n, seed)
-    known = {variant.id for variant in open_bundle(bundle).manifest.variants}
+    known = {variant.id for variant in open_bundle(bundle).manifest.variants if variant.id in (wanted or [variant.id])}
     here = {name: classify(faces.inputs, bundle, name) for name in sorted(known)}
     root = ensure("bookworm")
     rows: list[dict[str, object]] = []
@@ -100,6 +101,7 @@ def main() -> int:
     parser.add_argument("npz", type=Path)
     parser.add_argument("--faces", type=int, default=1000, help="how many (default: 1000, up to an hour)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--variants", nargs="+", default=[], help="only these; their results go to files of their own")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", metavar="DIR")
     arguments = parser.parse_args()
     bundle = arguments.bundle.resolve()
@@ -109,13 +111,14 @@ def main() -> int:
         "n": arguments.faces,
         "seed": arguments.seed,
         "bundle_sha256": open_bundle(bundle).sha256,
-        "rows": measure(bundle, arguments.npz, arguments.faces, arguments.seed),
+        "rows": measure(bundle, arguments.npz, arguments.faces, arguments.seed, arguments.variants),
         "reference_max_abs": reference_rows(bundle, arguments.npz, arguments.seed),
         "qemu": version.stdout.splitlines()[0],
     }
     arguments.out.mkdir(parents=True, exist_ok=True)
+    stem = "-".join(["arm_kernels", *([bundle.name, *arguments.variants] if arguments.variants else [])])
     for name, text in (("json", json.dumps(document, indent=1) + "\n"), ("md", markdown(document))):
-        target = arguments.out / f"arm_kernels.{name}"
+        target = arguments.out / f"{stem}.{name}"
         temporary = target.with_name(f".{target.name}.tmp")
         temporary.write_text(text)
         temporary.replace(target)

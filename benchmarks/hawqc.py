@@ -4,8 +4,9 @@
     .venv/bin/python benchmarks/hawqc.py --report
 
 Rows go to benchmarks/results/hawqc.jsonl as they are measured; a run that is stopped goes on after the last one. The
-report is benchmarks/results/hawqc.md with its pictures. With 1 epoch a row takes about 10 minutes on two cores, and an
-agent's search (650 episodes, each the loss on 1,024 images) about 30 more.
+report is benchmarks/results/hawqc.md with its pictures. With 1 epoch a row takes 5 to 10 minutes, and an agent's search
+(650 episodes, each the loss on 1,024 images) 20 to 35 more. Two runs with other ``--allocators``, one thread each, in
+folders of their own (``convert`` works in ./build) share the rows and the workshop.
 
 Times are ratios of p50 to the int8 file of the same weights, both in turns in one process (``zoo.ratios``).
 """
