@@ -151,8 +151,9 @@ def variant_of(name: str, network: Converted) -> Variant:
         of = check_grids(network.path, network.grids)
         bits = {f"{index:03d}": network.grids[layer].mean_bits for index, layer in of.items()}
         # an operator with a constant that is no weight (a scalar to add) was not tuned
+        numbered = [(layer.name.partition(".")[0], layer) for layer in layers]
         layers = tuple(
-            replace(layer, effective_bits=round(bits.get(layer.name[:3], layer.effective_bits), 4)) for layer in layers
+            replace(layer, effective_bits=round(bits.get(number, layer.effective_bits), 4)) for number, layer in numbered
         )
     return Variant(
         id=name,
