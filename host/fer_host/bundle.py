@@ -153,7 +153,7 @@ def variant_of(name: str, network: Converted) -> Variant:
         # an operator with a constant that is no weight (a scalar to add) was not tuned
         numbered = [(layer.name.partition(".")[0], layer) for layer in layers]
         layers = tuple(
-            replace(layer, effective_bits=round(bits.get(number, layer.effective_bits), 4)) for number, layer in numbered
+            replace(each, effective_bits=round(bits.get(number, each.effective_bits), 4)) for number, each in numbered
         )
     return Variant(
         id=name,
