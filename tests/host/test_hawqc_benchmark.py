@@ -28,6 +28,15 @@ def hawqc() -> Any:
         yield module
 
 
+@pytest.fixture
+def written(hawqc: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where rows, report and pictures go."""
+    for name in ("ROWS", "REPORT", "FIGURES"):
+        monkeypatch.setattr(hawqc, name, tmp_path / name.lower())
+    (tmp_path / "figures").mkdir()
+    return tmp_path
+
+
 def row(module: ModuleType, **changes: object) -> Any:
     both = {"ferplus8": 0.8, "fer7": 0.6}
     first = module.Row(
@@ -52,34 +61,26 @@ def test_a_row_is_measured_once_for_its_weights_budget_and_epochs(
         assert hawqc.is_missing(row(hawqc, **change).key), change
 
 
-def test_the_report_has_float_times_and_what_the_traces_took(
-    hawqc: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("ROWS", "REPORT", "FIGURES"):
-        monkeypatch.setattr(hawqc, name, tmp_path / name.lower())
-    (tmp_path / "figures").mkdir()
+def test_the_report_has_float_times_and_what_the_traces_took(hawqc: Any, written: Path) -> None:
     floating = row(hawqc, allocator="float", asked=1.0, compression=1.0, epochs=0, traces_s=None, time_ratio=2.07)
     rows = [row(hawqc), row(hawqc, recipe="b"), row(hawqc, epochs=3), row(hawqc, asked=12.0, effective_bytes=5.0)]
     for each in (floating, *rows):
         hawqc.keep(each)
     hawqc.write_report()
-    lines = (tmp_path / "report").read_text().splitlines()
+    lines = (written / "report").read_text().splitlines()
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     assert len({len(cells) for cells in table}) == 1
     times = {cells[1]: cells[table[0].index("time / int8's")] for cells in table[2:]}
     assert times == {"float": "2.07", "knapsack": "1.04"}
     assert sum("traces: 123 s, shared by knapsack, hawq_v2, thresholds, uniform" in line for line in lines) == 2
-    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == [
+    assert sorted(path.name for path in (written / "figures").iterdir()) == [
         f"hawqc-sizes-{name}.png" for name in ("a-1", "a-3", "b-1")
     ]
 
 
 def test_a_row_is_compared_with_the_knapsack_of_its_budget_and_tuning_on_the_same_images(
-    hawqc: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hawqc: Any, written: Path
 ) -> None:
-    for name in ("ROWS", "REPORT", "FIGURES"):
-        monkeypatch.setattr(hawqc, name, tmp_path / name.lower())
-    (tmp_path / "figures").mkdir()
     ours, longer = row(hawqc), row(hawqc, epochs=3, answers={"ferplus8": "1111", "fer7": "1111"})
     floating = row(hawqc, allocator="float", asked=9.0)
     haq = row(hawqc, allocator="haq", answers={"ferplus8": "0110", "fer7": "0111"})
@@ -88,7 +89,7 @@ def test_a_row_is_compared_with_the_knapsack_of_its_budget_and_tuning_on_the_sam
     for each in (ours, haq):
         hawqc.keep(each)
     hawqc.write_report()
-    lines = (tmp_path / "report").read_text().splitlines()
+    lines = (written / "report").read_text().splitlines()
     cells = next(line for line in lines if line.startswith("| a | haq")).split("|")
     assert [cell.split("(")[0].strip() for cell in cells if "to" in cell] == ["+25.00", "-25.00"]
 
