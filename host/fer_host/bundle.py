@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fer_edge.contract.bundle import Bundle, encode_file, write_bundle
-from fer_edge.contract.manifest import SCHEMES, FileEntry, Golden, Manifest, Metric, Provenance, Scheme, Variant
+from fer_edge.contract.manifest import SCHEMES, FileEntry, Golden, Layer, Manifest, Metric, Provenance, Scheme, Variant
 from fer_host import gates
 from fer_host.artifacts import one_line_if_disk_full, tool_versions
 from fer_host.build import Build
@@ -143,18 +143,25 @@ def _default(wanted: str, made: Mapping[str, Variant]) -> str:
     return next((name for name in (wanted, "int8") if name in made), "float32")
 
 
+def tuned_bits(layers: Sequence[Layer], bits: Mapping[int, float]) -> tuple[Layer, ...]:
+    """Layers with the tuned bits of their operators, by operator index.
+
+    An operator with a constant that is no weight (a scalar to add) was not tuned, and keeps its own.
+    """
+    indices = [int(layer.name.partition(".")[0]) for layer in layers]
+    return tuple(
+        replace(layer, effective_bits=round(bits.get(index, layer.effective_bits), 4))
+        for index, layer in zip(indices, layers, strict=True)
+    )
+
+
 def variant_of(name: str, network: Converted) -> Variant:
     """The manifest's entry of a tflite file, read off the file itself."""
     info = inspect_tflite(network.path)
     layers = info.layers
     if network.grids is not None:
         of = check_grids(network.path, network.grids)
-        bits = {f"{index:03d}": network.grids[layer].mean_bits for index, layer in of.items()}
-        # an operator with a constant that is no weight (a scalar to add) was not tuned
-        numbered = [(layer.name.partition(".")[0], layer) for layer in layers]
-        layers = tuple(
-            replace(each, effective_bits=round(bits.get(number, each.effective_bits), 4)) for number, each in numbered
-        )
+        layers = tuned_bits(layers, {index: network.grids[layer].mean_bits for index, layer in of.items()})
     return Variant(
         id=name,
         scheme=info.scheme if network.grids is None else "mixed",
