@@ -16,12 +16,12 @@ import numpy as np
 from torch import nn
 
 from fer_host.commands.options import DEFAULT_DATA
+from fer_host.evaluate.metrics import drop_label
 from fer_host.quantize.activations import activation_table, input_ranges, simulated
 from fer_host.quantize.allocate import knapsack, one_width
 from fer_host.quantize.hawqc import Workshop
 from fer_host.quantize.policy import BitPolicy
-from fer_host.recipe import load_recipe
-from fer_host.train.metrics import drop_label
+from fer_host.recipe.recipe import load_recipe
 from fer_host.train.run import predict, validation_split
 
 RESULT = Path(__file__).parent / "results" / "activations.md"

@@ -16,11 +16,11 @@ import tempfile
 from pathlib import Path
 
 from fer_edge.contract.bundle import Bundle, open_bundle
-from fer_host import latency
-from fer_host.budget import candidate, within_ms
+from fer_host.boards import predict
+from fer_host.boards.budget import candidate, within_ms
 from fer_host.errors import HostError
 from fer_host.pipeline import ConvertRequest, convert
-from fer_host.recipe import load_recipe
+from fer_host.recipe.recipe import load_recipe
 from zoo import opened, ratios
 
 HERE = Path(__file__).parent
@@ -36,7 +36,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=HERE / "results" / "budget_ms.md")
     arguments = parser.parse_args()
     try:
-        table = latency.load(arguments.latency)
+        table = predict.load(arguments.latency)
         start = candidate(load_recipe(arguments.model), table)
         budget = arguments.share * start.ms
         chosen = within_ms(arguments.model, budget, arguments.latency, quiet=True)

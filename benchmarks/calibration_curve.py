@@ -18,16 +18,16 @@ from pathlib import Path
 import numpy as np
 
 from fer_edge.contract.preprocess import softmax
-from fer_host.bundle import variant_of
+from fer_host.bundle.assemble import variant_of
 from fer_host.calibration.faces import faces_from_folder
 from fer_host.calibration.sets import inputs_of
-from fer_host.convert.quantize import quantize_int8
+from fer_host.convert.int8 import quantize_int8
 from fer_host.data import fer2013
-from fer_host.detector import load_detector_model
+from fer_host.detector.networks import load_detector_model
 from fer_host.device_pipeline import LiteRunner
 from fer_host.pipeline import float_network
-from fer_host.quantize.ranges import collect_ranges
-from fer_host.recipe import load_recipe
+from fer_host.recipe.recipe import load_recipe
+from fer_host.tflite.ranges import collect_ranges
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 

@@ -25,16 +25,16 @@ from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_host.commands.options import DEFAULT_DATA
 from fer_host.data.faces import FaceData
 from fer_host.data.load import open_data
-from fer_host.evaluate import predict
+from fer_host.evaluate.evaluate import predict
+from fer_host.evaluate.metrics import drop_label
 from fer_host.pipeline import ConvertRequest, convert
 from fer_host.quantize.allocate import one_width
-from fer_host.quantize.config import ALLOCATORS
+from fer_host.quantize.grids import read_tuning
 from fer_host.quantize.hawqc import Workshop, settings
 from fer_host.quantize.plots import plot_bits, plot_search, plot_sizes, plot_traces
 from fer_host.quantize.policy import BitPolicy, float_bytes, load_policy, save_policy, weights_per_channel
-from fer_host.quantize.tuned import read_tuning
-from fer_host.recipe import load_recipe
-from fer_host.train.metrics import drop_label
+from fer_host.recipe.quantize import ALLOCATORS
+from fer_host.recipe.recipe import load_recipe
 from paired import accuracy, in_points, right
 from zoo import opened, ratios
 

@@ -26,10 +26,10 @@ from fer_edge.contract.latency import EMPTY, LatencyDoc
 from fer_edge.profiler import interference
 from fer_edge.profiler.per_op import time_probes
 from fer_edge.runtime import open_interpreter
-from fer_host import latency
-from fer_host.operator_times import OperatorTimes
-from fer_host.operators import operators_of_tflite
-from fer_host.probes import write_probes
+from fer_host.boards import predict
+from fer_host.boards.operators import operators_of_tflite
+from fer_host.boards.probes import write_probes
+from fer_host.boards.times import OperatorTimes
 
 ROUNDS, WARMUP = 200, 10
 BAR = 0.15
@@ -110,14 +110,14 @@ def _rows(
     smaller = dataclasses.replace(
         table, rows=tuple(row for row, share in zip(table.rows, shares, strict=True) if share < 1)
     )
-    raw, times, others = latency.Fit(1.0, 0.0), OperatorTimes(table), OperatorTimes(smaller)
+    raw, times, others = predict.Fit(1.0, 0.0), OperatorTimes(table), OperatorTimes(smaller)
     operators = [operators_of_tflite(path) for _, path in networks]
-    sums = [latency.predict(times, listed, raw).ms for listed in operators]
+    sums = [predict.predict(times, listed, raw).ms for listed in operators]
     rows = []
     for i, (name, _) in enumerate(networks):
-        fit = latency.fit([(sums[j], measured[j]) for j in range(len(networks)) if j != i])
-        predicted = latency.predict(times, operators[i], fit).ms
-        other = latency.predict(others, operators[i], fit)
+        fit = predict.fit([(sums[j], measured[j]) for j in range(len(networks)) if j != i])
+        predicted = predict.predict(times, operators[i], fit).ms
+        other = predict.predict(others, operators[i], fit)
         estimate = None if other.unknown else other.ms
         error = None if estimate is None else estimate / measured[i] - 1
         rows.append((name, measured[i], predicted, predicted / measured[i] - 1, estimate, error))

@@ -27,7 +27,7 @@ from fer_host.quantize.allocate import one_width
 from fer_host.quantize.grid import WIDTHS
 from fer_host.quantize.hawqc import HeldOutLoss, Workshop
 from fer_host.quantize.policy import BitPolicy, load_policy
-from fer_host.recipe import load_recipe
+from fer_host.recipe.recipe import load_recipe
 
 REPORT = Path(__file__).parent / "results" / "proxy.md"
 N_IMAGES = 256  # of the search images

@@ -24,16 +24,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fer_host.artifacts import write_bytes
 from fer_host.commands.options import DEFAULT_DATA
-from fer_host.paths import TRAIN_CACHE
-from fer_host.prune.config import Budget
+from fer_host.evaluate.metrics import drop_label
+from fer_host.files.artifacts import write_bytes
+from fer_host.files.paths import TRAIN_CACHE
+from fer_host.models.weights import load_network
 from fer_host.prune.costs import cost_of
 from fer_host.prune.run import run_pruning, with_options
-from fer_host.recipe import Recipe, load_recipe
-from fer_host.train.metrics import drop_label
+from fer_host.recipe.prune import Budget
+from fer_host.recipe.recipe import Recipe, load_recipe
 from fer_host.train.run import predict, training_data, validation_split
-from fer_host.weights import load_network
 from paired import accuracy, in_points, right
 
 HERE = Path(__file__).parent

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from fer_host.convert import onnx_export, quantize, rewrites, saved_model, tflite
-from fer_host.convert.inspection import inspect_tflite, not_int8
+from fer_host.convert import int8, onnx_export, rewrites, saved_model, tflite
 from fer_host.errors import HostError
 from fer_host.models.blocks import Mish
-from fer_host.quantize import ranges
+from fer_host.tflite import ranges
+from fer_host.tflite.inspection import inspect_tflite, not_int8
 
 RESULT = Path(__file__).parent / "results" / "rewrites.md"
 WEIGHTS = "0" * 64
@@ -239,7 +239,7 @@ def convert(net: nn.Module, side: int, inputs: NDArray[np.float32], folder: Path
     saved_model.to_saved_model(folder / "s.onnx", folder / "sm", folder / "sm.log")
     tflite.to_float_tflite(folder / "sm", folder / "f.tflite", folder / "f.log")
     observed = ranges.collect_ranges(folder / "f.tflite", (row[None] for row in inputs), weights_sha256=WEIGHTS)
-    quantize.quantize_int8(folder / "f.tflite", observed, folder / "i.tflite", weights_sha256=WEIGHTS)
+    int8.quantize_int8(folder / "f.tflite", observed, folder / "i.tflite", weights_sha256=WEIGHTS)
     tflite.check_runs(folder / "i.tflite")
     return folder / "f.tflite", folder / "i.tflite"
 

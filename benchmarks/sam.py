@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 from fer_host.commands.options import DEFAULT_DATA
-from fer_host.recipe import Recipe, load_recipe
-from fer_host.train.ablations import SAM_RHO
-from fer_host.train.config import Phase, TrainConfig
+from fer_host.models.weights import build_network
+from fer_host.recipe.ablations import SAM_RHO
+from fer_host.recipe.recipe import Recipe, load_recipe
+from fer_host.recipe.train import Phase, TrainConfig
 from fer_host.train.loop import TrainSet
 from fer_host.train.run import scores, train_split, training_data, validation_split
-from fer_host.weights import build_network
 from short_run import short_run
 
 RESULT = Path(__file__).parent / "results" / "sam.md"

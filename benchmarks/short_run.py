@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from fer_host.recipe import Recipe
-from fer_host.train.config import TrainConfig
+from fer_host.recipe.recipe import Recipe
+from fer_host.recipe.train import TrainConfig
 from fer_host.train.loop import TrainSet, train
 
 

@@ -21,9 +21,9 @@ import numpy as np
 from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.contract.manifest import Variant
 from fer_host.device_pipeline import LiteRunner
-from fer_host.recipe import load_recipe
-from fer_host.weights import zoo_path
-from fer_host.zoo import recipe_row
+from fer_host.models.weights import zoo_path
+from fer_host.recipe.recipe import load_recipe
+from fer_host.zoo.listing import recipe_row
 
 MODELS = ("hawqc_mbv2", "hawqc_mbv2_pruned", "hawqc_mbv2_tiny", "larn", "ddamfn", "shufflenet_ldam", "lfer_ldl")
 FLAGSHIP = ("hawqc_mbv2", "int8")

@@ -9,16 +9,16 @@ from pathlib import Path
 from torch import nn
 
 from fer_edge.contract.bundle import Bundle
-from fer_host.build import Build
-from fer_host.bundle import Converted, assemble, check_places, wanted_schemes
+from fer_host.bundle.assemble import Converted, assemble, check_places, wanted_schemes
+from fer_host.bundle.stages import Build
 from fer_host.calibration.sets import open_calibration, ranges_of_tuned, ranges_on
 from fer_host.errors import RecipeError
+from fer_host.files.store import Store
+from fer_host.models.weights import load_network, weights_sha256
 from fer_host.quantize.fold import fold_batch_norms
+from fer_host.quantize.grids import load_tuned
 from fer_host.quantize.shipped import ChosenTuning, MixedBudget, find_tuned
-from fer_host.quantize.tuned import load_tuned
-from fer_host.recipe import Recipe, load_recipe
-from fer_host.store import Store
-from fer_host.weights import load_network, weights_sha256
+from fer_host.recipe.recipe import Recipe, load_recipe
 
 
 @dataclass(frozen=True)

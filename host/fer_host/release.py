@@ -6,12 +6,12 @@ from pathlib import Path
 
 from fer_edge.contract.manifest import Metric
 from fer_host.errors import WeightsError
-from fer_host.evaluate import evaluate
+from fer_host.evaluate.evaluate import evaluate
+from fer_host.models.weights import zoo_path
 from fer_host.pipeline import ConvertRequest, convert
-from fer_host.recipe import load_recipe
-from fer_host.train.card import Released, read_card, save_card, with_released
+from fer_host.recipe.recipe import load_recipe
 from fer_host.train.run import protocols
-from fer_host.weights import zoo_path
+from fer_host.zoo.card import Released, read_card, save_card, with_released
 
 
 def release(model: str, data: Path) -> None:

@@ -11,9 +11,9 @@ import cv2
 import pytest
 
 from fer_edge.contract.bundle import open_bundle
-from fer_host.convert.inspection import inspect_tflite
 from fer_host.convert.parity import read_parity
-from fer_host.recipe import load_recipe
+from fer_host.recipe.recipe import load_recipe
+from fer_host.tflite.inspection import inspect_tflite
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -94,7 +94,7 @@ def test_the_second_shipped_set(run: Run, tmp_path: Path) -> None:
 
 
 def test_own_weights_need_own_ranges(run: Run, refused: Callable[..., None], tmp_path: Path) -> None:
-    from fer_host.weights import load_network, save_weights
+    from fer_host.models.weights import load_network, save_weights
 
     network = load_network(load_recipe("hawqc_mbv2"))
     network.classifier[1].bias.data += 0.5  # type: ignore[index,union-attr,operator]
@@ -106,7 +106,7 @@ def test_own_weights_need_own_ranges(run: Run, refused: Callable[..., None], tmp
 def test_own_weights_with_own_photos_have_no_mixed_variant(
     run: Run, refused: Callable[..., None], tmp_path: Path
 ) -> None:
-    from fer_host.weights import load_network, save_weights
+    from fer_host.models.weights import load_network, save_weights
 
     network = load_network(load_recipe("hawqc_mbv2"))
     network.classifier[1].bias.data += 0.5  # type: ignore[index,union-attr,operator]

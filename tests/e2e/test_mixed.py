@@ -13,16 +13,16 @@ import torch
 from fer_edge.contract.bundle import open_bundle
 from fer_edge.contract.errors import BundleError
 from fer_edge.contract.preprocess import preprocess, softmax
-from fer_host.convert.inspection import inspect_tflite
-from fer_host.convert.mixed import as_rows, check_grids, read_weights, torch_rows
 from fer_host.convert.parity import compare
 from fer_host.data import fer2013
 from fer_host.device_pipeline import LiteRunner
+from fer_host.models.weights import load_network
+from fer_host.quantize.grids import TunedNetwork
+from fer_host.quantize.mixed import as_rows, check_grids, read_weights, torch_rows
 from fer_host.quantize.policy import float_bytes, weights_per_channel
 from fer_host.quantize.shipped import ChosenTuning, MixedBudget, find_tuned
-from fer_host.quantize.tuned import TunedNetwork
-from fer_host.recipe import load_recipe
-from fer_host.weights import load_network
+from fer_host.recipe.recipe import load_recipe
+from fer_host.tflite.inspection import inspect_tflite
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from fer_host.recipe import load_recipe
-from fer_host.weights import build_network
+from fer_host.models.weights import build_network
+from fer_host.recipe.recipe import load_recipe
 
 
 @pytest.fixture

@@ -10,23 +10,23 @@ import pytest
 import torch
 from torch import nn
 
-from fer_host.build import Build
-from fer_host.bundle import Converted, variant_of
-from fer_host.convert.inspection import inspect_tflite
-from fer_host.convert.mixed import check_grids
+from fer_host.bundle.assemble import Converted, variant_of
+from fer_host.bundle.stages import Build
 from fer_host.convert.tflite import run_tflite
+from fer_host.files.store import Store
+from fer_host.models.weights import weights_sha256
 from fer_host.pipeline import to_float_tflite
 from fer_host.quantize.allocate import knapsack
+from fer_host.quantize.finetune import grids, on_grids
 from fer_host.quantize.fold import fold_batch_norms
+from fer_host.quantize.grids import load_tuned, save_tuned, tuning_of
+from fer_host.quantize.mixed import check_grids
 from fer_host.quantize.policy import budget_bytes, compression, weights_per_channel
-from fer_host.quantize.ranges import collect_ranges
 from fer_host.quantize.sensitivity import sensitivity_table
 from fer_host.quantize.traces import exact
-from fer_host.quantize.tune import grids, on_grids
-from fer_host.quantize.tuned import load_tuned, save_tuned, tuning_of
-from fer_host.recipe import load_recipe
-from fer_host.store import Store
-from fer_host.weights import weights_sha256
+from fer_host.recipe.recipe import load_recipe
+from fer_host.tflite.inspection import inspect_tflite
+from fer_host.tflite.ranges import collect_ranges
 
 
 @pytest.mark.parametrize("name", ["hawqc_mbv2", "larn", "ddamfn", "shufflenet_ldam", "lfer_ldl"])

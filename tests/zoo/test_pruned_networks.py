@@ -16,20 +16,20 @@ import pytest
 from torch import nn
 
 from fer_edge.contract.bundle import open_bundle
-from fer_host.build import Build
-from fer_host.bundle import Converted, assemble
+from fer_host.bundle.assemble import Converted, assemble
+from fer_host.bundle.stages import Build
+from fer_host.files.store import Store
+from fer_host.models.weights import load_network, save_weights
 from fer_host.pipeline import to_float_tflite
-from fer_host.prune.config import Budget, Floor
 from fer_host.prune.costs import cost_of
 from fer_host.prune.run import with_options
 from fer_host.prune.schedule import prune
 from fer_host.prune.state import Run
-from fer_host.quantize.ranges import collect_ranges
-from fer_host.recipe import load_recipe
-from fer_host.store import Store
-from fer_host.train.config import LossConfig, Phase
+from fer_host.recipe.prune import Budget, Floor
+from fer_host.recipe.recipe import load_recipe
+from fer_host.recipe.train import LossConfig, Phase
+from fer_host.tflite.ranges import collect_ranges
 from fer_host.train.loop import TrainSet
-from fer_host.weights import load_network, save_weights
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,10 +14,10 @@ import pytest
 
 from fer_edge.contract.bundle import open_bundle
 from fer_host.commands.options import DEFAULT_DATA
-from fer_host.paths import ZOO
-from fer_host.recipe import load_recipe, recipe_names
-from fer_host.train.card import card_markdown, read_card
-from fer_host.weights import load_network, weights_sha256
+from fer_host.files.paths import ZOO
+from fer_host.models.weights import load_network, weights_sha256
+from fer_host.recipe.recipe import load_recipe, recipe_names
+from fer_host.zoo.card import card_markdown, read_card
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("FER_TEST_DATA") or ROOT / DEFAULT_DATA)

@@ -11,13 +11,13 @@ from tqdm import tqdm
 
 from fer_edge.contract.labels import LABEL_SETS
 from fer_edge.contract.manifest import AlignSpec
-from fer_host.artifacts import sha256_bytes
 from fer_host.calibration.lint import LintReport, lint
 from fer_host.data import fer2013
 from fer_host.data.faces import TRAINING, FaceData
 from fer_host.data.labels import LABEL_SYNONYMS
 from fer_host.device_pipeline import FaceDetector, ImageError, crop_face, largest_face, photo_files, read_photo
 from fer_host.errors import DataError
+from fer_host.files.artifacts import sha256_bytes
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_host.artifacts import sha256_bytes
 from fer_host.errors import DataError
+from fer_host.files.artifacts import sha256_bytes
 
 MIN_FACES = 16  # fewer say too little of the faces to come; see the curve in calibration/README.md
 ADVISED_FACES = 100

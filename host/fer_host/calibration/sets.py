@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 
 from fer_edge.contract import codec
 from fer_edge.contract.preprocess import preprocess
-from fer_host.artifacts import write_bytes
 from fer_host.calibration.faces import CalibrationFaces, faces_from_folder, faces_from_npz, faces_from_rows
 from fer_host.calibration.lint import LintReport
 from fer_host.data.faces import FaceData
-from fer_host.detector import load_detector_model
+from fer_host.detector.networks import load_detector_model
 from fer_host.errors import DataError
-from fer_host.paths import CALIBRATION_RANGES, CALIBRATION_SETS, TUNED
-from fer_host.quantize import ranges as ranges_format
-from fer_host.quantize.ranges import ActivationRanges, collect_ranges
+from fer_host.files.artifacts import write_bytes
+from fer_host.files.paths import CALIBRATION_RANGES, CALIBRATION_SETS, TUNED
 from fer_host.quantize.shipped import model_of
-from fer_host.recipe import Recipe, load_recipe
+from fer_host.recipe.recipe import Recipe, load_recipe
+from fer_host.tflite import ranges as ranges_format
+from fer_host.tflite.ranges import ActivationRanges, collect_ranges
 
 SCHEMA = "fer-edge/calibration-set/1"
 _BESIDE, _OF_SHIPPED = ".ranges.json", "mixed."  # names of tuned weights' ranges; see ranges_of_tuned

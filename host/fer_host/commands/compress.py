@@ -56,9 +56,9 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _prune(arguments: argparse.Namespace) -> int:
-    from fer_host.prune.config import Budget
     from fer_host.prune.run import run_pruning, with_options
-    from fer_host.recipe import load_recipe
+    from fer_host.recipe.prune import Budget
+    from fer_host.recipe.recipe import load_recipe
 
     limits = (arguments.parameters, arguments.macs, arguments.int8_kib, arguments.ms)
     budget = Budget(*limits) if any(limit is not None for limit in limits) else None
@@ -74,7 +74,7 @@ def _prune(arguments: argparse.Namespace) -> int:
 
 def _search(arguments: argparse.Namespace) -> int:
     from fer_host.quantize.hawqc import run_search
-    from fer_host.recipe import load_recipe
+    from fer_host.recipe.recipe import load_recipe
 
     recipe = load_recipe(arguments.model)
     print(run_search(recipe, arguments.data, arguments.allocator, arguments.compression, arguments.out))
@@ -83,9 +83,9 @@ def _search(arguments: argparse.Namespace) -> int:
 
 def _qat(arguments: argparse.Namespace) -> int:
     from fer_host.calibration.sets import ranges_of_tuned
+    from fer_host.quantize.grids import format_tuning, read_tuning
     from fer_host.quantize.hawqc import run_tuning
-    from fer_host.quantize.tuned import format_tuning, read_tuning
-    from fer_host.recipe import load_recipe
+    from fer_host.recipe.recipe import load_recipe
 
     recipe = load_recipe(arguments.model)
     target = run_tuning(recipe, arguments.data, arguments.policy, arguments.out, arguments.untuned)

@@ -67,7 +67,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     if (arguments.budget_ms is None) != (arguments.latency is None):
         raise HostError("budget: expected BUDGET_MS and LATENCY together, found one of them")
     if arguments.latency is not None:
-        from fer_host.budget import within_ms
+        from fer_host.boards.budget import within_ms
 
         model = within_ms(model, arguments.budget_ms, arguments.latency, arguments.quiet)
     convert(
@@ -95,7 +95,7 @@ def _pack(arguments: argparse.Namespace) -> int:
 
 
 def _probes(arguments: argparse.Namespace) -> int:
-    from fer_host.probes import probes_of
+    from fer_host.boards.probes import probes_of
 
     document, target = probes_of(arguments.bundles, arguments.variant, arguments.out)
     print(f"{target}: {len(document.rows)} operators of {', '.join(document.networks)}")
@@ -103,7 +103,7 @@ def _probes(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from fer_host.report import write_report
+    from fer_host.boards.report import write_report
 
     for path in write_report(arguments.files, arguments.out):
         print(path)
@@ -114,7 +114,7 @@ def _models(arguments: argparse.Namespace) -> int:
     import dataclasses
     import json
 
-    from fer_host.zoo import SCHEMA, ablation_rows, format_table, paper_recipe_rows, paper_rows, recipe_rows
+    from fer_host.zoo.listing import SCHEMA, ablation_rows, format_table, paper_recipe_rows, paper_rows, recipe_rows
 
     recipes, papers, own, left_out = recipe_rows(), paper_rows(), paper_recipe_rows(), ablation_rows()
     if arguments.json:
@@ -127,7 +127,7 @@ def _models(arguments: argparse.Namespace) -> int:
 
 
 def _sample_photo(arguments: argparse.Namespace) -> int:
-    from fer_host.golden import write_sample_photos
+    from fer_host.bundle.golden import write_sample_photos
 
     for path in write_sample_photos(arguments.target):
         print(path)

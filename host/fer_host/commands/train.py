@@ -86,8 +86,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    from fer_host.recipe import load_recipe
-    from fer_host.train.ablations import ablated
+    from fer_host.recipe.ablations import ablated
+    from fer_host.recipe.recipe import load_recipe
     from fer_host.train.identities import run_identities
     from fer_host.train.run import run_training
 
@@ -103,7 +103,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _kfold(arguments: argparse.Namespace) -> int:
-    from fer_host.recipe import load_recipe
+    from fer_host.recipe.recipe import load_recipe
     from fer_host.train.kfold import format_fold, format_summary, run_kfold, save, summarize
 
     recipe = load_recipe(arguments.model)
@@ -124,7 +124,7 @@ def _kfold(arguments: argparse.Namespace) -> int:
 def _evaluate(arguments: argparse.Namespace) -> int:
     from fer_edge.contract import evaluate as schema
     from fer_edge.contract.bundle import open_bundle
-    from fer_host.evaluate import evaluate, format_table
+    from fer_host.evaluate.evaluate import evaluate, format_table
 
     bundle = open_bundle(arguments.bundle)
     document = evaluate(
@@ -146,8 +146,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 def _explain(arguments: argparse.Namespace) -> int:
     from fer_host.errors import DataError
-    from fer_host.explain import explain
-    from fer_host.recipe import load_recipe
+    from fer_host.evaluate.explain import explain
+    from fer_host.recipe.recipe import load_recipe
 
     found = 0
     for outcome in explain(
@@ -170,7 +170,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     from fer_host.calibration.sets import calibrate_tuned, make_set
 
     if arguments.tuned is not None:
-        from fer_host.recipe import load_recipe
+        from fer_host.recipe.recipe import load_recipe
 
         recipe = load_recipe(arguments.model)
         print(calibrate_tuned(recipe, arguments.tuned, arguments.data, arguments.n, arguments.seed))
@@ -189,7 +189,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
 
 
 def _geometry(arguments: argparse.Namespace) -> int:
-    from fer_host.geometry import measure
+    from fer_host.detector.geometry import measure
 
     found = measure(arguments.data, arguments.n, arguments.seed, arguments.detector)
     print(f"{found.found} faces in {found.n} images ({found.found / found.n:.1%}), detector {arguments.detector}")

@@ -19,9 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from fer_host.artifacts import write_bytes
 from fer_host.convert.rewrites import rewrite
 from fer_host.errors import ToolError
+from fer_host.files.artifacts import write_bytes
 
 OPSET = 17
 INPUT_NAME = "input"

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from fer_edge.contract import codec
 from fer_edge.contract.preprocess import softmax
-from fer_host.artifacts import write_bytes
 from fer_host.errors import GateError
+from fer_host.files.artifacts import write_bytes
 
 SCHEMA = "fer-edge/parity/1"
 MARGIN = 0.10  # of the reference's two largest probabilities; below it top-1 is a coin toss

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from fer_host.train.config import Augment
+from fer_host.recipe.train import Augment
 
 
 def planes(images: NDArray[np.uint8]) -> torch.Tensor:

@@ -19,9 +19,9 @@ from tqdm import tqdm
 
 from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8, LABEL_SETS
 from fer_edge.contract.preprocess import resize
-from fer_host.artifacts import sha256_bytes
 from fer_host.device_pipeline import ImageError, RgbImage, read_photo
 from fer_host.errors import DataError
+from fer_host.files.artifacts import sha256_bytes
 
 TRAINING, TEST, ALL = "Training", "Test", "All"  # ALL: the set is published without a split
 Crop = Callable[[RgbImage], RgbImage | None]  # a photo -> its aligned face, None where there is none

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from fer_host.artifacts import digest_json, sha256_file
 from fer_host.data import affectnet, ckplus, fer2013, fer2013_csv, jaffe, label_folders, rafdb
 from fer_host.data.faces import Crop, FaceData, FaceFiles, describe, unlabelled
 from fer_host.data.identities import is_identities
 from fer_host.device_pipeline import PHOTO_SUFFIXES
 from fer_host.errors import DataError
+from fer_host.files.artifacts import digest_json, sha256_file
 
 
 class Layout(NamedTuple):

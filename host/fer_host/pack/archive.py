@@ -13,9 +13,9 @@ from pathlib import Path
 from fer_edge.contract.bundle import open_bundle
 from fer_edge.contract.manifest import Manifest
 from fer_host.errors import PackError
+from fer_host.files.paths import ROOT
 from fer_host.pack.targets import TARGETS, Target, find_target, target_document
 from fer_host.pack.wheels import EPOCH, build_wheel, dependency_wheels, metadata, unpacked_bytes
-from fer_host.paths import ROOT
 
 INSTALLER = ("install.sh", "fer-edge.service")
 SUMS = "SHA256SUMS"

@@ -22,8 +22,8 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import Version
 
 from fer_host.errors import PackError, ToolError
+from fer_host.files.paths import ROOT
 from fer_host.pack.targets import Target
-from fer_host.paths import ROOT
 
 EXTRAS = "litert,mqtt,opencv"
 LOWEST_NUMPY = Version("1.24")  # of fer-edge; an older one of the system's is left alone and not used

@@ -15,7 +15,7 @@ from torch import nn
 
 from fer_host.errors import RecipeError
 from fer_host.prune.channels import Channels
-from fer_host.prune.config import Floor
+from fer_host.recipe.prune import Floor
 
 GREG_EVERY = 5  # updates between two growths (GReg, Wang et al. 2021; 10 on CIFAR)
 # of all updates: 1e-4 every 5 reaches 1 after 50,000, then 40,000 settle (the paper's ImageNet run, at any length here)

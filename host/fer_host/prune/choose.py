@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 import numpy as np
 
 from fer_host.prune.channels import Channels
-from fer_host.prune.config import Floor
+from fer_host.recipe.prune import Floor
 
 
 def widths(channels: Channels) -> dict[str, int]:

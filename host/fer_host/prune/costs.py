@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from fer_host.models.counts import counts
-from fer_host.prune.config import Budget
+from fer_host.recipe.prune import Budget
 
 _LAYER_BYTES = 1000  # 560 in MobileNetV2 to 1560 in ShuffleNetV2
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fer_host.prune.channels import Channels
-from fer_host.prune.config import Form
+from fer_host.recipe.prune import Form
 
 Scores = dict[str, NDArray[np.float64]]  # batch norm's name -> a score a channel
 

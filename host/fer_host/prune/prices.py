@@ -19,9 +19,9 @@ from torch import nn
 from fer_host.models.blank_run import blank_run
 from fer_host.prune.channels import Channels
 from fer_host.prune.choose import groups_alike
-from fer_host.prune.config import Budget
 from fer_host.prune.costs import Cost
 from fer_host.prune.surgery import slice_network
+from fer_host.recipe.prune import Budget
 
 
 @dataclass(frozen=True)

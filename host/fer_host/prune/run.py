@@ -9,18 +9,19 @@ from pathlib import Path
 
 from torch import nn
 
-from fer_host.artifacts import digest_json, sha256_file, write_bytes
+from fer_host.boards.predict import load as load_latency
+from fer_host.boards.predict import network_ms
 from fer_host.errors import RecipeError, WeightsError
-from fer_host.latency import load as load_latency
-from fer_host.latency import network_ms
-from fer_host.paths import TRAIN_CACHE
-from fer_host.prune.config import Budget, Method, Rank
+from fer_host.files.artifacts import digest_json, sha256_file, write_bytes
+from fer_host.files.paths import TRAIN_CACHE
+from fer_host.models.weights import build_network, load_network, save_weights, weights_sha256, zoo_path
 from fer_host.prune.costs import within
 from fer_host.prune.plots import plot_accuracy, plot_channels
 from fer_host.prune.schedule import prune
 from fer_host.prune.state import STEPS, Run, Step
-from fer_host.recipe import Recipe, load_recipe
-from fer_host.train.config import TrainConfig
+from fer_host.recipe.prune import Budget, Method, Rank
+from fer_host.recipe.recipe import Recipe, load_recipe
+from fer_host.recipe.train import TrainConfig
 from fer_host.train.run import (
     Epoch,
     scores,
@@ -30,7 +31,6 @@ from fer_host.train.run import (
     validation_split,
     write_card_for,
 )
-from fer_host.weights import build_network, load_network, save_weights, weights_sha256, zoo_path
 
 _PATTERN = "hawqc_mbv2_pruned"
 

@@ -29,15 +29,15 @@ from fer_host.prune.baselines import (
 )
 from fer_host.prune.channels import Channels
 from fer_host.prune.choose import choose, round_off
-from fer_host.prune.config import PruneConfig
 from fer_host.prune.costs import cost_of, within
 from fer_host.prune.importance import Scores, group_scores, measure_gates
 from fer_host.prune.prices import group_ms, group_savings, per_cost
 from fer_host.prune.state import Log, Run
 from fer_host.prune.surgery import slice_network
-from fer_host.recipe import Recipe
+from fer_host.recipe.prune import PruneConfig
+from fer_host.recipe.recipe import Recipe
+from fer_host.recipe.train import LossConfig, OptimizerConfig, Phase, ScheduleConfig, TrainConfig
 from fer_host.train.checkpoint import steps_done
-from fer_host.train.config import LossConfig, OptimizerConfig, Phase, ScheduleConfig, TrainConfig
 from fer_host.train.loop import TrainSet, train
 from fer_host.train.teacher import load_teacher
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from safetensors.torch import load_file, save
 from torch import nn
 
-from fer_host.artifacts import write_bytes
+from fer_host.files.artifacts import write_bytes
+from fer_host.models.shapes import fit_shapes
 from fer_host.prune.channels import Channels, follow_channels
 from fer_host.prune.choose import widths
-from fer_host.prune.config import PruneConfig
 from fer_host.prune.costs import Cost, cost_of
-from fer_host.prune.shapes import fit_shapes
-from fer_host.recipe import Recipe
-from fer_host.train.config import TrainConfig
+from fer_host.recipe.prune import PruneConfig
+from fer_host.recipe.recipe import Recipe
+from fer_host.recipe.train import TrainConfig
 from fer_host.train.loop import TrainSet
 
 STEPS = "steps.jsonl"

@@ -22,27 +22,27 @@ from torch import nn
 from torch.nn import functional
 
 from fer_edge.contract.preprocess import preprocess
-from fer_host.artifacts import digest_json, write_bytes
 from fer_host.calibration.sets import measure_tuned, training_faces
 from fer_host.data.faces import TRAINING, FaceData
 from fer_host.errors import DataError, RecipeError
-from fer_host.paths import TRAIN_CACHE, TUNED
+from fer_host.files.artifacts import digest_json, write_bytes
+from fer_host.files.paths import TRAIN_CACHE, TUNED
+from fer_host.models.weights import load_network, weights_sha256
 from fer_host.quantize import allocate
 from fer_host.quantize.agents import AgentConfig, Episode, actor_critic, haq
-from fer_host.quantize.config import AllocatorName, QuantizeConfig
+from fer_host.quantize.finetune import grids, on_grids
 from fer_host.quantize.fold import fold_batch_norms, quantized_layers
 from fer_host.quantize.grid import WIDTHS, best_scales, on_grid
+from fer_host.quantize.grids import save_tuned, tuning_of
 from fer_host.quantize.policy import BitPolicy, budget_bytes, check_fits, load_policy, save_policy, weights_per_channel
 from fer_host.quantize.sensitivity import SensitivityTable, sensitivity_table
 from fer_host.quantize.traces import exact
-from fer_host.quantize.tune import grids, on_grids
-from fer_host.quantize.tuned import save_tuned, tuning_of
-from fer_host.recipe import Recipe
-from fer_host.train.config import LossConfig
+from fer_host.recipe.quantize import AllocatorName, QuantizeConfig
+from fer_host.recipe.recipe import Recipe
+from fer_host.recipe.train import LossConfig
 from fer_host.train.loop import train
 from fer_host.train.run import scores, train_digest, train_split, training_data, validation_split
 from fer_host.train.teacher import load_teacher
-from fer_host.weights import load_network, weights_sha256
 
 _EXACT = {"uniform": allocate.uniform, "hawq_v2": allocate.hawq_v2, "thresholds": allocate.thresholds}
 _EXACT["knapsack"] = allocate.knapsack

@@ -12,8 +12,8 @@ from torch import nn
 
 from fer_edge.contract import codec
 from fer_edge.contract.errors import SchemaError
-from fer_host.artifacts import write_bytes
 from fer_host.errors import DataError
+from fer_host.files.artifacts import write_bytes
 from fer_host.quantize.fold import quantized_layers
 
 SCHEMA = "fer-edge/bit-policy/1"

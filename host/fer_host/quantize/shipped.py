@@ -10,13 +10,13 @@ import numpy as np
 from torch import nn
 
 from fer_host.errors import RecipeError
-from fer_host.paths import TUNED
+from fer_host.files.paths import TUNED
+from fer_host.models.weights import load_network, weights_sha256, zoo_path
 from fer_host.quantize.fold import fold_batch_norms
 from fer_host.quantize.grid import WIDTHS
+from fer_host.quantize.grids import TunedNetwork, Tuning, load_tuned, read_tuning
 from fer_host.quantize.policy import effective_bytes, float_bytes, weights_per_channel
-from fer_host.quantize.tuned import TunedNetwork, Tuning, load_tuned, read_tuning
-from fer_host.recipe import Recipe, load_recipe, paper_recipe_names, recipe_names
-from fer_host.weights import load_network, weights_sha256, zoo_path
+from fer_host.recipe.recipe import Recipe, load_recipe, paper_recipe_names, recipe_names
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from fer_host.errors import RecipeError
-from fer_host.recipe import Recipe
+from fer_host.models.weights import build_network
+from fer_host.recipe.recipe import Recipe
 from fer_host.train.parallel import ALONE, Team
 from fer_host.train.teacher import load_teacher
-from fer_host.weights import build_network
 
 
 def check_recipe(recipe: Recipe, team: Team = ALONE) -> None:

@@ -18,18 +18,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fer_edge.contract.preprocess import preprocess
-from fer_host.artifacts import write_bytes
 from fer_host.data.faces import square
 from fer_host.data.identities import Identities, load_identities
 from fer_host.device_pipeline import ImageError, read_photo
 from fer_host.errors import DataError, WeightsError
-from fer_host.paths import TRAIN_CACHE
-from fer_host.recipe import Recipe
+from fer_host.files.artifacts import write_bytes
+from fer_host.files.paths import TRAIN_CACHE
+from fer_host.models.weights import load_network, save_weights, zoo_path
+from fer_host.recipe.recipe import Recipe
 from fer_host.train.checks import check_recipe
 from fer_host.train.loop import TrainSet
 from fer_host.train.parallel import device_of, join_team, leave_team
 from fer_host.train.run import BEST, CURVE, Epoch, read_curve, train_cycles, train_digest
-from fer_host.weights import load_network, save_weights, zoo_path
 
 N_SCORED = 20_000  # validation faces looked at after an epoch, drawn once
 

@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from fer_host.data.augment import augment_batch, planes
 from fer_host.models import head_name
+from fer_host.recipe.train import TrainConfig
 from fer_host.train.checkpoint import load_checkpoint, save_checkpoint
-from fer_host.train.config import TrainConfig
 from fer_host.train.losses import class_weights, total_loss
 from fer_host.train.optimizer import at_sharpest_neighbor, learning_rate, make_optimizer
 from fer_host.train.parallel import ALONE, Team, join_layers, share

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from fer_host.train.config import LossConfig
+from fer_host.recipe.train import LossConfig
 from fer_host.train.parallel import ALONE, Team
 
 

@@ -16,24 +16,31 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fer_edge.contract.preprocess import preprocess, softmax
-from fer_host.artifacts import digest_json, write_bytes
 from fer_host.data import fer2013
 from fer_host.data.faces import TRAINING, FaceData
 from fer_host.data.load import data_digest, load_data
-from fer_host.detector import load_detector_model
+from fer_host.detector.networks import load_detector_model
 from fer_host.device_pipeline import RgbImage, face_cropper
 from fer_host.errors import DataError, WeightsError
-from fer_host.paths import TRAIN_CACHE
-from fer_host.recipe import Recipe, load_recipe
-from fer_host.train.card import write_card
+from fer_host.evaluate.metrics import Scores, drop_label, score
+from fer_host.files.artifacts import digest_json, write_bytes
+from fer_host.files.paths import TRAIN_CACHE
+from fer_host.models.weights import (
+    build_network,
+    load_network,
+    save_weights,
+    start_from_body,
+    start_from_imagenet,
+    zoo_path,
+)
+from fer_host.recipe.recipe import Recipe, load_recipe
+from fer_host.recipe.train import TrainConfig
 from fer_host.train.checks import check_recipe
-from fer_host.train.config import TrainConfig
 from fer_host.train.loop import TrainSet, train
-from fer_host.train.metrics import Scores, drop_label, score
 from fer_host.train.parallel import Team, device_of, join_team, leave_team
 from fer_host.train.protocols import validation_rows, with_validation
 from fer_host.train.teacher import load_teacher
-from fer_host.weights import build_network, load_network, save_weights, start_from_body, start_from_imagenet, zoo_path
+from fer_host.zoo.card import write_card
 
 CURVE, BEST = "curve.jsonl", "best.safetensors"
 # Options that came later: a recipe that does without them keeps its digest, and a run of it resumes.

@@ -8,8 +8,8 @@ from torch.nn import functional
 
 from fer_edge.contract.manifest import InputSpec
 from fer_host.errors import RecipeError
-from fer_host.recipe import Recipe, load_recipe
-from fer_host.weights import load_network
+from fer_host.models.weights import load_network
+from fer_host.recipe.recipe import Recipe, load_recipe
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as the device's preprocess weighs R, G and B
 

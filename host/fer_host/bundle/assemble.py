@@ -1,0 +1,207 @@
+"""From converted networks to a bundle: manifest, golden vectors, licences, metrics."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fer_edge.contract.bundle import Bundle, encode_file, write_bundle
+from fer_edge.contract.manifest import SCHEMES, FileEntry, Golden, Layer, Manifest, Metric, Provenance, Scheme, Variant
+from fer_host.bundle.golden import N_SHIPPED, golden_file
+from fer_host.bundle.stages import Build
+from fer_host.convert.parity import MARGIN
+from fer_host.detector.networks import detector_contents, detector_spec
+from fer_host.errors import DataError, RecipeError
+from fer_host.evaluate import gates
+from fer_host.files.artifacts import one_line_if_disk_full, tool_versions
+from fer_host.files.paths import ROOT
+from fer_host.models.weights import zoo_path
+from fer_host.quantize.grids import LayerGrid
+from fer_host.quantize.mixed import check_grids, packed_regions
+from fer_host.recipe.recipe import Recipe, load_detector
+from fer_host.tflite.inspection import inspect_tflite
+from fer_host.zoo.card import read_card
+
+MADE_HERE: tuple[Scheme, ...] = ("float32", "dynamic", "int8", "mixed")
+# The oldest interpreters that pass `fer-edge verify`. The version in the file is the converter's, which does not know
+# what the quantizer made of it: tflite-runtime 2.14.0 loads the dynamic-range file and computes other answers.
+_MIN_RUNTIME = {"dynamic": "ai-edge-litert 2.3.0"}
+_MIN_RUNTIME_ELSE = "tflite-runtime 2.14.0"
+_TOOLS = ("torch", "onnx", "onnxsim", "onnx2tf", "tensorflow", "ai-edge-quantizer", "ai-edge-litert", "numpy")
+
+
+@dataclass(frozen=True)
+class Converted:
+    """One converted network.
+
+    Attributes:
+        path: the tflite file.
+        conditions: digest of all that its accuracy depends on; see ``Build.conditions``.
+        grids: the tuned weights that a mixed file holds.
+        reference: the float file that a mixed one was made from; None: the bundle's own.
+    """
+
+    path: Path
+    conditions: str
+    grids: Mapping[str, LayerGrid] | None = None
+    reference: Path | None = None
+
+
+def wanted_schemes(recipe: Recipe, scheme: str | None) -> tuple[str, ...]:
+    """The variants to make: the recipe's, or float32 and the one asked for.
+
+    Raises:
+        RecipeError: no such scheme, or one that this version does not make.
+    """
+    if recipe.labels == "identities":
+        raise RecipeError(f"recipe {recipe.id}: tells people apart; a bundle needs a recipe with expression labels")
+    if scheme is not None and scheme not in MADE_HERE:
+        why = "is not made by this version" if scheme in SCHEMES else "is no scheme"
+        raise RecipeError(f"SCHEME {scheme!r}: {why}; expected one of {', '.join(MADE_HERE)}")
+    if scheme is None:
+        return recipe.convert.variants
+    return tuple(dict.fromkeys(("float32", scheme)))
+
+
+def check_places(out: Path, data: Path | None) -> None:
+    """Refuses what could only fail at the end, before anything is converted.
+
+    Raises:
+        RecipeError: ``out`` cannot be a bundle's folder.
+        DataError: there is no such data set.
+    """
+    if out.exists() and not out.is_dir():
+        raise RecipeError(f"OUT {out}: a file; expected a folder to make, an empty one, or an older bundle")
+    if data is not None and not data.is_file():
+        raise DataError(f"data set {data}: no such file; expected FER2013's npz, see host/fer_host/data/fer2013.py")
+
+
+def assemble(
+    build: Build, networks: Mapping[str, Converted], scheme: str | None, out: Path, data: Path | None
+) -> Bundle:
+    """Writes the bundle, whole or not at all.
+
+    Args:
+        build: the finished stages.
+        networks: by scheme.
+        scheme: the default variant; None takes the recipe's.
+        out: the bundle's folder.
+        data: labelled data for the accuracy gates, or None.
+
+    Raises:
+        GateError: accuracy or agreement on ``data`` is outside the limits.
+    """
+    recipe = build.recipe
+    contents = {name: network.path.read_bytes() for name, network in networks.items()}
+    variants = {name: variant_of(name, network) for name, network in networks.items()}
+    measured = _release_metrics(recipe, networks)
+    if data is not None:
+        references = {name: network.reference for name, network in networks.items() if network.reference is not None}
+        measured = gates.check_accuracy(recipe, {n: (variants[n], contents[n]) for n in variants}, data, references)
+    detectors = [load_detector(name) for name in (recipe.detector, *recipe.other_detectors)]
+    specs = [detector_spec(detector) for detector in detectors]
+    golden = golden_file(build.crops[:N_SHIPPED], recipe, {n: (variants[n], contents[n]) for n in variants})
+    plain = {
+        **{
+            role: (f"{role}.tflite", content)
+            for detector in detectors
+            for role, content in detector_contents(detector).items()
+        },
+        "golden": ("golden.npz", golden),
+    }
+    files, stored = {}, {}
+    for name, content in contents.items():
+        role, path = f"network/{name}", f"{recipe.id}.{name}.tflite"
+        files[role], stored[role] = _smallest(path, content, networks[name])
+    for role, (path, content) in plain.items():
+        files[role], stored[role] = encode_file(path, content)
+    manifest = Manifest(
+        model_id=recipe.id,
+        version=recipe.version,
+        recipe_sha256=recipe.sha256,
+        weights_sha256=build.weights_sha256,
+        labels=recipe.label_names,
+        input=recipe.input,
+        align=recipe.align,
+        detector=specs[0],
+        default_variant=_default(scheme or recipe.convert.default_variant, variants),
+        variants=tuple(_with_metrics(variant, measured.get(variant.id, ())) for variant in variants.values()),
+        files=files,
+        golden=Golden("golden", N_SHIPPED, MARGIN, {n: recipe.convert.tolerance_of(n) for n in variants}),
+        licenses=(*recipe.licenses, *(detector.license for detector in detectors)),
+        provenance=Provenance(git_commit(), recipe.train[0].seed, tool_versions(_TOOLS)),
+        other_detectors=tuple(specs[1:]),
+    )
+    with one_line_if_disk_full(out):
+        return write_bundle(out, manifest, stored)
+
+
+def _default(wanted: str, made: Mapping[str, Variant]) -> str:
+    """The variant that the device takes: the one wanted, or int8 where own weights have no tuned ones."""
+    return next((name for name in (wanted, "int8") if name in made), "float32")
+
+
+def tuned_bits(layers: Sequence[Layer], bits: Mapping[int, float]) -> tuple[Layer, ...]:
+    """Layers with the tuned bits of their operators, by operator index.
+
+    An operator with a constant that is no weight (a scalar to add) was not tuned, and keeps its own.
+    """
+    indices = [int(layer.name.partition(".")[0]) for layer in layers]
+    return tuple(
+        replace(layer, effective_bits=round(bits.get(index, layer.effective_bits), 4))
+        for index, layer in zip(indices, layers, strict=True)
+    )
+
+
+def variant_of(name: str, network: Converted) -> Variant:
+    """The manifest's entry of a tflite file, read off the file itself."""
+    info = inspect_tflite(network.path)
+    layers = info.layers
+    if network.grids is not None:
+        of = check_grids(network.path, network.grids)
+        layers = tuned_bits(layers, {index: network.grids[layer].mean_bits for index, layer in of.items()})
+    return Variant(
+        id=name,
+        scheme=info.scheme if network.grids is None else "mixed",
+        file=f"network/{name}",
+        input=info.inputs[0],
+        output=info.outputs[0],
+        min_runtime=_MIN_RUNTIME.get(info.scheme, _MIN_RUNTIME_ELSE),
+        layers=layers,
+    )
+
+
+def _smallest(path: str, content: bytes, network: Converted) -> tuple[FileEntry, bytes]:
+    """A network as it lies in the bundle: as it is, or where it has few bits, in the encoding that takes least."""
+    if network.grids is None:
+        return encode_file(path, content)
+    regions = packed_regions(content, network.path, network.grids)
+    candidates = (encode_file(path, content, "xz"), encode_file(path, content, "bits1", regions))
+    return min(candidates, key=lambda candidate: candidate[0].size_bytes)
+
+
+def _with_metrics(variant: Variant, metrics: tuple[Metric, ...]) -> Variant:
+    return Variant(**{**variant.__dict__, "metrics": metrics})
+
+
+def _release_metrics(recipe: Recipe, networks: Mapping[str, Converted]) -> dict[str, tuple[Metric, ...]]:
+    """The model card's figures of those variants that were made from the same things."""
+    card = read_card(zoo_path(recipe))
+    if card is None:
+        return {}
+    return {
+        name: released.metrics
+        for name, released in card.released.items()
+        if name in networks and released.conditions_sha256 == networks[name].conditions
+    }
+
+
+def git_commit() -> str:
+    """The project's revision, "unknown" outside a git checkout."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "unknown"
+    return found.stdout.strip() if found.returncode == 0 else "unknown"

@@ -1,0 +1,264 @@
+"""The stages of one conversion: each makes one artifact, compares it with torch, and stops at a broken gate."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from fer_host.bundle.golden import PHOTOS, golden_crops, network_inputs
+from fer_host.convert import int8, onnx_export, saved_model, tflite
+from fer_host.convert.parity import (
+    FLOAT_GATES,
+    QUANTIZED_GATES,
+    Gate,
+    Parity,
+    check,
+    compare,
+    format_table,
+    read_parity,
+    write_parity,
+)
+from fer_host.detector.networks import load_detector_model
+from fer_host.errors import GateError
+from fer_host.files.artifacts import digest_json, sha256_file, write_json
+from fer_host.files.store import Stage, StageResult, Store
+from fer_host.models.weights import package_file, save_exact, weights_sha256
+from fer_host.quantize import mixed
+from fer_host.quantize.grids import LayerGrid
+from fer_host.recipe.recipe import Recipe, load_detector
+from fer_host.tflite import ranges as ranges_format
+from fer_host.tflite.inspection import inspect_tflite, not_int8, tensors_not_int8
+from fer_host.tflite.ranges import ActivationRanges
+
+
+class Build:
+    """One recipe's stages in one store.
+
+    Args:
+        store: where they are kept.
+        recipe: what is built.
+        network: the torch network with its weights.
+        quiet: print no progress.
+    """
+
+    def __init__(self, store: Store, recipe: Recipe, network: nn.Module, quiet: bool = False) -> None:
+        self.store = store
+        self.recipe = recipe
+        self.network = network
+        self.quiet = quiet
+        self.weights_sha256 = weights_sha256(network)
+        self.parity: list[Parity] = []
+        self._digests: dict[Path, str] = {}
+        self._ranges_text = ""
+
+    @cached_property
+    def _golden(self) -> dict[str, NDArray[np.float32]]:
+        with np.load(self._checkpoint_folder / "golden.npz", allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+
+    @property
+    def crops(self) -> NDArray[np.uint8]:
+        """Golden crops (n, h, w, 3) uint8 RGB."""
+        return self._golden["crops"].astype(np.uint8)
+
+    def checkpoint(self) -> Path:
+        """01: the weights as they are converted, the golden inputs and torch's logits on them."""
+        detector = load_detector(self.recipe.detector)
+
+        def make(folder: Path) -> None:
+            save_exact(self.network, folder / "weights.safetensors")
+            crops = golden_crops(load_detector_model(self.recipe.detector), self.recipe.align)
+            inputs = network_inputs(crops, self.recipe)
+            logits = onnx_export.run_torch(self.network, inputs)
+            np.savez_compressed(folder / "golden.npz", crops=crops, inputs=inputs, logits=logits)
+
+        inputs = {"weights": self.weights_sha256, "recipe": self.recipe.sha256, "detector": detector.sha256}
+        inputs |= {name: sha256_file(package_file(*source)) for name, source in PHOTOS.items()}
+        stage = Stage(1, "checkpoint", inputs=inputs, tools=("torch", "numpy", "opencv-python-headless"))
+        self._checkpoint_folder = self._run(stage, make).path
+        return self._checkpoint_folder / "weights.safetensors"
+
+    def onnx(self, checkpoint: Path) -> Path:
+        """02: torch's own export."""
+        return self._network_stage(
+            Stage(2, "onnx", version=2, inputs=self._input(checkpoint.parent), tools=onnx_export.EXPORT_TOOLS),
+            "network.onnx",
+            lambda target: onnx_export.export_onnx(
+                self.network, self.recipe.input_hw, target, self.recipe.input.channels
+            ),
+            onnx_export.run_onnx,
+            FLOAT_GATES,
+        )
+
+    def simplified(self, onnx: Path) -> Path:
+        """03: constants folded, no-ops removed by onnxsim."""
+        return self._network_stage(
+            Stage(3, "simplified", inputs=self._input(onnx.parent), tools=onnx_export.SIMPLIFY_TOOLS),
+            "network.onnx",
+            lambda target: onnx_export.simplify_onnx(onnx, target),
+            onnx_export.run_onnx,
+            FLOAT_GATES,
+        )
+
+    def saved_model(self, simplified: Path) -> Path:
+        """04: TensorFlow's SavedModel (saved_model.pb), channels last."""
+        stage = Stage(4, "saved-model", version=2, inputs=self._input(simplified.parent), tools=saved_model.TOOLS)
+        log = self.store.log(stage)
+        return self._network_stage(
+            stage,
+            "saved_model",
+            lambda target: saved_model.to_saved_model(simplified, target, log),
+            lambda path, inputs: saved_model.run_saved_model(path, inputs, log),
+            FLOAT_GATES,
+        )
+
+    def float_tflite(self, model: Path) -> Path:
+        """05: tflite in float."""
+        stage = Stage(5, "float32", inputs=self._input(model.parent), tools=tflite.TOOLS)
+        log = self.store.log(stage)
+        return self._network_stage(
+            stage,
+            "network.tflite",
+            lambda target: tflite.to_float_tflite(model, target, log),
+            tflite.run_tflite,
+            FLOAT_GATES,
+        )
+
+    def dynamic(self, float_tflite: Path) -> Path:
+        """06: int8 weights, float activations; needs no calibration."""
+        return self._network_stage(
+            Stage(6, "dynamic", inputs=self._input(float_tflite.parent), tools=int8.TOOLS),
+            "network.tflite",
+            lambda target: int8.quantize_dynamic(float_tflite, target),
+            tflite.run_tflite,
+            QUANTIZED_GATES,
+            scheme="dynamic",
+        )
+
+    def int8(self, float_tflite: Path, ranges: ActivationRanges) -> Path:
+        """07: int8 weights and activations, by the ranges of a calibration set."""
+        self._ranges_text = ranges_format.dumps(ranges)
+        stage = Stage(
+            7,
+            "int8",
+            config={"ranges": self._ranges_text},
+            inputs=self._input(float_tflite.parent),
+            tools=int8.TOOLS,
+        )
+        path = self._network_stage(
+            stage,
+            "network.tflite",
+            lambda target: int8.quantize_int8(float_tflite, ranges, target, weights_sha256=self.weights_sha256),
+            tflite.run_tflite,
+            QUANTIZED_GATES,
+            scheme="int8",
+        )
+        self._report_tensors(path)
+        return path
+
+    def mixed(self, float_tflite: Path, ranges: ActivationRanges, grids: Mapping[str, LayerGrid]) -> Path:
+        """08: int8 activations, and weights on their tuned grids, whose values ``self.network`` holds."""
+        self._ranges_text = ranges_format.dumps(ranges)
+        stage = Stage(
+            8,
+            "mixed",
+            config={"ranges": self._ranges_text, "bits": {name: grid.bits.tolist() for name, grid in grids.items()}},
+            inputs=self._input(float_tflite.parent),
+            tools=int8.TOOLS,
+        )
+        path = self._network_stage(
+            stage,
+            "network.tflite",
+            lambda target: mixed.quantize_mixed(
+                float_tflite, ranges, grids, target, weights_sha256=self.weights_sha256
+            ),
+            tflite.run_tflite,
+            QUANTIZED_GATES,
+            scheme="int8",
+        )
+        self._report_tensors(path)
+        return path
+
+    def conditions(self, variant: str) -> str:
+        """Digest of all that a variant's accuracy depends on: weights, preprocess, and for int8 the ranges."""
+        ranges = self._ranges_text if variant in ("int8", "mixed") else ""
+        return digest_json([self.weights_sha256, asdict(self.recipe.input), self.recipe.size_px, ranges])
+
+    def report_parity(self) -> None:
+        """Writes ``build/<recipe>/parity.json`` over all stages, and prints it as a table."""
+        write_parity(self.store.root / "parity.json", self.parity)
+        self.say(format_table(self.parity))
+
+    def say(self, line: str) -> None:
+        """Prints unless quiet."""
+        if not self.quiet:
+            print(line, flush=True)
+
+    def _network_stage(
+        self,
+        stage: Stage,
+        name: str,
+        make: Callable[[Path], None],
+        run: Callable[[Path, NDArray[np.float32]], NDArray[np.float32]],
+        gates: Sequence[Gate],
+        scheme: str | None = None,
+    ) -> Path:
+        """A stage whose artifact is a network: made, run on the golden inputs, compared, gated; all or nothing."""
+
+        def build(folder: Path) -> None:
+            make(folder / name)
+            if scheme is not None:
+                _check_scheme(stage.name, folder / name, scheme)
+                tflite.check_runs(folder / name)
+            parity = compare(stage.name, self._golden["logits"], run(folder / name, self._golden["inputs"]))
+            write_parity(folder / "parity.json", [parity])
+            self.parity.append(parity)  # before the gate: what stopped the build is to be seen
+            check(parity, gates)
+
+        result = self._run(stage, build)
+        if result.reused:
+            self.parity += read_parity(result.path / "parity.json")
+            check(self.parity[-1], gates)
+        return result.path / name
+
+    def _report_tensors(self, path: Path) -> None:
+        """Writes ``not-int8.json`` beside the stages: every tensor that is not int8, and why; prints how many."""
+        info = inspect_tflite(path)
+        notes = tensors_not_int8(info)
+        write_json(self.store.root / "not-int8.json", [asdict(note) for note in notes])
+        counted = Counter(f"{note.dtype} ({note.reason})" for note in notes)
+        listed = "; ".join(f"{n} {what}" for what, n in counted.most_common())
+        left = len(not_int8(info))
+        computed = "all in int8" if not left else f"{left} not in int8"
+        self.say(
+            f"[{self.store.root.name}] int8: {len(info.ops)} operators, {computed}; other tensors: {listed or 'none'}"
+        )
+
+    def _run(self, stage: Stage, make: Callable[[Path], None]) -> StageResult:
+        result = self.store.run(stage, make)
+        self._digests[result.path] = result.sha256
+        self.say(
+            f"[{self.store.root.name}] {result.name:16} {'reused' if result.reused else f'{result.seconds:.1f} s'}"
+        )
+        return result
+
+    def _input(self, folder: Path) -> dict[str, str]:
+        return {folder.name: self._digests[folder]}
+
+
+def _check_scheme(stage: str, path: Path, expected: str) -> None:
+    """Refuses a file that is not what its name would say."""
+    info = inspect_tflite(path)
+    if info.scheme != expected:
+        notes = not_int8(info, int8.static_int8_operators())
+        first = f"; operator {notes[0].index} {notes[0].type}: {notes[0].reason}" if notes else ""
+        raise GateError(
+            f"stage {stage}: the file is {info.scheme}, expected {expected}{first}; use SCHEME={info.scheme}"
+        )

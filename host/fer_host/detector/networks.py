@@ -1,0 +1,55 @@
+"""The bundle's face detectors: their networks from installable packages, checked against the recipe, as tflite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fer_edge.contract.manifest import DetectorSpec
+from fer_host.detector.convert import convert_network
+from fer_host.device_pipeline import FaceDetector, make_detector
+from fer_host.errors import WeightsError
+from fer_host.files.artifacts import sha256_bytes
+from fer_host.files.store import Store
+from fer_host.models.weights import package_file
+from fer_host.recipe.recipe import DetectorNetwork, DetectorRecipe, load_detector
+
+
+def detector_contents(recipe: DetectorRecipe) -> dict[str, bytes]:
+    """The detector's tflite files by their role in the bundle; ONNX networks are converted once and kept.
+
+    Raises:
+        WeightsError: the package is absent, or a file is not the one that the recipe names.
+        GateError: a converted network answers otherwise than its original.
+    """
+    sources = {network.role: _source(recipe, network) for network in recipe.networks}
+    if all(path.suffix == ".tflite" for path in sources.values()):
+        return {role: path.read_bytes() for role, path in sources.items()}
+    # Every recipe's build shares these stages, so a second build waits for the first.
+    with Store(Path("build") / "detectors" / recipe.id, wait=True) as store:
+        return {
+            network.role: convert_network(store, 10 * i, network, sources[network.role]).read_bytes()
+            for i, network in enumerate(recipe.networks)
+        }
+
+
+def _source(recipe: DetectorRecipe, network: DetectorNetwork) -> Path:
+    """The network's file in its package, if it is the one that the recipe names."""
+    path = package_file(recipe.package, network.file)
+    if sha256_bytes(path.read_bytes()) != network.sha256:
+        raise WeightsError(
+            f"detector {recipe.id}: {path} has another sha256 than the recipe; "
+            f"expected {recipe.package}=={recipe.version}, reinstall it"
+        )
+    return path
+
+
+def detector_spec(recipe: DetectorRecipe) -> DetectorSpec:
+    """The manifest's entry."""
+    return DetectorSpec(recipe.id, tuple(network.role for network in recipe.networks), dict(recipe.thresholds))
+
+
+def load_detector_model(name: str) -> FaceDetector:
+    """A ready detector by its recipe's name, as the device would make it from a bundle."""
+    recipe = load_detector(name)
+    contents = detector_contents(recipe)
+    return make_detector(detector_spec(recipe), contents.__getitem__)

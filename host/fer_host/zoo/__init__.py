@@ -1,0 +1,1 @@
+"""What ships: model cards and the listing of recipes. Start at card.py."""

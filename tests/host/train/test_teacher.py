@@ -1,0 +1,60 @@
+"""A teacher sees what its own preprocess would have made of the student's picture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fer_edge.contract.manifest import InputSpec
+from fer_edge.contract.preprocess import preprocess
+from fer_host.recipe.recipe import load_recipe
+from fer_host.train.teacher import Teacher, as_input
+
+SPECS = {
+    "gray": InputSpec("gray", 48, "bilinear", (0.508,), (0.255,)),
+    "gray3": InputSpec("gray3", 48, "bilinear", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "rgb": InputSpec("rgb", 48, "bilinear", (0.575, 0.449, 0.401), (0.207, 0.190, 0.181)),
+}
+
+
+def batch(crop: np.ndarray, spec: InputSpec) -> torch.Tensor:
+    return torch.from_numpy(preprocess(crop, spec, (64, 64))).permute(2, 0, 1).unsqueeze(0)
+
+
+@pytest.mark.parametrize("wanted", SPECS)
+@pytest.mark.parametrize("found", SPECS)
+def test_it_is_what_preprocess_gives(found: str, wanted: str) -> None:
+    crop = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    if found != "rgb":  # what a gray student has seen of it is gray for any teacher
+        crop = crop[:, :, 0]
+    expected = batch(crop, SPECS[wanted])
+    torch.testing.assert_close(as_input(batch(crop, SPECS[found]), SPECS[found], SPECS[wanted]), expected)
+
+
+def test_the_same_input_is_the_same_tensor() -> None:
+    x = torch.randn(1, 3, 8, 8)
+    other = replace(SPECS["rgb"], source_px=112)
+    assert as_input(x, SPECS["rgb"], other) is x
+    assert as_input(x, SPECS["gray3"], SPECS["rgb"]) is not x
+
+
+def test_a_teacher_answers_at_its_own_size() -> None:
+    class Mean(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            sizes.append(tuple(x.shape))
+            return x.mean(dim=(2, 3))
+
+    sizes: list[tuple[int, ...]] = []
+    recipe = load_recipe("lfer_ldl")  # gray, 96 px
+    student = SPECS["gray3"]
+    asked = Teacher(Mean(), recipe, student)
+    white = [torch.full((2, 3, px, px), 1.0) for px in (64, 96)]
+    x = [(each - torch.tensor(student.mean).view(3, 1, 1)) / torch.tensor(student.std).view(3, 1, 1) for each in white]
+    for each in x:
+        expected = torch.full((2, 1), (1 - recipe.input.mean[0]) / recipe.input.std[0])
+        torch.testing.assert_close(asked(each), expected)
+    assert sizes == [(2, 1, 96, 96)] * 2
