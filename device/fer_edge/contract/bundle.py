@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import lzma
-import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from fer_edge.contract import latency
 from fer_edge.contract import manifest as manifest_format
 from fer_edge.contract.errors import BundleError, SchemaError
 from fer_edge.contract.kept import kept
 from fer_edge.contract.manifest import FileEntry, Manifest
+from fer_edge.contract.replace import check_replaceable, replace_folder
 
 if TYPE_CHECKING:
     from fer_edge.contract.bits1 import Region
 
 MANIFEST_NAME = "manifest.json"
 DIGEST_NAME = "bundle.sha256"
+PROBES = "probes"  # where `fer-host probes` puts its files unless told otherwise
 _XZ_MEMORY = 128 << 20  # bytes; the largest preset's dictionary takes 65 MiB
 _REMEDY = "copy the bundle again, or rebuild it with `make convert`"
 
@@ -151,42 +151,74 @@ def write_bundle(path: Path, manifest: Manifest, stored: dict[str, bytes]) -> Bu
         stored: bytes by role.
 
     Raises:
-        BundleError: ``path`` holds something that is not a bundle.
+        BundleError: ``path`` holds something that is not an older bundle's.
         OSError: the disk is full or not writable; nothing is left behind.
     """
-    if path.exists() and not (path / MANIFEST_NAME).is_file() and any(path.iterdir()):
-        raise BundleError(
-            f"output {path}: exists and is not a bundle; expected a new or empty folder, or an older bundle"
-        )
     if stored.keys() != manifest.files.keys():
         raise SchemaError("manifest.files", f"roles {sorted(manifest.files)} differ from the contents {sorted(stored)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for left_over in path.parent.glob(f".{path.name}.*.tmp"):  # of a killed write
-        shutil.rmtree(left_over, ignore_errors=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-    try:
-        temporary.chmod(0o755)
+
+    def fill(folder: Path) -> None:
         for role, content in stored.items():
-            file = temporary / manifest.files[role].path
+            file = folder / manifest.files[role].path
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(content)
         text = manifest_format.dumps(manifest).encode()
-        (temporary / MANIFEST_NAME).write_bytes(text)
-        (temporary / DIGEST_NAME).write_bytes(_digest_line(hashlib.sha256(text).hexdigest()))
-        bundle = open_bundle(temporary)
+        (folder / MANIFEST_NAME).write_bytes(text)
+        (folder / DIGEST_NAME).write_bytes(_digest_line(hashlib.sha256(text).hexdigest()))
+        open_bundle(folder)
         for entry in manifest.files.values():
-            _decoded(temporary, entry)
-        old = path.with_name(f".{path.name}.old.tmp")
-        if path.exists():
-            os.replace(path, old)
-        try:
-            os.replace(temporary, path)
-        except BaseException:
-            if old.exists():
-                os.replace(old, path)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    return Bundle(path, bundle.manifest, bundle.sha256)
+            _decoded(folder, entry)
+
+    replace_folder(path, fill, files_of_bundle)
+    return open_bundle(path)
+
+
+def check_output(path: Path) -> None:
+    """Refuses a folder that ``write_bundle`` would refuse, before the work of a conversion is done.
+
+    Raises:
+        BundleError: it holds something that is not an older bundle's.
+    """
+    check_replaceable(path, files_of_bundle)
+
+
+def files_of_bundle(path: Path) -> set[str]:
+    """The files that we made in a bundle's folder: those its manifest lists, itself, and probes cut from it.
+
+    Raises:
+        BundleError: there is no manifest of ours.
+    """
+    found = path / MANIFEST_NAME
+    if not found.is_file():
+        raise BundleError(
+            f"output {path}: is not empty and holds no bundle; expected a new or empty folder, or a bundle"
+        )
+    try:
+        manifest = manifest_format.loads(found.read_bytes())
+    except SchemaError as error:
+        raise BundleError(
+            f"output {path}: its {MANIFEST_NAME} is not one of a bundle ({error}); expected a new or empty folder, or "
+            "a bundle: name another folder, or remove this one yourself"
+        ) from error
+    names = {entry.path for entry in manifest.files.values()} | {MANIFEST_NAME, DIGEST_NAME}
+    if (path / PROBES / latency.INDEX_NAME).is_file():
+        names |= {f"{PROBES}/{name}" for name in files_of_probes(path / PROBES)}
+    return names
+
+
+def files_of_probes(path: Path) -> set[str]:
+    """The files that ``fer-host probes`` made in a folder: its index, and those that the index lists.
+
+    Raises:
+        BundleError: there is no index of ours.
+    """
+    found = path / latency.INDEX_NAME
+    try:
+        listed = latency.load_probes(found.read_bytes()).rows if found.is_file() else None
+    except SchemaError as error:
+        raise BundleError(f"probes {path}: its {latency.INDEX_NAME} is not one of ours ({error})") from error
+    if listed is None:
+        raise BundleError(
+            f"probes {path}: holds no {latency.INDEX_NAME}; expected a new or empty folder, or older probes"
+        )
+    return {latency.INDEX_NAME, *(row.file for row in listed)}

@@ -7,9 +7,8 @@ that a table also knows about networks that are pruned later.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
-import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from fer_edge.contract.bundle import open_bundle
+from fer_edge.contract.bundle import PROBES, files_of_probes, open_bundle
 from fer_edge.contract.latency import EMPTY, INDEX_NAME, Probe, ProbesDoc, dump_probes
+from fer_edge.contract.replace import replace_folder
 from fer_host.boards.operators import Operator, chains, describe, running_inputs
 from fer_host.errors import DataError
 from fer_host.tflite.inspection import OpInfo, TfliteInfo, inspect_tflite
@@ -50,21 +50,17 @@ def write_probes(networks: Sequence[tuple[str, Path]], target: Path, shares: Seq
         shares: of the channels, besides all of them.
 
     Raises:
-        DataError: the folder is there and holds something else, or a file is no tflite file.
+        BundleError: the folder is there and holds something else than older probes.
+        DataError: a file is no tflite file.
     """
-    if target.exists() and not (target / INDEX_NAME).is_file():
-        raise DataError(f"probes {target}: is there and holds no {INDEX_NAME}; expected a new folder, or older probes")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
-        folder = Path(scratch) / "probes"
-        folder.mkdir()
-        rows = _write(networks, folder, shares)
-        document = ProbesDoc(tuple(name for name, _ in networks), rows)
-        (folder / INDEX_NAME).write_text(dump_probes(document))
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(folder, target)
-    return document
+    rows: list[ProbesDoc] = []
+
+    def fill(folder: Path) -> None:
+        rows.append(ProbesDoc(tuple(name for name, _ in networks), _write(networks, folder, shares)))
+        (folder / INDEX_NAME).write_text(dump_probes(rows[0]))
+
+    replace_folder(target, fill, files_of_probes)
+    return rows[0]
 
 
 def probes_of(sources: Sequence[Path], variants: Sequence[str] | None, out: Path | None) -> tuple[ProbesDoc, Path]:
@@ -81,7 +77,7 @@ def probes_of(sources: Sequence[Path], variants: Sequence[str] | None, out: Path
     """
     if out is None and not sources[0].is_dir():
         raise DataError(f"{sources[0]}: is no bundle; expected one, or a folder for the probes with --out")
-    target = out or sources[0] / "probes"
+    target = out or sources[0] / PROBES
     with tempfile.TemporaryDirectory() as scratch:
         networks: list[tuple[str, Path]] = []
         for i, source in enumerate(sources):
@@ -112,7 +108,7 @@ def _write(networks: Sequence[tuple[str, Path]], folder: Path, shares: Sequence[
 
 
 def _again(probe: Probe) -> Probe:
-    return Probe(**{**vars(probe), "count": probe.count + 1})
+    return dataclasses.replace(probe, count=probe.count + 1)
 
 
 def _stored(folder: Path, name: str, content: bytes, operator: Operator, share: float) -> Probe:

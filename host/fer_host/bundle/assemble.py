@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fer_edge.contract.bundle import Bundle, encode_file, write_bundle
+from fer_edge.contract.bundle import Bundle, check_output, encode_file, write_bundle
 from fer_edge.contract.manifest import SCHEMES, FileEntry, Golden, Layer, Manifest, Metric, Provenance, Scheme, Variant
 from fer_host.bundle.golden import N_SHIPPED, golden_file
 from fer_host.bundle.stages import Build
@@ -69,11 +69,10 @@ def check_places(out: Path, data: Path | None) -> None:
     """Refuses what could only fail at the end, before anything is converted.
 
     Raises:
-        RecipeError: ``out`` cannot be a bundle's folder.
+        BundleError: ``out`` cannot be a bundle's folder.
         DataError: there is no such data set.
     """
-    if out.exists() and not out.is_dir():
-        raise RecipeError(f"OUT {out}: a file; expected a folder to make, an empty one, or an older bundle")
+    check_output(out)
     if data is not None and not data.is_file():
         raise DataError(f"data set {data}: no such file; expected FER2013's npz, see host/fer_host/data/fer2013.py")
 

@@ -153,6 +153,8 @@ class Store:
             write_json(
                 temporary / RECORD_NAME, {"schema": SCHEMA, "key": key, "made_from": stage._document(), "files": files}
             )
+            if target.exists() and not (target / RECORD_NAME).is_file():
+                raise HostError(f"{target}: is there and holds no {RECORD_NAME}; not made here: move it away")
             if target.exists():  # out of date: a folder cannot be renamed over one that has files
                 os.rename(target, self.root / f"{_TEMPORARY}old-{temporary.name}")
             os.rename(temporary, target)

@@ -8,6 +8,7 @@ import pytest
 from torch import nn
 
 from fer_edge.contract.bench import Runtime
+from fer_edge.contract.errors import BundleError
 from fer_edge.contract.latency import EMPTY, LatencyDoc, Row, load_probes
 from fer_host.boards import predict
 from fer_host.boards.operators import Operator, operators_of_tflite, operators_of_torch
@@ -126,7 +127,7 @@ def _as_row(probe: object) -> Row:
 
 def test_a_folder_that_is_not_of_probes_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "kept.txt").write_text("mine")
-    with pytest.raises(DataError, match="older probes"):
+    with pytest.raises(BundleError, match="older probes"):
         write_probes([("tiny", TINY / "tiny_int8.tflite")], tmp_path)
     assert (tmp_path / "kept.txt").read_text() == "mine"
 

@@ -106,6 +106,14 @@ def test_damaged_stage_is_made_anew(tmp_path: Path, damage: str) -> None:
     assert (path / "sub" / "result.bin").read_text() == "content"
 
 
+def test_a_folder_that_is_no_stage_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / STAGE.folder).mkdir()
+    (tmp_path / STAGE.folder / "thesis.txt").write_text("precious")
+    with pytest.raises(HostError, match="move it away"):
+        run(tmp_path, STAGE, writer())
+    assert (tmp_path / STAGE.folder / "thesis.txt").read_text() == "precious"
+
+
 def test_failed_build_leaves_the_previous_stage_and_nothing_else(tmp_path: Path) -> None:
     run(tmp_path, STAGE, writer("old"))
 
