@@ -16,6 +16,13 @@ Scheme = Literal["float32", "dynamic", "int8", "mixed"]
 Landmark = Literal["right_eye", "left_eye", "nose", "mouth"]
 LANDMARKS: tuple[Landmark, ...] = ("right_eye", "left_eye", "nose", "mouth")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+PLAIN_NAME = "letters, digits, '.', '_', '+' and '-', at most 64, a letter or digit first"
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+
+
+def is_plain_name(text: str) -> bool:
+    """Whether a name from a file may become part of a path: see ``PLAIN_NAME``."""
+    return _PLAIN_NAME.fullmatch(text) is not None
 
 
 def _require(ok: bool, path: str, problem: str) -> None:
@@ -228,6 +235,9 @@ class Manifest:
     other_detectors: tuple[DetectorSpec, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("model_id", "version"):
+            found = getattr(self, name)
+            _require(is_plain_name(found), name, f"found {found!r}, expected {PLAIN_NAME}")
         _require(
             len(self.labels) >= 2 and len(set(self.labels)) == len(self.labels), "labels", "found too few or twins"
         )

@@ -10,7 +10,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from fer_edge.contract.bundle import open_bundle
+from fer_edge.contract.bundle import DIGEST_NAME, MANIFEST_NAME, open_bundle
 from fer_edge.contract.manifest import Manifest
 from fer_host.errors import PackError
 from fer_host.files.paths import ROOT
@@ -63,7 +63,7 @@ def _stage(
 ) -> None:
     """Everything that goes into the archive, last the digests of it all."""
     folder.mkdir(parents=True)
-    shutil.copytree(bundle_path, folder / "bundle")
+    bundle_bytes = _copy_bundle(bundle_path, manifest, folder / "bundle")
     for source in (*(ROOT / "device" / name for name in INSTALLER), ROOT / "LICENSE", wheel):
         shutil.copy(source, folder / source.name)
     if wheels:
@@ -71,7 +71,6 @@ def _stage(
         for path in wheels:
             shutil.copy(path, folder / "wheels" / path.name)
     (folder / "LICENSES.txt").write_text(_licenses(manifest, wheels))
-    bundle_bytes = sum(path.stat().st_size for path in bundle_path.rglob("*") if path.is_file())
     compiled = (1 + COMPILED_SHARE) * unpacked_bytes(wheels) if wheels else ONLINE_WHEELS_BYTES
     needed = EMPTY_VENV_BYTES + bundle_bytes + int(compiled)
     (folder / "target.json").write_text(
@@ -80,6 +79,16 @@ def _stage(
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n" for path in files]
     (folder / SUMS).write_text("".join(sums))
+
+
+def _copy_bundle(bundle_path: Path, manifest: Manifest, target: Path) -> int:
+    """Copies what the manifest lists, and nothing else that lies there: the size in bytes. The copy is checked."""
+    for name in (MANIFEST_NAME, DIGEST_NAME, *(entry.path for entry in manifest.files.values())):
+        file = target / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(bundle_path / name, file)
+    open_bundle(target)
+    return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
 
 
 def _licenses(manifest: Manifest, wheels: list[Path]) -> str:

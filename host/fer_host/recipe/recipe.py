@@ -14,7 +14,7 @@ import tomllib
 from fer_edge.contract import codec
 from fer_edge.contract.errors import SchemaError
 from fer_edge.contract.labels import LABEL_SETS
-from fer_edge.contract.manifest import AlignSpec, InputSpec, License, Scheme
+from fer_edge.contract.manifest import PLAIN_NAME, AlignSpec, InputSpec, License, Scheme, is_plain_name
 from fer_host.errors import RecipeError
 from fer_host.files.paths import RECIPES
 from fer_host.recipe.prune import PruneConfig
@@ -83,6 +83,9 @@ class Recipe:
     sha256: str = ""
 
     def __post_init__(self) -> None:
+        for name in ("id", "version"):
+            if not is_plain_name(found := getattr(self, name)):  # folders and files are called by it
+                raise SchemaError(name, f"found {found!r}, expected {PLAIN_NAME}")
         if self.convert.default_variant not in self.convert.variants or "float32" not in self.convert.variants:
             raise SchemaError("convert.variants", "must hold float32 and the default variant")
         if not set(self.convert.variants) - {"mixed"} <= set(self.convert.tolerance_p):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import tarfile
 import zipfile
@@ -197,6 +198,18 @@ def test_what_is_in_an_archive(bundle: Path, tmp_path: Path) -> None:
     assert document["target"] is None
     assert not document["offline"]
     assert "LicenseRef-research-weights" in (root / "LICENSES.txt").read_text()
+
+
+def test_only_what_the_manifest_lists_is_packed(bundle: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(bundle, tmp_path / "bundle")
+    (copy / "notes.txt").write_text("private")
+    (copy / "detector" / "passwd").symlink_to("/etc/passwd")
+    (copy / "home").symlink_to(tmp_path)
+    with tarfile.open(pack(copy, tmp_path / "dist")) as archive:
+        names = [entry.name for entry in archive if "/bundle/" in entry.name and not entry.isdir()]
+        assert not [entry.name for entry in archive if entry.issym() or entry.islnk()]
+    listed = {entry.path for entry in open_bundle(bundle).manifest.files.values()} | {"manifest.json", "bundle.sha256"}
+    assert {name.partition("/bundle/")[2] for name in names} == listed
 
 
 def test_a_failed_write_leaves_the_archive_before(
