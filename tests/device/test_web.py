@@ -18,14 +18,15 @@ import numpy as np
 import pytest
 import web_helpers as helpers
 from hostile import encoded, hostile_files, many_scans
-from web_helpers import OWN, ask
+from web_helpers import OWN, ask, raw
 
 from fer_edge.contract.bundle import Bundle
 from fer_edge.detectors.blazeface import BlazeFace
 from fer_edge.errors import ImageError, UsageError
 from fer_edge.pipeline import Pipeline, open_pipeline
+from fer_edge.sinks import bounds
 from fer_edge.sinks.metrics import CONTENT_TYPE, MetricsSink
-from fer_edge.sinks.web import connection, exchange, handler
+from fer_edge.sinks.web import handler
 from fer_edge.sinks.web.controls import PhotoDesk
 from fer_edge.sinks.web.guard import Token, host_is_known, is_cross_site, is_own_address, may_change
 from fer_edge.sinks.web.live import History
@@ -76,19 +77,6 @@ def a_reading(image: RgbImage, index: int = 0, label: str = "happiness") -> Fram
     box = FaceBox((width * 0.3, height * 0.3, width * 0.4, height * 0.4), {}, 0.9)
     face = FaceReading(box, label, {"happiness": 0.1, "anger": 0.1} | {label: 0.8}, track=4)
     return FrameReading(Frame(image, index, time.monotonic(), "test"), (face,))
-
-
-def raw(port: int, content: bytes, wait_s: float = 30) -> bytes:
-    """Sends bytes as they are, and gives all that comes back."""
-    with socket.create_connection(("127.0.0.1", port), timeout=wait_s) as client:
-        client.sendall(content)
-        parts = []
-        try:
-            while part := client.recv(65536):
-                parts.append(part)
-        except (ConnectionResetError, TimeoutError):
-            pass
-        return b"".join(parts)
 
 
 def kind_of(answer: bytes) -> str:
@@ -193,7 +181,7 @@ def test_pictures_are_made_only_for_those_who_watch(serve: Serve, astronaut: Rgb
         for viewer, file in zip(viewers, files, strict=True):
             file.close()
             viewer.close()
-        helpers.until(lambda: web._server.connections == 0, "the viewers' connections end")
+        helpers.until(lambda: len(web._server.places) == 0, "the viewers' connections end")
         encoded = web.live.encoded
         before = web.live.latest.number
         helpers.until(lambda: web.live.latest.number > before + 10, "frames go on")
@@ -485,8 +473,8 @@ POST = b"POST /api/photo HTTP/1.1\r\nHost: localhost\r\nX-Fer-Edge: 1\r\n"
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(1, 120)) + b"\r\n\r\n", 400),
         (b"BREW / HTTP/1.1\r\nHost: localhost\r\n\r\n", 501),
         (POST + b"\r\n", 411),
-        (POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 411),
-        (POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", 411),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", 400),
         (POST + b"Content-Length: -5\r\n\r\n", 400),
         (POST + b"Content-Length: 1e9\r\n\r\n", 400),
         (POST + b"Content-Length: 99999999999\r\n\r\n", 413),
@@ -515,9 +503,8 @@ def test_upload_is_limited_before_it_is_taken(serve: Serve) -> None:
 
 
 def test_slow_clients_are_cut_off_and_hold_up_nobody(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (exchange, handler):
-        monkeypatch.setattr(module, "REQUEST_S", 1.0)
-    monkeypatch.setattr(handler, "UPLOAD_S", 1.0)
+    monkeypatch.setattr(bounds, "REQUEST_S", 1.0)
+    monkeypatch.setattr(bounds, "UPLOAD_S", 1.0)
     web = serve()
     clients = []
     for _ in range(8):
@@ -540,7 +527,7 @@ def test_slow_clients_are_cut_off_and_hold_up_nobody(serve: Serve, monkeypatch: 
     thread.start()
     try:
         assert ask(web.port, "GET", "/")[0] == 200
-        helpers.until(lambda: web._server.connections == 0, "all slow clients are cut off")
+        helpers.until(lambda: len(web._server.places) == 0, "all slow clients are cut off")
     finally:
         ended.set()
         thread.join()
@@ -551,17 +538,17 @@ def test_slow_clients_are_cut_off_and_hold_up_nobody(serve: Serve, monkeypatch: 
 def test_too_many_connections_are_closed_at_once(serve: Serve) -> None:
     web = serve()
     clients = [socket.create_connection(("127.0.0.1", web.port)) for _ in range(60)]
-    helpers.until(lambda: web._server.refused >= 60 - connection.MAX_FROM_ONE, "the rest is refused")
-    assert web._server.connections <= connection.MAX_FROM_ONE
+    places = web._server.places
+    helpers.until(lambda: places.refused + places.given_up >= 60 - bounds.MAX_FROM_ONE, "the rest is closed")
+    assert len(places) <= bounds.MAX_FROM_ONE
     for client in clients:
         client.close()
-    helpers.until(lambda: web._server.connections == 0, "their places are free again")
+    helpers.until(lambda: len(web._server.places) == 0, "their places are free again")
     assert ask(web.port, "GET", "/")[0] == 200
 
 
 def test_viewer_that_never_reads(serve: Serve, astronaut: RgbImage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange, "WRITE_S", 0.5)
-    monkeypatch.setattr(connection, "WRITE_S", 0.5)
+    monkeypatch.setattr(bounds, "WRITE_S", 0.5)
     web = serve(max_fps=60)
     deaf = socket.socket()
     deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -577,7 +564,7 @@ def test_viewer_that_never_reads(serve: Serve, astronaut: RgbImage, monkeypatch:
         time.sleep(0.02)
         assert index < 3000, "never cut off"
     assert longest_s < 0.4  # less than the viewer was waited for
-    helpers.until(lambda: web._server.connections == 0, "its connection ends")
+    helpers.until(lambda: len(web._server.places) == 0, "its connection ends")
     assert ask(web.port, "GET", "/snapshot.jpg")[0] == 200
     deaf.close()
 

@@ -22,7 +22,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fer_edge.types import RgbImage
+from fer_edge.errors import ImageError
+from fer_edge.sinks.web.controls import Controls
+from fer_edge.sinks.web.settings import WebSettings
+from fer_edge.sinks.web.sink import WebSink
+from fer_edge.types import FrameReading, RgbImage
 
 WAIT_S = 60.0  # this machine may be busy; nothing here measures time
 
@@ -114,6 +118,47 @@ def ask(
         return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
     finally:
         connection.close()
+
+
+class Switch:
+    """A camera that is there and counts what it is told; no photo is read."""
+
+    has_camera = True
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def start(self) -> None:
+        self.told.append("start")
+
+    def stop(self) -> None:
+        self.told.append("stop")
+
+    def read_photo(self, content: bytes) -> FrameReading:
+        raise ImageError(f"photo: {len(content)} bytes, not read in this test")
+
+
+@contextmanager
+def site(controls: Controls | None = None, **settings: Any) -> Iterator[WebSink]:
+    """A page on a free port of 127.0.0.1."""
+    sink = WebSink(WebSettings(**({"port": 0} | settings)), controls or Switch())
+    try:
+        yield sink
+    finally:
+        sink.close()
+
+
+def raw(port: int, content: bytes, wait_s: float = 30) -> bytes:
+    """Sends bytes as they are, and gives all that comes back."""
+    with socket.create_connection(("127.0.0.1", port), timeout=wait_s) as client:
+        client.sendall(content)
+        parts = []
+        try:
+            while part := client.recv(65536):
+                parts.append(part)
+        except (ConnectionResetError, TimeoutError):
+            pass
+        return b"".join(parts)
 
 
 OWN = {"X-Fer-Edge": "1"}

@@ -5,24 +5,19 @@ The standard library's server waits for ever for a slow client; this one gives e
 
 from __future__ import annotations
 
-import collections
 import http.client
 import io
 import logging
 import socket
 import socketserver
 import sys
-import threading
 import time
 from typing import Any
 
 from fer_edge.errors import UsageError
+from fer_edge.sinks import bounds
+from fer_edge.sinks.web.places import Places
 
-MAX_CONNECTIONS = 32
-MAX_FROM_ONE = 16  # of them from one address
-REQUEST_S = 10.0  # for a request's headers to come, and for a kept connection to stay idle
-WRITE_S = 10.0  # for one write to be taken by the client
-HEADER_BYTES = 16_384
 log = logging.getLogger(__name__)
 
 
@@ -63,7 +58,7 @@ class DeadlineReader(io.RawIOBase):
 
 
 class LimitedServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    """A thread a connection, and not too many of them; those over the limit are closed at once.
+    """A thread for each connection, and as many as there are places; see ``places``.
 
     Args:
         address: to listen on.
@@ -80,9 +75,7 @@ class LimitedServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
     request_queue_size = 64
 
     def __init__(self, address: str, port: int, handler: type[socketserver.BaseRequestHandler]) -> None:
-        self._by_address: collections.Counter[str] = collections.Counter()
-        self._counting = threading.Lock()
-        self.refused = 0
+        self.places = Places()
         try:
             found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             self.address_family = found[0][0]
@@ -94,19 +87,14 @@ class LimitedServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
             ) from error
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Starts a connection's thread, or closes it where there are too many."""
-        peer = str(client_address[0])
-        with self._counting:
-            admitted = self._by_address.total() < MAX_CONNECTIONS and self._by_address[peer] < MAX_FROM_ONE
-            self._by_address[peer] += admitted
-            self.refused += not admitted
-        if not admitted:
+        """Starts a connection's thread, or closes it where it gets no place."""
+        if not self.places.enter(request, str(client_address[0])):
             self.shutdown_request(request)
             return
         try:
             super().process_request(request, client_address)
         except RuntimeError:  # no thread can be started
-            self._left(peer)
+            self.places.leave(request)
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -114,19 +102,7 @@ class LimitedServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._left(str(client_address[0]))
-
-    def _left(self, peer: str) -> None:
-        with self._counting:
-            self._by_address[peer] -= 1
-            if self._by_address[peer] <= 0:
-                del self._by_address[peer]
-
-    @property
-    def connections(self) -> int:
-        """Open now."""
-        with self._counting:
-            return self._by_address.total()
+            self.places.leave(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that go away are none; the rest is a bug and is logged."""
@@ -145,14 +121,15 @@ def has_gone(connection: socket.socket) -> bool:
     except OSError:
         return True
     finally:
-        connection.settimeout(WRITE_S)
+        connection.settimeout(bounds.WRITE_S)
 
 
-def linger(connection: socket.socket, seconds: float = 2.0, most_bytes: int = 32_000_000) -> None:
+def linger(connection: socket.socket) -> None:
     """Reads away what a refused client still sends, so that it gets to read the refusal; within limits."""
+    most_bytes = bounds.LINGER_BYTES
     try:
         connection.shutdown(socket.SHUT_WR)
-        until = time.monotonic() + seconds
+        until = time.monotonic() + bounds.LINGER_S
         while most_bytes > 0 and (left_s := until - time.monotonic()) > 0:
             connection.settimeout(left_s)
             n = len(connection.recv(65_536))

@@ -8,7 +8,9 @@ import json
 from http import HTTPStatus
 from typing import Any
 
-from fer_edge.sinks.web.connection import HEADER_BYTES, REQUEST_S, WRITE_S, DeadlineReader, TooMuch, linger
+from fer_edge.sinks import bounds
+from fer_edge.sinks.web.connection import DeadlineReader, LimitedServer, TooMuch, linger
+from fer_edge.sinks.web.framing import BadFraming, Lines, check_request_line, content_length
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -36,23 +38,48 @@ class Exchange(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "fer-edge", ""
+    server: LimitedServer
+    raw_requestline: bytes
 
     def setup(self) -> None:
         """Reading under a deadline in place of the standard library's."""
         super().setup()
-        self.connection.settimeout(WRITE_S)
+        self.connection.settimeout(bounds.WRITE_S)
         self._raw = DeadlineReader(self.connection)
         self.rfile = io.BufferedReader(self._raw, 8192)
 
     def handle_one_request(self) -> None:
         """One request, from its first byte to its answer."""
-        self._raw.allow(HEADER_BYTES, REQUEST_S)
+        self.server.places.idle(self.connection)
+        self._raw.allow(bounds.HEADER_BYTES, bounds.REQUEST_S)
         self.command, self.requestline, self.request_version = "", "", "HTTP/1.1"
-        self._answered = False
+        self._answered, self._unread = False, 0
+        self._length: int | None = 0  # of the content; None where it was not said
         try:
             super().handle_one_request()
         except TooMuch:
             self.send_error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        except BadFraming as error:
+            self._refuse(Refused(HTTPStatus.BAD_REQUEST, "bad_request", str(error)))
+
+    def parse_request(self) -> bool:
+        """The head; False where it has been refused.
+
+        Raises:
+            BadFraming: it is not certain where the request ends.
+        """
+        check_request_line(self.raw_requestline)
+        stream: Any = self.rfile
+        self.rfile = Lines(stream)  # type: ignore[assignment]  # parse_request asks for lines alone
+        try:
+            if not super().parse_request():
+                return False
+        finally:
+            self.rfile = stream
+        self._length = content_length(self.command, self.headers)
+        self._unread = self._length or 0
+        self.server.places.busy(self.connection)
+        return True
 
     def handle_expect_100(self) -> bool:
         """Not before the request has been looked at: see ``_body``."""
@@ -73,8 +100,9 @@ class Exchange(http.server.BaseHTTPRequestHandler):
             return
         error = {"error": {"kind": refused.kind, "message": str(refused)}}
         more = {"Retry-After": "2"} if refused.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-        self._answer(json.dumps(error).encode(), "application/json", refused.status, {"Connection": "close"} | more)
+        self._answer(json.dumps(error).encode(), "application/json", refused.status, more)
         self.wfile.flush()
+        self.server.places.idle(self.connection)
         linger(self.connection)
 
     def _answer(
@@ -82,15 +110,16 @@ class Exchange(http.server.BaseHTTPRequestHandler):
     ) -> None:
         """Headers and content; without content (a stream) the connection ends with it."""
         self._answered = True
-        self.connection.settimeout(WRITE_S)
+        self.connection.settimeout(bounds.WRITE_S)
         self.send_response(status)
         for name, value in (HEADERS | (more or {})).items():
             self.send_header(name, value)
         self.send_header("Content-Type", kind)
-        if content is None:
+        if content is None or self._unread:  # what was not read must not be taken for the next request
             self.close_connection = True
+        if self.close_connection:
             self.send_header("Connection", "close")
-        else:
+        if content is not None:
             self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         if content is not None and self.command != "HEAD":
@@ -102,12 +131,9 @@ class Exchange(http.server.BaseHTTPRequestHandler):
 
     def _body(self, most_bytes: int, seconds: float) -> bytes:
         """The request's content, not more than allowed and within the time."""
-        lengths = self.headers.get_all("Content-Length") or []
-        if self.headers.get("Transfer-Encoding") or len(lengths) != 1:
-            raise Refused(HTTPStatus.LENGTH_REQUIRED, "length_required", "expected one Content-Length and no chunks")
-        if not (lengths[0].isascii() and lengths[0].isdecimal()) or len(lengths[0]) > 15:
-            raise Refused(HTTPStatus.BAD_REQUEST, "bad_request", "Content-Length is no number")
-        length = int(lengths[0])
+        length = self._length
+        if length is None:
+            raise Refused(HTTPStatus.LENGTH_REQUIRED, "length_required", "expected one Content-Length")
         if length > most_bytes:
             raise Refused(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", f"{length} bytes, expected at most {most_bytes}"
@@ -123,4 +149,5 @@ class Exchange(http.server.BaseHTTPRequestHandler):
             raise Refused(HTTPStatus.REQUEST_TIMEOUT, "timeout", message) from error
         if len(content) != length:
             raise Refused(HTTPStatus.BAD_REQUEST, "cut_off", f"{len(content)} bytes came, {length} were announced")
+        self._unread = 0
         return content

@@ -16,6 +16,7 @@ from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
 from fer_edge.errors import UsageError
+from fer_edge.sinks import bounds
 
 LEAST_TOKEN = 16  # characters of a token that a user chose
 OWN_HEADER = "X-Fer-Edge"  # a page of another site cannot send it without asking first, and we never allow
@@ -70,7 +71,7 @@ def host_is_known(host: str | None, names: tuple[str, ...]) -> bool:
 
     A page that rebinds its own name to this machine sends that name. An address cannot be rebound.
     """
-    if not host or len(host) > 255 or any(c in host for c in "/@\\?# "):
+    if not host or len(host) > bounds.HOST_CHARS or any(c in host for c in "/@\\?# "):
         return False
     try:
         name = urlsplit(f"//{host}").hostname

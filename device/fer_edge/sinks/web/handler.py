@@ -8,16 +8,15 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from fer_edge.errors import EdgeError, ImageError
+from fer_edge.sinks import bounds
 from fer_edge.sinks.metrics import CONTENT_TYPE as METRICS_TYPE
 from fer_edge.sinks.web import guard
-from fer_edge.sinks.web.connection import REQUEST_S, TooMuch
+from fer_edge.sinks.web.connection import TooMuch
 from fer_edge.sinks.web.exchange import Refused
 from fer_edge.sinks.web.live import draw
 from fer_edge.sinks.web.site import OPEN, document
 from fer_edge.sinks.web.streams import Streams
 from fer_edge.sinks.web.upload import TooLarge, WrongType, check_photo
-
-UPLOAD_S = 60.0
 
 
 class Handler(Streams):
@@ -108,7 +107,7 @@ class Handler(Streams):
                 "token_required",
                 "give the token: shown at the start, or in the file that the log names",
             )
-        given = parse_qs(query, max_num_fields=8).get("token", [""])[0] if query.count("&") < 8 else ""
+        given = parse_qs(query).get("token", [""])[0] if query.count("&") < bounds.FORM_FIELDS else ""
         if given and token.matches(given):
             self._welcome(token)
         else:
@@ -123,8 +122,10 @@ class Handler(Streams):
     def _login(self) -> None:
         if not guard.may_change(self.headers, own_header=False):
             raise Refused(HTTPStatus.FORBIDDEN, "cross_site", "sent by another site's page")
+        self.server.places.idle(self.connection)  # anybody may send a form, also one that never ends
+        content = self._body(bounds.LOGIN_BYTES, bounds.REQUEST_S)
         try:
-            fields = parse_qs(self._body(2048, REQUEST_S).decode("ascii"), max_num_fields=4)
+            fields = parse_qs(content.decode("ascii"), max_num_fields=bounds.FORM_FIELDS)
         except ValueError as error:
             raise Refused(HTTPStatus.BAD_REQUEST, "bad_request", "not a form") from error
         token, given = self.site.token, fields.get("token", [""])[0].strip()
@@ -141,7 +142,7 @@ class Handler(Streams):
         if not site.photo_slots.acquire(blocking=False):
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "busy", "two photos are being read; try again")
         try:
-            content = self._body(site.settings.max_upload_bytes, UPLOAD_S)
+            content = self._body(site.settings.max_upload_bytes, bounds.UPLOAD_S)
             check_photo(content, site.settings.max_upload_bytes, site.settings.max_upload_pixels)
             reading = site.controls.read_photo(content)
             picture = draw(reading.frame.image, reading.faces, site.settings)
@@ -161,8 +162,8 @@ class Handler(Streams):
     def _camera(self, on: bool) -> None:
         if not self.site.controls.has_camera:
             raise Refused(HTTPStatus.CONFLICT, "no_camera", "started without a camera")
-        if self.headers.get("Content-Length", "0") != "0":
-            self._body(1024, REQUEST_S)
+        if self._length:
+            self._body(bounds.COMMAND_BYTES, bounds.REQUEST_S)
         (self.site.controls.start if on else self.site.controls.stop)()
         self._json({"camera": "start" if on else "stop"}, HTTPStatus.ACCEPTED)
 

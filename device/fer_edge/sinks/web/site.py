@@ -10,6 +10,7 @@ from typing import Any
 
 from fer_edge.contract import codec
 from fer_edge.contract.reading import SCHEMA
+from fer_edge.sinks import bounds
 from fer_edge.sinks.metrics import MetricsSink
 from fer_edge.sinks.web import guard
 from fer_edge.sinks.web.controls import Controls
@@ -56,7 +57,7 @@ class Site:
         self.metrics, self.page, self.cookie_name = metrics, page, f"fer_edge_{settings.port}"
         self.files = {path: (static_file(name), kind) for path, (name, kind) in STATIC.items()}
         self.login = static_file("login.html")
-        self.photo_slots = threading.BoundedSemaphore(2)  # one is read while the next comes in
+        self.photo_slots = threading.BoundedSemaphore(bounds.PHOTOS_AT_A_TIME)
         self.viewer_slots = threading.BoundedSemaphore(
             2 * settings.max_viewers
         )  # a picture and a stream of events each

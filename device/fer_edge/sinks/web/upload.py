@@ -6,9 +6,8 @@ import struct
 
 from fer_edge.errors import ImageError
 from fer_edge.photo import jpeg_segments
+from fer_edge.sinks.bounds import MAX_SCANS, MAX_SIDE_PX, MIN_SIDE_PX
 
-MIN_SIDE_PX, MAX_SIDE_PX = 16, 20_000
-MAX_SCANS = 64  # of a progressive JPEG; cameras write about 10. Each one walks the whole picture again
 _STANDALONE = (0x01, 0xD8, *range(0xD0, 0xD8))  # JPEG markers without a length: none belongs before the picture data
 
 
