@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from clips import machine
+from fer_edge.classifier.runtime import open_interpreter
 from fer_edge.contract.bundle import Bundle, open_bundle
-from fer_edge.runtime import open_interpreter
 
 FACES = (1, 2, 4, 8)
 ROUNDS, WARMUP = 40, 5

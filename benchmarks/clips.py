@@ -73,7 +73,7 @@ def pairs(a: FrameReading, b: FrameReading, least_iou: float = 0.1) -> list[tupl
 
 def overlap(a: FaceBox, b: FaceBox) -> float:
     """IoU of two boxes."""
-    from fer_edge.track import iou
+    from fer_edge.tracking.track import iou
 
     return iou(a.box, b.box)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fer_edge.contract.bundle import open_bundle
 from fer_edge.detectors import make_detector
-from fer_edge.photo import read_photo
+from fer_edge.pictures.photo import read_photo
 from fer_edge.sources import open_source
 
 

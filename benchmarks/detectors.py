@@ -15,9 +15,9 @@ import numpy as np
 from clips import agreement, eye_error, load_clip, machine, overlap, pairs, run_interleaved
 from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.detectors import PHOTO_TILES, make_detector
-from fer_edge.photo import read_photo
+from fer_edge.pictures.photo import read_photo
 from fer_edge.pipeline import Pipeline, open_pipeline
-from fer_edge.track import TrackSettings, is_large_enough
+from fer_edge.tracking.track import TrackSettings, is_large_enough
 from fer_edge.types import FaceReading, Frame
 
 NAMES = ("blazeface_short", "blazeface_full", "mtcnn")

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from fer_edge import config
 from fer_edge.contract.reading import load_line
-from fer_edge.launch import Launcher
+from fer_edge.daemon.launch import Launcher
 from standin import World, opener
 
 RESULTS = Path(__file__).parent / "results" / "faults.md"

@@ -62,7 +62,7 @@ def work(photo: Path, cases: int, seed: int) -> int:
     sys.path.insert(0, str(ROOT / "tests" / "device"))
     from fuzzing import fuzz, small_photo  # the same cases as in the tests
 
-    from fer_edge.photo import read_photo
+    from fer_edge.pictures.photo import read_photo
 
     outcome = fuzz(cases, seed, small_photo(read_photo(photo).image))
     print(json.dumps(vars(outcome)))

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from fer_edge.classifier.runner import LiteRunner
 from fer_edge.contract.bundle import open_bundle
 from fer_edge.errors import RunnerError
-from fer_edge.runner import LiteRunner
 
 N = 400
 

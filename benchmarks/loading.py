@@ -18,8 +18,8 @@ from time import perf_counter
 
 import numpy as np
 
+from fer_edge.classifier.runner import LiteRunner
 from fer_edge.contract.bundle import open_bundle
-from fer_edge.runner import LiteRunner
 
 ROUNDS = 25
 

@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 
 from clips import machine
+from fer_edge.classifier.runtime import open_interpreter
 from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.contract.latency import EMPTY, LatencyDoc
 from fer_edge.profiler import interference
 from fer_edge.profiler.per_op import time_probes
-from fer_edge.runtime import open_interpreter
 from fer_host.boards import predict
 from fer_host.boards.operators import operators_of_tflite
 from fer_host.boards.probes import write_probes

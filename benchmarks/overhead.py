@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from clips import machine
+from fer_edge.board.commands import run
 from fer_edge.contract.bundle import Bundle, open_bundle
-from fer_edge.doctor.commands import run
 from fer_edge.profiler import interference, statistics
 from fer_edge.profiler.measure import Recording
 from fer_edge.profiler.power import PowerProbe

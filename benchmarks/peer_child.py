@@ -51,7 +51,7 @@ class Edge:
     def __init__(self, bundle: str, follow: bool) -> None:
         from fer_edge.contract.bundle import open_bundle
         from fer_edge.pipeline import open_pipeline
-        from fer_edge.track import TrackSettings
+        from fer_edge.tracking.track import TrackSettings
 
         self._bundle = open_bundle(Path(bundle))
         threads = min(4, len(os.sched_getaffinity(0)))

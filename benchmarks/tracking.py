@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from clips import Run, agreement, fresh, load_clip, machine, overlap, pairs, run_interleaved
+from fer_edge.classifier.runner import LiteRunner
+from fer_edge.classifier.runtime import find_runtime
 from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.detectors import PHOTO_TILES
 from fer_edge.pipeline import Pipeline, open_pipeline
-from fer_edge.runner import LiteRunner
-from fer_edge.runtime import find_runtime
-from fer_edge.track import TrackSettings
+from fer_edge.tracking.track import TrackSettings
 from fer_edge.types import FaceReading, FrameReading
 
 HEAD_POSE = "head-pose-face-detection-male.mp4"

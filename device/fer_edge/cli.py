@@ -138,11 +138,11 @@ def _tiles(text: str) -> tuple[int, ...]:
 
 
 def _image(arguments: argparse.Namespace) -> int:
-    from fer_edge import tuned
-    from fer_edge.bundles import find_bundle
+    from fer_edge.commands.image import read_images
     from fer_edge.contract.bundle import open_bundle
     from fer_edge.detectors import PHOTO_TILES
-    from fer_edge.images import read_images
+    from fer_edge.setting import tuned
+    from fer_edge.setting.find import find_bundle
 
     bundle = open_bundle(find_bundle(arguments.bundle))
     variant, threads, detector = tuned.choose(bundle, arguments.variant, arguments.threads, arguments.detector)
@@ -161,7 +161,7 @@ def _image(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from fer_edge import config, logs
-    from fer_edge.launch import Launcher
+    from fer_edge.daemon.launch import Launcher
 
     flags = config.given_flags(arguments)
     configuration, file = config.load(arguments.config, flags)
@@ -188,7 +188,7 @@ def _config(arguments: argparse.Namespace) -> int:
 
 
 def _service(arguments: argparse.Namespace) -> int:
-    from fer_edge import service
+    from fer_edge.daemon import service
 
     if arguments.action == "status":
         return service.status()
@@ -198,11 +198,12 @@ def _service(arguments: argparse.Namespace) -> int:
 
 
 def _web(arguments: argparse.Namespace) -> int:
-    from fer_edge import logs, tuned
-    from fer_edge.bundles import find_bundle
+    from fer_edge import logs
     from fer_edge.contract.bundle import open_bundle
     from fer_edge.detectors import PHOTO_TILES
     from fer_edge.pipeline import open_pipeline
+    from fer_edge.setting import tuned
+    from fer_edge.setting.find import find_bundle
     from fer_edge.sinks.web.alone import serve
     from fer_edge.sinks.web.controls import PhotoDesk
     from fer_edge.sinks.web.settings import WebSettings
@@ -225,9 +226,9 @@ def _web(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     import dataclasses
 
-    from fer_edge import verify
-    from fer_edge.bundles import find_bundle
+    from fer_edge.commands import verify
     from fer_edge.contract.bundle import open_bundle
+    from fer_edge.setting.find import find_bundle
 
     bundle = open_bundle(find_bundle(arguments.bundle))
     names = [arguments.variant] if arguments.variant else [variant.id for variant in bundle.manifest.variants]
@@ -264,9 +265,9 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
 
 def _info(arguments: argparse.Namespace) -> int:
-    from fer_edge.bundles import find_bundle
+    from fer_edge.commands.info import describe
     from fer_edge.contract.bundle import open_bundle
-    from fer_edge.info import describe
+    from fer_edge.setting.find import find_bundle
 
     print(describe(open_bundle(find_bundle(arguments.bundle))))
     return 0

@@ -7,14 +7,14 @@ import time
 import cv2
 import numpy as np
 
+from fer_edge.classifier.crop import crop_face
+from fer_edge.classifier.runner import LiteRunner
 from fer_edge.contract.bundle import Bundle
 from fer_edge.contract.manifest import Manifest, Variant
 from fer_edge.contract.preprocess import preprocess, softmax
-from fer_edge.crop import crop_face
 from fer_edge.detectors import make_detector
-from fer_edge.runner import LiteRunner
-from fer_edge.track import TrackSettings
-from fer_edge.tracker import Tracker
+from fer_edge.tracking.track import TrackSettings
+from fer_edge.tracking.tracker import Tracker
 from fer_edge.types import FaceBox, FaceDetector, FaceReading, Frame, FrameReading, RgbImage, Runner
 
 STAGES = ("detect", "align", "infer")  # of a photo; a video's frames have "track" too, and "detect" in some only

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from fer_edge.classifier.crop import crop_face
+from fer_edge.classifier.runner import LiteRunner
 from fer_edge.contract.manifest import AlignSpec
-from fer_edge.crop import crop_face
 from fer_edge.detectors import make_detector
 from fer_edge.errors import ImageError, RunnerError, SourceError
-from fer_edge.photo import read_photo
-from fer_edge.runner import LiteRunner
+from fer_edge.pictures.photo import read_photo
 from fer_edge.sources import open_source
 from fer_edge.sources.images import SUFFIXES as PHOTO_SUFFIXES
 from fer_edge.types import FaceBox, FaceDetector, RgbImage

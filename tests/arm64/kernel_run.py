@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from fer_edge.classifier.runner import LiteRunner, dequantize
+from fer_edge.classifier.runtime import find_runtime
 from fer_edge.contract.bundle import open_bundle
 from fer_edge.contract.preprocess import softmax
-from fer_edge.runner import LiteRunner, dequantize
-from fer_edge.runtime import find_runtime
 
 
 def main(bundle_path: str, variant_id: str, inputs_path: str, out: str, kernels: str = "--default") -> None:

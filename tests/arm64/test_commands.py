@@ -42,7 +42,8 @@ def assert_same_faces(here: list[dict[str, Any]], arm: list[dict[str, Any]], whe
 
 def test_it_is_the_other_processor(root: Root) -> None:
     code = (
-        "import platform, fer_edge.runtime as r; print(platform.machine(), platform.python_version(), r.find_runtime())"
+        "import platform, fer_edge.classifier.runtime as r; "
+        "print(platform.machine(), platform.python_version(), r.find_runtime())"
     )
     machine, python, runtime = succeeded(root.python("-c", code)).split(maxsplit=2)
     assert machine == "aarch64"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.classifier.runner import LiteRunner
 from fer_edge.contract.bundle import Bundle, encode_file, open_bundle, write_bundle
 from fer_edge.contract.labels import EMOTIONS8
 from fer_edge.contract.manifest import (
@@ -26,7 +27,6 @@ from fer_edge.contract.manifest import (
     Variant,
 )
 from fer_edge.contract.preprocess import preprocess, softmax
-from fer_edge.runner import LiteRunner
 
 DATA = Path(__file__).parent / "data"
 SIDE = 32

@@ -21,7 +21,7 @@ from fer_edge import config
 from fer_edge.contract import manifest
 from fer_edge.contract.reading import dump_line, load_line
 from fer_edge.errors import EdgeError
-from fer_edge.photo import decode_photo
+from fer_edge.pictures.photo import decode_photo
 from fer_edge.sinks.web.upload import check_photo
 from fer_edge.types import FaceBox, FaceReading, Frame, FrameReading
 

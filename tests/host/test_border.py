@@ -53,12 +53,12 @@ def test_no_import_crosses_the_border() -> None:
 @pytest.mark.parametrize(
     ("file", "line"),
     [
-        ("device/fer_edge/runner.py", "import torch"),
-        ("device/fer_edge/crop.py", "def f():\n    import tensorflow as tf"),
+        ("device/fer_edge/classifier/runner.py", "import torch"),
+        ("device/fer_edge/classifier/crop.py", "def f():\n    import tensorflow as tf"),
         ("device/fer_edge/contract/align.py", "import cv2"),
-        ("device/fer_edge/contract/align.py", "from fer_edge.runner import LiteRunner"),
+        ("device/fer_edge/contract/align.py", "from fer_edge.classifier.runner import LiteRunner"),
         ("device/fer_edge/cli.py", "from fer_host import recipe"),
-        ("host/fer_host/cli.py", "from fer_edge.runner import LiteRunner"),
+        ("host/fer_host/cli.py", "from fer_edge.classifier.runner import LiteRunner"),
         ("host/fer_host/cli.py", "from fer_edge import runner"),
     ],
 )

@@ -28,11 +28,11 @@ HOST_ROOMS = """
     pack commands cli
 """
 DEVICE_ROOMS = """
-    __init__ contract errors types notify service emulation status logs info
-    board nodes runtime smooth photo annotate detectors follow track tracker
-    crop runner verify bundles tuned pipeline images
-    sources sinks doctor health config
-    daemon launch profiler cli
+    __init__ contract errors types logs
+    board pictures tracking classifier detectors setting
+    pipeline
+    sources sinks doctor config
+    daemon profiler commands cli
 """
 ORDER = {
     "host/fer_host": HOST_ROOMS.split(),
@@ -49,6 +49,7 @@ KNOWN = {
         "circle of files: calibration.sets, pipeline",
     },
     "device/fer_edge": {
+        "board -> doctor runs up",
         "circle of files: sources.argus, sources.images, sources.options, sources.picamera, sources.rtsp, "
         "sources.synthetic, sources.uri, sources.v4l2, sources.video_file",
     },

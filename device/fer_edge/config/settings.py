@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from fer_edge.board.health import HealthSettings
 from fer_edge.contract.errors import SchemaError
-from fer_edge.health import HealthSettings
 from fer_edge.logs import LogSettings
 from fer_edge.sinks.jsonl import JsonlSettings
 from fer_edge.sinks.metrics import MetricsSettings
 from fer_edge.sinks.mqtt import MqttSettings
 from fer_edge.sinks.web.settings import WebSettings
-from fer_edge.track import TrackSettings
+from fer_edge.tracking.track import TrackSettings
 
 # flags whose name is not --table-key
 NAMES = {

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.classifier.runtime import open_interpreter
 from fer_edge.detectors.nms import Candidates, Floats, weighted_nms
 from fer_edge.errors import BundleError, RunnerError
-from fer_edge.runtime import open_interpreter
 from fer_edge.types import FaceBox, RgbImage
 
 SCORE_LIMIT = 100.0  # logits are clipped to +- this before the sigmoid (MediaPipe: score_clipping_thresh)

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.classifier.runtime import open_interpreter
 from fer_edge.detectors.pyramid import (
     CELL_PX,
     Doubles,
@@ -24,7 +25,6 @@ from fer_edge.detectors.pyramid import (
     suppress,
 )
 from fer_edge.errors import BundleError, RunnerError
-from fer_edge.runtime import open_interpreter
 from fer_edge.types import FaceBox, RgbImage
 
 THRESHOLDS = ("pnet", "rnet", "onet", "nms_scale", "nms", "factor")

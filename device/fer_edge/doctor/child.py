@@ -96,8 +96,8 @@ def _tried(module_name: str, distributions: list[str]) -> dict[str, Any]:
 
 def _interpreter() -> None:
     """What fer-edge takes; a better one that is installed and does not import is a problem, not a second choice."""
+    from fer_edge.classifier.runtime import CANDIDATES, find_runtime
     from fer_edge.errors import RunnerError
-    from fer_edge.runtime import CANDIDATES, find_runtime
 
     for distribution, module_name in CANDIDATES:
         tried = _tried(module_name, [distribution])
@@ -117,8 +117,8 @@ def _networks(path: Path) -> None:
     """Loads each variant, the default first, and runs it once on a mid-gray picture."""
     import numpy as np
 
+    from fer_edge.classifier.runner import LiteRunner
     from fer_edge.contract.bundle import open_bundle
-    from fer_edge.runner import LiteRunner
 
     bundle = open_bundle(path)
     default = bundle.manifest.default_variant

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 
-from fer_edge import __version__, board
+from fer_edge import __version__
+from fer_edge.board import identify as board
+from fer_edge.board.commands import Run, recorded, run
 from fer_edge.doctor import judge_camera, judge_machine, judge_software, probe_camera, probe_machine, probe_software
-from fer_edge.doctor.commands import Run, recorded, run
 from fer_edge.doctor.facts import (
     BundleFacts,
     CameraFacts,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from fer_edge.nodes import Holder
+from fer_edge.board.camera_nodes import Holder
 
 Origin = Literal["environment", "system", "user", "unknown"]
 

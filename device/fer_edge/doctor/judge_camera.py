@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from fer_edge.board import Board
+from fer_edge.board.identify import Board
 from fer_edge.doctor.facts import CameraFacts, DeviceNode, PythonFacts, UserFacts, VideoNode
 from fer_edge.doctor.finding import Finding, fail, ok, warn
 from fer_edge.doctor.remedies import quoted, remedy

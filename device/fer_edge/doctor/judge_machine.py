@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fer_edge.board import Board, Cpu, L4t
+from fer_edge.board.identify import Board, Cpu, L4t
 from fer_edge.doctor.facts import ClockFacts, GovernorFacts, MemoryFacts, ThermalFacts, ThrottleFacts, UserFacts
 from fer_edge.doctor.finding import Finding, fail, ok, warn
 from fer_edge.doctor.remedies import remedy

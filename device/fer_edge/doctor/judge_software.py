@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fer_edge.board import Board
+from fer_edge.board.identify import Board
+from fer_edge.classifier.runtime import is_older
 from fer_edge.doctor.facts import BundleFacts, DiskFacts, InferenceFacts, PackageFacts, PythonFacts
 from fer_edge.doctor.finding import Finding, fail, ok, warn
 from fer_edge.doctor.remedies import LITERT, OPENCV, quoted, remedy
-from fer_edge.runtime import is_older
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
 OLDEST_OPENCV, NEWEST_OPENCV = (4, 6), (4, 11)

@@ -16,10 +16,11 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from fer_edge import __version__, tuned
-from fer_edge.board import read_text
-from fer_edge.doctor.commands import Run
+from fer_edge import __version__
+from fer_edge.board.commands import Run
+from fer_edge.board.identify import read_text
 from fer_edge.errors import UsageError
+from fer_edge.setting import tuned
 
 # what fer-edge itself reads, and nothing else
 FILES = (

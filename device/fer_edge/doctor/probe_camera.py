@@ -8,9 +8,9 @@ import os
 import pwd
 from pathlib import Path
 
-from fer_edge.board import read_text
+from fer_edge.board.camera_nodes import holders, numbered, video_nodes
+from fer_edge.board.identify import read_text
 from fer_edge.doctor.facts import CameraFacts, DeviceNode, UserFacts, VideoNode
-from fer_edge.nodes import holders, numbered, video_nodes
 
 _HELD = (r"/dev/(video|media|v4l-subdev)\d+",)
 

@@ -6,8 +6,8 @@ import datetime
 import re
 from pathlib import Path
 
-from fer_edge.board import governor, kib_field, read_text
-from fer_edge.doctor.commands import Run
+from fer_edge.board.commands import Run
+from fer_edge.board.identify import governor, kib_field, read_text
 from fer_edge.doctor.facts import ClockFacts, GovernorFacts, MemoryFacts, ThermalFacts, ThrottleFacts
 
 # Jetson Nano's PMIC-Die always says 100 °C; the fan's estimate is an average of others.

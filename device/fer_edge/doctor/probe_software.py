@@ -8,12 +8,12 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from fer_edge import board
-from fer_edge.bundles import find_bundle
+from fer_edge.board import identify as board
 from fer_edge.contract.bundle import MANIFEST_NAME, open_bundle
 from fer_edge.doctor.child import ask
 from fer_edge.doctor.facts import BundleFacts, DiskFacts, InferenceFacts, Origin, PackageFacts, PythonFacts
 from fer_edge.errors import EdgeError
+from fer_edge.setting.find import find_bundle
 
 _OPENCV_DISTRIBUTIONS = (
     "opencv-python-headless",

@@ -10,15 +10,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.classifier.crop import crop_face
+from fer_edge.classifier.runner import LiteRunner
 from fer_edge.contract.bench import Accuracy
 from fer_edge.contract.labels import EMOTIONS8
 from fer_edge.contract.preprocess import preprocess
-from fer_edge.crop import crop_face
 from fer_edge.detectors import PHOTO_TILES, make_detector
 from fer_edge.errors import ImageError, UsageError
-from fer_edge.photo import read_photo
+from fer_edge.pictures.photo import read_photo
 from fer_edge.profiler.workloads import Setting
-from fer_edge.runner import LiteRunner
 from fer_edge.sources.images import SUFFIXES
 
 _KEYS = ("images", "ferplus_votes", "ferplus_classes", "usage")

@@ -97,10 +97,10 @@ def _percent(text: str) -> float:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    from fer_edge.bundles import find_bundle
     from fer_edge.contract import bench as schema
     from fer_edge.contract.bundle import open_bundle
     from fer_edge.profiler import report
+    from fer_edge.setting.find import find_bundle
 
     # not what tune found: a measurement says itself what it is of
     arguments.threads = arguments.threads or min(4, len(os.sched_getaffinity(0)))
@@ -272,9 +272,9 @@ def _per_op(arguments: argparse.Namespace, bundle: Bundle) -> int:
 
 
 def _tune(arguments: argparse.Namespace) -> int:
-    from fer_edge.bundles import find_bundle
     from fer_edge.contract.bundle import open_bundle
     from fer_edge.profiler import tune
+    from fer_edge.setting.find import find_bundle
 
     bundle = open_bundle(find_bundle(arguments.bundle))
     if arguments.forget:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_edge import __version__, board
+from fer_edge import __version__
+from fer_edge.board import identify as board
+from fer_edge.board.emulation import emulation
+from fer_edge.classifier.runtime import find_runtime
 from fer_edge.contract.bench import (
     Accuracy,
     BenchDoc,
@@ -22,13 +25,11 @@ from fer_edge.contract.bench import (
     StageTiming,
     Throttled,
 )
-from fer_edge.emulation import emulation
 from fer_edge.profiler import interference, memory, statistics
 from fer_edge.profiler.measure import Plan, Recording, precision
 from fer_edge.profiler.power.energy import Energy, Sample, integrate
 from fer_edge.profiler.sampler import Sampler, signal
 from fer_edge.profiler.workloads import Mode, Setting
-from fer_edge.runtime import find_runtime
 
 N_BINS = 48
 SERIES_POINTS = 120

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from fer_edge.board import read_text
-from fer_edge.doctor.commands import Run, run
+from fer_edge.board.commands import Run, run
+from fer_edge.board.identify import read_text
 from fer_edge.doctor.facts import ThermalFacts, ThrottleFacts
 from fer_edge.doctor.probe_machine import thermal_facts, throttle_facts
 

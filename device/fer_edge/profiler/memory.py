@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fer_edge import board
-from fer_edge.board import kib_field, read_text
+from fer_edge.board import identify as board
+from fer_edge.board.identify import kib_field, read_text
 from fer_edge.contract.bench import Memory
 
 

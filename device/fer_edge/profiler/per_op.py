@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from fer_edge import board
+from fer_edge.board import identify as board
+from fer_edge.board.emulation import emulation
+from fer_edge.classifier.runtime import find_runtime, open_interpreter
 from fer_edge.contract.bench import Runtime
 from fer_edge.contract.latency import EMPTY, INDEX_NAME, LatencyDoc, Probe, Row, load_probes
-from fer_edge.emulation import emulation
 from fer_edge.errors import BundleError
 from fer_edge.profiler import interference
-from fer_edge.runtime import find_runtime, open_interpreter
 
 ROUNDS, MIN_ROUNDS, WARMUP = 200, 30, 5
 MAX_S = 120.0

@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 
-from fer_edge.board import kib_field, read_text
+from fer_edge.board.identify import kib_field, read_text
 from fer_edge.contract.bench import Signal
 from fer_edge.doctor.probe_machine import thermal_facts
 from fer_edge.profiler.interference import clocks_mhz

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fer_edge.board.commands import Run, run
 from fer_edge.contract.bench import Accuracy, BenchDoc
-from fer_edge.doctor.commands import Run, run
 from fer_edge.errors import UsageError
 from fer_edge.profiler import interference, memory
 from fer_edge.profiler.document import Measured, document

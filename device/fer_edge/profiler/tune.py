@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from fer_edge import tuned
 from fer_edge.contract.bench import BenchDoc
 from fer_edge.contract.bundle import Bundle
 from fer_edge.contract.manifest import Variant
@@ -15,6 +14,7 @@ from fer_edge.profiler.measure import Plan
 from fer_edge.profiler.session import Request, bench
 from fer_edge.profiler.sweep import SweepDoc, as_table, thread_counts
 from fer_edge.profiler.workloads import PipelineWork, Setting
+from fer_edge.setting import tuned
 
 FLOOR_BELOW_BEST = 0.01  # one point: what the variants' accuracies differ by without anybody noticing
 

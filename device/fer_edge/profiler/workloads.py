@@ -10,13 +10,13 @@ from typing import Literal
 
 import numpy as np
 
+from fer_edge.classifier.runner import LiteRunner
 from fer_edge.contract.bundle import Bundle
 from fer_edge.errors import UsageError
 from fer_edge.pipeline import Pipeline, open_pipeline
 from fer_edge.profiler.memory import own_bytes
-from fer_edge.runner import LiteRunner
 from fer_edge.sources import open_source
-from fer_edge.track import TrackSettings
+from fer_edge.tracking.track import TrackSettings
 from fer_edge.types import Frame, FrameSource
 
 Mode = Literal["model", "pipeline", "camera"]

@@ -10,8 +10,7 @@ from typing import Any
 
 from fer_edge import __version__
 from fer_edge.sinks.summary import summarize_faces
-from fer_edge.status import Status
-from fer_edge.types import FrameReading
+from fer_edge.types import FrameReading, Status
 
 ONLINE, OFFLINE = "online", "offline"
 URL = "https://github.com/fer-edge/fer-edge"

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from fer_edge.status import Status
-from fer_edge.types import FrameReading, Sink
+from fer_edge.types import FrameReading, Sink, Status
 
 log = logging.getLogger(__name__)
 

@@ -30,8 +30,7 @@ from fer_edge.sinks.discovery import (
     state_payload,
 )
 from fer_edge.sinks.secret import first_line
-from fer_edge.status import Status
-from fer_edge.types import FrameReading
+from fer_edge.types import FrameReading, Status
 
 log = logging.getLogger(__name__)
 CHANGED_S = 0.2  # a change of the number of faces or of the expression is told at once, but not more often than this

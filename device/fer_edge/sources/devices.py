@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from fer_edge.nodes import OTHER_DRIVERS, RAW_DRIVERS, busy, video_nodes
+from fer_edge.board.camera_nodes import OTHER_DRIVERS, RAW_DRIVERS, busy, video_nodes
 
 # linux/videodev2.h: struct v4l2_capability, _IOR('V', 0, 104 bytes)
 CAPABILITY = struct.Struct("<16s32s32sIII12x")

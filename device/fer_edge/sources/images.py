@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fer_edge.errors import ImageError, SourceError
-from fer_edge.photo import read_photo
+from fer_edge.pictures.photo import read_photo
 from fer_edge.sources.uri import SourceUri
 from fer_edge.types import Frame
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from fer_edge.board.camera_nodes import busy
 from fer_edge.errors import SourceError
-from fer_edge.nodes import busy
 from fer_edge.sources.live import LiveSource, one_line
 from fer_edge.sources.options import CameraOptions, camera_number, camera_options, differences
 from fer_edge.sources.uri import SourceUri

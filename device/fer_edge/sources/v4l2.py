@@ -14,8 +14,8 @@ os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")  # s; OpenCV's o
 import cv2
 import numpy as np
 
+from fer_edge.board.camera_nodes import busy, find_usb, parse_usb, usb_id
 from fer_edge.errors import SourceError
-from fer_edge.nodes import busy, find_usb, parse_usb, usb_id
 from fer_edge.sources.devices import Capability, explain, find_cameras, query
 from fer_edge.sources.live import LiveSource
 from fer_edge.sources.opencv import opencv_log_level

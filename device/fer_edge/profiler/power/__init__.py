@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fer_edge.doctor.commands import Run
+from fer_edge.board.commands import Run
 from fer_edge.profiler.power.hwmon import find_ina_hwmon
 from fer_edge.profiler.power.jetson import find_jetson
 from fer_edge.profiler.power.pi5 import find_pi5

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fer_edge.board import read_text
-from fer_edge.doctor.commands import Run
+from fer_edge.board.commands import Run
+from fer_edge.board.identify import read_text
 from fer_edge.profiler.power.probe import FILE_PERIOD_S, Found, whole
 
 CHIPS = ("ina219", "ina220", "ina226", "ina230", "ina231", "ina260", "ina237", "ina238")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from fer_edge.board import read_text
-from fer_edge.doctor.commands import Run
+from fer_edge.board.commands import Run
+from fer_edge.board.identify import read_text
 from fer_edge.profiler.power.probe import FILE_PERIOD_S, Found, whole
 
 TOTALS = ("VDD_IN", "POM_5V_IN")  # rails that feed all others

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from fer_edge.doctor.commands import Run
+from fer_edge.board.commands import Run
 from fer_edge.profiler.power.probe import COMMAND_PERIOD_S, Found
 
 _LINE = re.compile(r"^\s*(\w+)_([AV]) (?:current|volt)\(\d+\)=([0-9.]+)[AV]\s*$", re.MULTILINE)

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from fer_edge.board import read_text
+from fer_edge.board.identify import read_text
 
 
 class PowerProbe(Protocol):

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from fer_edge.board import read_text
-from fer_edge.doctor.commands import Run
+from fer_edge.board.commands import Run
+from fer_edge.board.identify import read_text
 from fer_edge.profiler.power.probe import FILE_PERIOD_S, Found, whole
 
 

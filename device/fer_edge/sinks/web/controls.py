@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from fer_edge.photo import decode_photo
+from fer_edge.pictures.photo import decode_photo
 from fer_edge.pipeline import Pipeline
 from fer_edge.types import Frame, FrameReading
 

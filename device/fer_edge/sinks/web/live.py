@@ -12,11 +12,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fer_edge.annotate import annotate, blur_faces, encode_jpeg
+from fer_edge.pictures.annotate import annotate, blur_faces, encode_jpeg
 from fer_edge.sinks.summary import summarize_faces
 from fer_edge.sinks.web.settings import WebSettings
-from fer_edge.status import Status
-from fer_edge.types import FaceBox, FaceReading, FrameReading, RgbImage
+from fer_edge.types import FaceBox, FaceReading, FrameReading, RgbImage, Status
 
 HISTORY_S = 60
 BLUR_STAYS_S = 1.0  # where a face was, it stays blurred so long: a detector misses one now and then

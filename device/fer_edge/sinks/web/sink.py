@@ -14,8 +14,7 @@ from fer_edge.sinks.web.live import Live
 from fer_edge.sinks.web.settings import WebSettings, checked
 from fer_edge.sinks.web.site import Site
 from fer_edge.sinks.web.token_place import find_token, show
-from fer_edge.status import Status
-from fer_edge.types import FrameReading
+from fer_edge.types import FrameReading, Status
 
 
 class WebSink:

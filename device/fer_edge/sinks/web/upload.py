@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from fer_edge.errors import ImageError
-from fer_edge.photo import jpeg_segments
+from fer_edge.pictures.photo import jpeg_segments
 from fer_edge.sinks.bounds import MAX_SCANS, MAX_SIDE_PX, MIN_SIDE_PX
 
 _STANDALONE = (0x01, 0xD8, *range(0xD0, 0xD8))  # JPEG markers without a length: none belongs before the picture data

@@ -1,0 +1,1 @@
+"""The commands of ``fer-edge``, one module each; start with ``image.py``."""

@@ -1,0 +1,128 @@
+"""``fer-edge verify``: replays the bundle's golden vectors on this machine's kernels."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_edge.classifier.runner import LiteRunner
+from fer_edge.contract.bundle import Bundle
+from fer_edge.contract.manifest import Golden, Variant
+from fer_edge.contract.preprocess import preprocess, softmax
+from fer_edge.errors import BundleError, VerifyError
+
+SCHEMA = "fer-edge/verify/1"
+INPUT_TOLERANCE = 1e-3  # of a normalized input: what float32 sums in another order may differ
+FLOAT_TOLERANCE = 1e-4  # of a float output with reference kernels
+
+
+@dataclass(frozen=True)
+class Verified:
+    """One variant that passed: largest |difference| of an output and of a probability, and top-1 comparisons made.
+
+    ``reference_max_abs`` is None for a dynamic-range variant, which has no results that all runtimes share.
+    """
+
+    variant: str
+    reference_max_abs: float | None
+    probability_max_abs: float
+    n_top1: int
+
+
+def verify(bundle: Bundle, variant_ids: list[str], threads: int = 1) -> list[Verified]:
+    """Checks the preprocess, then each variant with the reference kernels and with the default ones.
+
+    Args:
+        bundle: whose golden file is replayed.
+        variant_ids: of the variants to check.
+        threads: of the interpreter.
+
+    Raises:
+        VerifyError: names what differs, found and limit.
+        BundleError: the golden file lacks an array.
+    """
+    manifest = bundle.manifest
+    with np.load(io.BytesIO(bundle.read(manifest.golden.file)), allow_pickle=False) as archive:
+        arrays: dict[str, NDArray[Any]] = {name: archive[name] for name in archive.files}
+    variants = [manifest.variant(variant_id) for variant_id in variant_ids]
+    needed = ["crops", "inputs", *(f"{kind}/{v.id}" for kind in ("reference", "probabilities") for v in variants)]
+    missing = [name for name in needed if name not in arrays]
+    if missing:
+        raise BundleError(f"bundle {bundle.path}: golden file lacks {', '.join(missing)}; rebuild the bundle")
+    for variant in variants:
+        if variant.id not in manifest.golden.tolerance_p:
+            raise BundleError(f"bundle {bundle.path}: golden has no tolerance_p for {variant.id}; rebuild the bundle")
+    lengths = {name: arrays[name].shape[:1] for name in needed}
+    if len(set(lengths.values())) != 1:
+        raise BundleError(f"bundle {bundle.path}: golden arrays differ in length ({lengths}); rebuild the bundle")
+    inputs = arrays["inputs"]
+    found = np.stack([preprocess(crop, manifest.input, inputs.shape[1:3]) for crop in arrays["crops"]])
+    _limit("preprocess", "input", float(np.abs(found - inputs).max()), INPUT_TOLERANCE)
+    return [_verify_variant(bundle, variant, arrays, threads) for variant in variants]
+
+
+def _verify_variant(bundle: Bundle, variant: Variant, arrays: dict[str, NDArray[Any]], threads: int) -> Verified:
+    golden, inputs = bundle.manifest.golden, arrays["inputs"]
+    content = bundle.read(variant.file)
+    difference = None
+    if variant.scheme != "dynamic":  # reference kernels for float activations and int8 weights differ by runtime
+        difference = _reference_difference(content, variant, inputs, arrays[f"reference/{variant.id}"], threads)
+    probabilities = softmax(LiteRunner(content, variant, threads)(inputs))
+    distance, n_top1 = compare_probabilities(variant.id, probabilities, arrays[f"probabilities/{variant.id}"], golden)
+    return Verified(variant.id, difference, distance, n_top1)
+
+
+def _reference_difference(
+    content: bytes, variant: Variant, inputs: NDArray[np.float32], expected: NDArray[Any], threads: int
+) -> float:
+    """Largest |difference| of the output with the reference kernels: none at all where the output is int8."""
+    runner = LiteRunner(content, variant, threads, reference_kernels=True)
+    found = np.concatenate([runner.raw(row[None]) for row in inputs])
+    if found.dtype != expected.dtype or found.shape != expected.shape:
+        raise VerifyError(f"variant {variant.id}: found output {found.dtype} {found.shape}, expected {expected.dtype}")
+    difference = float(np.abs(found.astype(np.float64) - expected.astype(np.float64)).max())
+    limit = 0.0 if variant.output.dtype == "int8" else FLOAT_TOLERANCE
+    _limit(f"variant {variant.id}, reference kernels", "output", difference, limit)
+    return difference
+
+
+def compare_probabilities(
+    variant_id: str, found: NDArray[np.float32], expected: NDArray[np.float32], golden: Golden
+) -> tuple[float, int]:
+    """Largest |difference| (n, labels) and how many clear top-1 answers agreed.
+
+    Raises:
+        VerifyError: a probability is outside the tolerance, or a clear answer differs.
+    """
+    distance = float(np.abs(found - expected).max())
+    _limit(f"variant {variant_id}, default kernels", "probability", distance, golden.tolerance_p[variant_id])
+    ordered = np.sort(expected, axis=1)
+    clear = ordered[:, -1] - ordered[:, -2] >= golden.margin
+    wrong = np.flatnonzero(clear & (found.argmax(axis=1) != expected.argmax(axis=1)))
+    if len(wrong):
+        raise VerifyError(
+            f"variant {variant_id}, default kernels: another answer on {len(wrong)} of {int(clear.sum())} golden "
+            f"inputs with a margin of {golden.margin:g}, expected none; update the interpreter or rebuild the bundle"
+        )
+    return distance, int(clear.sum())
+
+
+def _limit(where: str, what: str, found: float, limit: float) -> None:
+    if not found <= limit:
+        raise VerifyError(
+            f"{where}: |difference| of an {what} is {found:.4g}, expected at most {limit:g}; "
+            "the interpreter computes otherwise than the one that made this bundle: update it or rebuild the bundle"
+        )
+
+
+def format_table(rows: list[Verified]) -> str:
+    """The results for the terminal."""
+    lines = [f"{'variant':10} {'reference |Δ|':>14} {'probability |Δ|':>16} {'top-1 compared':>15}"]
+    for row in rows:
+        reference = "-" if row.reference_max_abs is None else f"{row.reference_max_abs:.3g}"
+        lines.append(f"{row.variant:10} {reference:>14} {row.probability_max_abs:16.3g} {row.n_top1:15d}  ok")
+    return "\n".join(lines)

@@ -1,0 +1,260 @@
+"""From a configuration to a running daemon: opens bundle, source and sinks, and closes what it opened."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from fer_edge import config as configuration
+from fer_edge import logs
+from fer_edge.board.camera_nodes import camera_nodes
+from fer_edge.board.health import HealthMonitor
+from fer_edge.config import Config
+from fer_edge.contract.bundle import Bundle, open_bundle
+from fer_edge.daemon.loop import Daemon, OnWait, ended_by_sigterm
+from fer_edge.daemon.notify import Notifier
+from fer_edge.detectors import PHOTO_TILES
+from fer_edge.errors import ConfigError, UsageError
+from fer_edge.pipeline import Pipeline, open_pipeline
+from fer_edge.setting import tuned
+from fer_edge.setting.find import find_bundle
+from fer_edge.sinks.fanout import QueuedSink
+from fer_edge.sinks.jsonl import JsonlSink
+from fer_edge.sinks.metrics import MetricsSink
+from fer_edge.sinks.web.controls import Controls, PhotoDesk
+from fer_edge.sources import CAMERAS, open_source, parse_uri
+from fer_edge.sources.camera import find_camera
+from fer_edge.sources.live import LiveSource
+from fer_edge.sources.reconnect import ReconnectingSource
+from fer_edge.sources.uri import SourceUri
+from fer_edge.tracking.tracker import Tracker
+from fer_edge.types import FrameReading, FrameSource, Sink
+
+log = logging.getLogger(__name__)
+
+
+class Switch:
+    """What the web page may ask of a run: the camera on or off, and a photo read beside it."""
+
+    has_camera = True
+
+    def __init__(self, daemon: Daemon, desk: PhotoDesk) -> None:
+        self._daemon, self._desk = daemon, desk
+
+    def start(self) -> None:
+        """See ``Daemon.start``."""
+        self._daemon.start()
+
+    def stop(self) -> None:
+        """See ``Daemon.stop``."""
+        self._daemon.stop()
+
+    def read_photo(self, content: bytes) -> FrameReading:
+        """See ``PhotoDesk.read_photo``."""
+        return self._desk.read_photo(content)
+
+
+class Launcher:
+    """One ``fer-edge run``.
+
+    Args:
+        config: what to do.
+        file: where that was read from, for SIGHUP.
+        flags: that overrule the file, for SIGHUP.
+        max_frames: to read at most.
+        camera: opens a camera in place of the configured source (benchmarks/standin.py fails on demand).
+
+    Raises:
+        EdgeError: a source, bundle or value that cannot be used.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        file: Path | None,
+        flags: configuration.Flags,
+        max_frames: int | None = None,
+        camera: Callable[[], FrameSource] | None = None,
+    ) -> None:
+        logs.set_up(config.log)
+        self.config, self._file, self._flags, self._max_frames = config, file, flags, max_frames
+        self._uri = _source_uri(config)
+        self.is_camera = self._uri is None or self._uri.scheme in CAMERAS
+        self.name = "camera://" if self._uri is None else self._uri.text
+        if flags.get("source", {}).get("wait") and not self.is_camera:
+            raise UsageError(
+                f"--wait: {self.name} is no camera; expected --camera, csi://, v4l2://, argus:// or rtsp://"
+            )
+        self._open = camera or _opener(config, self._uri)
+        self.bundle: Bundle = open_bundle(find_bundle(Path(config.model.bundle) if config.model.bundle else None))
+        self.pipeline = self._pipeline()
+        self.monitor = HealthMonitor(config.health)
+        self.daemon: Daemon | None = None  # while it runs
+        self._first: FrameSource | None = None
+
+    def run(self) -> str:
+        """Runs until the source ends or a signal comes; says what was done.
+
+        Raises:
+            EdgeError: something could not be opened, or a camera hangs for good.
+        """
+        with contextlib.ExitStack() as opened:
+            opened.callback(self.monitor.close)
+            notifier = Notifier()
+            opened.callback(notifier.close)
+            if not (self.is_camera and self.config.source.wait):
+                with ended_by_sigterm():
+                    self._first = self._opened()
+                opened.callback(self._close_first)
+            self.daemon = daemon = Daemon(
+                self._connect,
+                self.name,
+                self.pipeline,
+                (),
+                self._strict_jsonl(opened),
+                notifier,
+                self.monitor,
+                self._max_frames,
+                self._reload,
+            )
+            daemon.add_sinks(self._sinks(Switch(daemon, PhotoDesk(self._photo_pipeline)), opened))
+            self.monitor.start(log.warning)
+            return str(daemon.run())
+
+    # -- source ------------------------------------------------------------------------------------------------------
+
+    def _connect(self, on_wait: OnWait) -> FrameSource:
+        first, self._first = self._first, None
+        if not (self.is_camera and (self.config.source.reconnect or self.config.source.wait)):
+            return first or self._opened()
+        return ReconnectingSource(self._opened, self.name, log.warning, on_wait, first=first, look=camera_nodes)
+
+    def _opened(self) -> FrameSource:
+        source = self._open()
+        if isinstance(source, LiveSource):
+            log.info("%s: %s", source.name, source.description)
+        return source
+
+    def _close_first(self) -> None:
+        if self._first is not None:  # never iterated: LiveSource closes its camera at the end of the process
+            self._first.close()
+
+    # -- pipeline ----------------------------------------------------------------------------------------------------
+
+    def _pipeline(self) -> Pipeline:
+        """That of the video: follows faces, except in a folder of photos."""
+        source, model = self.config.source, self.config.model
+        scheme = "camera" if self._uri is None else self._uri.scheme
+        is_live = self.is_camera or source.realtime or source.rate is not None or scheme == "synthetic"
+        tiles = model.tiles if model.tiles is not None else () if is_live else PHOTO_TILES
+        track = None if scheme == "images" else self.config.track
+        variant, threads, detector = tuned.choose(self.bundle, model.variant, model.threads, model.detector)
+        return open_pipeline(self.bundle, variant, threads, _grids(tiles), detector, track)
+
+    def _photo_pipeline(self) -> Pipeline:
+        """That of photos dropped on the web page: an interpreter of its own, so that it never delays a frame."""
+        model = self.config.model
+        tiles = PHOTO_TILES if model.tiles is None else model.tiles
+        variant, threads, detector = tuned.choose(self.bundle, model.variant, model.threads, model.detector)
+        return open_pipeline(self.bundle, variant, threads, _grids(tiles), detector)
+
+    # -- sinks -------------------------------------------------------------------------------------------------------
+
+    def _strict_jsonl(self, opened: contextlib.ExitStack) -> Sink | None:
+        """The JSON lines of a clip, which must be complete, or the run ends."""
+        path = self.config.jsonl.path
+        return opened.enter_context(JsonlSink(path)) if path and not self.is_camera else None
+
+    def _sinks(self, controls: Controls, opened: contextlib.ExitStack) -> list[Sink]:
+        """The sinks that never delay a frame; each is closed at the end."""
+        sinks: list[Sink] = []
+
+        def add(sink: Sink) -> None:
+            sinks.append(sink)
+            opened.callback(sink.close)
+
+        config = self.config
+        if config.jsonl.path and self.is_camera:
+            add(QueuedSink(JsonlSink(config.jsonl.path, strict=False)))
+        if config.mqtt.host:
+            from fer_edge.sinks.mqtt import MqttSink
+
+            add(MqttSink(config.mqtt, self.bundle.manifest.labels))
+        metrics = self._metrics() if config.metrics.enabled else None
+        if metrics is not None:
+            add(metrics)
+        if config.web.enabled or metrics is not None:
+            from fer_edge.sinks.web.sink import WebSink
+
+            web = WebSink(config.web, controls, metrics, page=config.web.enabled)
+            add(web)
+            web.invite(log.warning)
+        return sinks
+
+    def _metrics(self) -> MetricsSink:
+        """With what is running as its info metric, and each of the classifier's labels from the start."""
+        manifest = self.bundle.manifest
+        running = {
+            "model": manifest.model_id,
+            "model_version": manifest.version,
+            "variant": self.pipeline.variant.id,
+            "detector": manifest.find_detector(self.config.model.detector).id,
+        }
+        return MetricsSink(running, manifest.labels)
+
+    # -- SIGHUP ------------------------------------------------------------------------------------------------------
+
+    def _reload(self) -> None:
+        """Takes over what can be taken over while running, and says what needs a restart."""
+        try:
+            after, _ = configuration.load(self._file, self._flags)
+        except ConfigError as error:
+            log.error("reload: %s; going on as before", error)
+            return
+        changed = configuration.differences(self.config, after)
+        later = [key for key in changed if key.partition(".")[0] not in configuration.RELOADABLE]
+        if after.log != self.config.log:
+            logs.set_up(after.log)
+        if after.health != self.config.health:
+            self.monitor.reload(after.health)
+        if after.track != self.config.track and self.pipeline.tracker is not None:
+            self.pipeline.tracker = Tracker(after.track) if after.track.enabled else None
+        taken = [key for key in changed if key not in later]
+        log.warning(
+            "reload: %s%s",
+            f"now in use: {', '.join(taken)}" if taken else "nothing to take over",
+            f"; needs a restart: {', '.join(later)}" if later else "",
+        )
+        self.config = after
+
+
+def _source_uri(config: Config) -> SourceUri | None:
+    """The source's URI; None for the first camera found."""
+    source = config.source
+    if source.uri:
+        uri = parse_uri(source.uri)
+        if (source.loop and uri.scheme != "file") or (source.rate and uri.scheme not in ("file", "synthetic")):
+            flag = "loop" if source.loop and uri.scheme != "file" else "rate"
+            raise UsageError(f"--{flag}: {uri.text} is no clip; expected the path of a video, or no --{flag}")
+        return uri
+    if source.camera:
+        return None
+    raise UsageError("no source; expected --source URI or --camera, or one of them in the [source] table of a file")
+
+
+def _opener(config: Config, uri: SourceUri | None) -> Callable[[], FrameSource]:
+    """Opens the source, each time anew; a USB camera is found again under another number."""
+    source = config.source
+    if uri is None:
+        return find_camera
+    if uri.scheme == "v4l2":
+        from fer_edge.sources.v4l2 import V4l2Opener
+
+        return V4l2Opener(uri)
+    return lambda: open_source(source.uri, source.realtime, source.loop, source.rate)
+
+
+def _grids(tiles: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(grid for grid in tiles if grid > 1)

@@ -1,0 +1,344 @@
+"""The loop of ``fer-edge run``: source → pipeline → sinks, until the source ends, a signal comes or the web page says.
+
+Nothing here waits for a sink or for the network. The watchdog is fed where a frame was read to the end and in each
+slice of a deliberate wait (a lost camera, a camera that was stopped), nowhere else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import queue
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+
+from fer_edge.board.health import HealthMonitor, Pacer
+from fer_edge.daemon.notify import Notifier
+from fer_edge.pipeline import Pipeline
+from fer_edge.sinks.fanout import Fanout
+from fer_edge.sources.mailbox import LONGEST_WAIT_S
+from fer_edge.sources.reconnect import ReconnectingSource
+from fer_edge.types import Frame, FrameReading, FrameSource, Sink, State, Status
+
+STATUS_S = 1.0  # between two status snapshots
+FPS_WINDOW_S = 5.0
+OnWait = Callable[[str], None]
+Connect = Callable[[OnWait], FrameSource]
+
+
+@dataclass
+class Summary:
+    """What a run did."""
+
+    frames: int = 0
+    faces: int = 0
+    frames_with_face: int = 0
+    dropped: int = 0
+    seconds: float = 0.0
+    stage_ms: dict[str, float] = field(default_factory=dict)
+    ended_by: str = "end of source"
+
+    def __str__(self) -> str:
+        fps = self.frames / self.seconds if self.seconds else 0.0
+        stages = ", ".join(f"{name} {ms / max(1, self.frames):.1f}" for name, ms in self.stage_ms.items())
+        return (
+            f"{self.ended_by}: {self.frames} frames in {self.seconds:.1f} s ({fps:.1f} per second), "
+            f"{self.dropped} dropped, {self.faces} faces, a face in {self.frames_with_face}; "
+            f"mean ms a frame: {stages or 'none'}"
+        )
+
+    def add(self, reading: FrameReading) -> None:
+        """Counts one frame."""
+        self.frames += 1
+        self.faces += len(reading.faces)
+        self.frames_with_face += bool(reading.faces)
+        for name, ms in reading.stage_ms.items():
+            self.stage_ms[name] = self.stage_ms.get(name, 0.0) + ms
+
+
+class SignalledWhileOpening(BaseException):
+    """SIGTERM or SIGINT while a camera is being opened, which can take half a minute: leaves the opening at once."""
+
+
+class Daemon:
+    """One run. ``start`` and ``stop`` may be called from any thread; the rest happens in the one that calls ``run``.
+
+    Args:
+        connect: makes the source; is given what to call in each slice of a deliberate wait.
+        name: of the source, for the status.
+        pipeline: reads a frame.
+        sinks: get every reading and, once a second, the status. An error in one stays there.
+        strict_sink: gets every reading first; its error ends the run.
+        notifier: speaks to systemd.
+        health: says at which share of the full rate to run; None for the full rate.
+        max_frames: to read at most.
+        reload: reads the configuration again, on SIGHUP.
+    """
+
+    def __init__(
+        self,
+        connect: Connect,
+        name: str,
+        pipeline: Pipeline,
+        sinks: Iterable[Sink] = (),
+        strict_sink: Sink | None = None,
+        notifier: Notifier | None = None,
+        health: HealthMonitor | None = None,
+        max_frames: int | None = None,
+        reload: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.pipeline, self.health = pipeline, health
+        self._connect, self._name, self._max_frames, self._reload = connect, name, max_frames, reload
+        self._fanout, self._strict_sink = Fanout(sinks), strict_sink
+        self._notifier = notifier or Notifier({})
+        self._summary = Summary()
+        self._pacer = Pacer()
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._source: FrameSource | None = None
+        self._ended = self._is_stopped = self._must_reload = False
+        self._is_connecting = self._was_cut = False
+        self._counted = {"dropped": 0, "corrupt": 0, "reconnects": 0}
+        self._state: State = "waiting"
+        self._reason, self._since_s, self._status_at_s = "", time.monotonic(), -STATUS_S
+        self._age_s: float | None = None
+        self._done_at: deque[float] = deque(maxlen=1000)
+
+    def add_sinks(self, sinks: Iterable[Sink]) -> None:
+        """Before ``run``: sinks that themselves ask something of this daemon."""
+        self._fanout = Fanout((*self._fanout.sinks, *sinks))
+
+    # -- what the web page may ask -----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Takes up a camera that was stopped; returns at once."""
+        self._is_stopped = False
+        self._bell.put(None)
+
+    def stop(self) -> None:
+        """Frees the camera and waits for ``start``; returns at once."""
+        self._is_stopped = True
+        self._cut_short()
+
+    # -- the run -----------------------------------------------------------------------------------------------------
+
+    def run(self) -> Summary:
+        """Reads frames until the source ends, ``max_frames`` are read or a signal comes.
+
+        Raises:
+            SourceError: the source was lost and does not come back by itself.
+            UsageError: the strict sink's.
+        """
+        started = time.monotonic()
+        with self._signals():
+            try:
+                while not self._ended:
+                    if self._is_stopped:
+                        self._wait_for_start()
+                    elif self._connection() and not self._is_stopped:
+                        break
+            except SignalledWhileOpening:
+                pass
+            finally:
+                self._notifier.stopping()
+                self._enter("stopped", self._summary.ended_by)
+        self._summary.seconds = time.monotonic() - started
+        self._summary.dropped = self._counted["dropped"]
+        return self._summary
+
+    def _connection(self) -> bool:
+        """Reads from the source until it ends by itself (True), is closed, or enough is read."""
+        self._pacer.forget()
+        self._was_cut = False
+        self._is_connecting = True
+        try:
+            self._source = source = self._connect(self._on_wait)
+        finally:
+            self._is_connecting = False
+        try:
+            with _finished(source) as frames:
+                if self._ended or self._is_stopped:  # meanwhile
+                    source.close()
+                for frame in frames:
+                    if not self._take(frame):
+                        source.close()
+                        break
+        finally:
+            self._source = None
+            for what in self._counted:
+                self._counted[what] += int(getattr(source, what, 0))
+        return not (self._ended or self._is_stopped or self._was_cut)  # stopped and started again at once: it was cut
+
+    def _take(self, frame: Frame) -> bool:
+        """One frame, from the source to the sinks; False where it was the last."""
+        reading = self.pipeline.read_frame(frame)
+        factor = self.health.rate_factor if self.health else 1.0
+        if factor != 1:
+            reading = dataclasses.replace(reading, rate_factor=factor)
+        self._summary.add(reading)
+        try:
+            if self._strict_sink is not None:
+                self._strict_sink.publish(reading)
+            self._fanout.publish(reading)
+        except BrokenPipeError:
+            self._summary.ended_by, self._ended = "the reader of the output went away", True
+            return False
+        now_s = time.monotonic()
+        self._age_s = max(0.0, now_s - frame.t_capture_s)
+        self._done_at.append(now_s)
+        self._notifier.progress()
+        if self._state != "running":
+            self._enter("running", "")
+        self._tick()
+        if self._summary.frames == self._max_frames:
+            self._summary.ended_by, self._ended = f"--max-frames {self._max_frames}", True
+            return False
+        self._pause(self._pacer.wait_s(factor, now_s))
+        return not (self._ended or self._is_stopped)
+
+    def _on_wait(self, reason: str) -> None:
+        """Called in each slice of a wait for a lost source."""
+        self._notifier.progress()
+        if self._state != "waiting" or self._reason != reason:
+            self._enter("waiting", reason)
+        self._tick()
+
+    def _wait_for_start(self) -> None:
+        self._enter("stopped", "stopped by hand")
+        while self._is_stopped and not self._ended:
+            self._notifier.progress()
+            self._tick()
+            with contextlib.suppress(queue.Empty):
+                self._bell.get(timeout=LONGEST_WAIT_S)
+        self._enter("waiting", "the camera is being started")
+
+    def _pause(self, wait_s: float) -> None:
+        until = time.monotonic() + wait_s
+        while not (self._ended or self._is_stopped) and (left_s := until - time.monotonic()) > 0:
+            with contextlib.suppress(queue.Empty):
+                self._bell.get(timeout=min(left_s, LONGEST_WAIT_S))
+
+    # -- status ------------------------------------------------------------------------------------------------------
+
+    def status(self) -> Status:
+        """A snapshot."""
+        health = self.health
+        now_s = time.monotonic()
+        return Status(
+            state=self._state,
+            source=self._name,
+            fps=self._fps(now_s),
+            frame_age_s=self._age_s,
+            frames=self._summary.frames,
+            dropped={"source": self._count("dropped"), **self._fanout.dropped_by_sink},
+            temperature_c=health.health.temperature_c if health else None,
+            throttled=health.health.throttled if health else None,
+            rate_factor=health.rate_factor if health else 1.0,
+            since_s=self._since_s,
+            reason=self._reason,
+            corrupt=self._count("corrupt"),
+            reconnects=self._count("reconnects"),
+        )
+
+    def _fps(self, now_s: float) -> float:
+        recent = [at_s for at_s in self._done_at if now_s - at_s <= FPS_WINDOW_S]
+        return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
+
+    def _count(self, what: str) -> int:
+        return self._counted[what] + int(getattr(self._source, what, 0))
+
+    def _enter(self, state: State, reason: str) -> None:
+        self._state, self._reason, self._since_s = state, reason, time.monotonic()
+        self._status_at_s = -STATUS_S  # tell at once
+        self._tick()
+        if state != "stopped":
+            self._notifier.ready()  # also without a camera: what waits for one is up
+
+    def _tick(self) -> None:
+        now_s = time.monotonic()
+        if self._must_reload:
+            self._must_reload = False
+            self._notifier.reloading()
+            self._reload()
+            self._notifier.ready()
+        if now_s - self._status_at_s >= STATUS_S:
+            self._status_at_s = now_s
+            status = self.status()
+            self._fanout.status(status)
+            self._notifier.status(status.line)
+
+    # -- signals -----------------------------------------------------------------------------------------------------
+
+    def _cut_short(self) -> None:
+        self._was_cut = True
+        self._bell.put(None)
+        source = self._source
+        if source is not None:
+            source.close()
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGINT and SIGTERM close the source; the frame in work is finished and published. SIGHUP reloads."""
+        if threading.current_thread() is not threading.main_thread():  # a test's; signals are the main thread's alone
+            yield
+            return
+
+        def end(number: int, _: FrameType | None) -> None:
+            self._ended, self._summary.ended_by = True, signal.Signals(number).name
+            self._cut_short()
+            if self._is_connecting or (isinstance(self._source, ReconnectingSource) and self._source.opening):
+                raise SignalledWhileOpening
+
+        def reload(_: int, __: FrameType | None) -> None:
+            self._must_reload = True
+
+        handlers = {signal.SIGINT: end, signal.SIGTERM: end, signal.SIGHUP: reload}
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def run(source: FrameSource, pipeline: Pipeline, sink: Sink | None, max_frames: int | None = None) -> Summary:
+    """Reads from an open source until it ends, ``max_frames`` are read, SIGINT or SIGTERM comes.
+
+    Raises:
+        SourceError: the source was lost.
+    """
+    daemon = Daemon(lambda _: source, "", pipeline, strict_sink=sink, max_frames=max_frames)
+    return daemon.run()
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """While no frame is there yet, SIGTERM ends the process with status 0, through every ``finally`` on the way."""
+
+    def end(_: int, __: FrameType | None) -> None:
+        print("fer-edge: SIGTERM: before the first frame", file=sys.stderr)
+        raise SystemExit(0)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _finished(source: FrameSource) -> Iterator[Iterator[Frame]]:
+    """The source's frames; on leaving, the source's own clean-up has run: a camera is closed and not just let go."""
+    frames = iter(source)
+    try:
+        yield frames
+    finally:
+        source.close()
+        if isinstance(frames, Generator):
+            frames.close()

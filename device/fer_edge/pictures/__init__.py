@@ -1,0 +1,1 @@
+"""Photos: read (``photo.py``, start here), and written with what was found in them (``annotate.py``)."""

@@ -1,0 +1,1 @@
+"""Which bundle runs here and how: ``find.py`` (start here) and ``tuned.py``."""

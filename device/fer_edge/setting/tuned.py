@@ -1,0 +1,145 @@
+"""What ``fer-edge tune`` found on this board, remembered; commands take it where they are not told otherwise.
+
+It holds for one bundle on one board with one interpreter: where any of them changed, the defaults are back.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from fer_edge.board import identify as board
+from fer_edge.contract import codec
+from fer_edge.contract.bundle import Bundle
+from fer_edge.contract.errors import SchemaError
+
+SCHEMA = "fer-edge/tune/1"
+FILE_NAME = "tune.json"
+SYSTEM_DIR = Path("/var/lib/fer-edge")  # the service's own, see fer-edge.service
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a tuned setting depends on."""
+
+    model: str
+    soc: str
+    cpu: str
+    n_cores: int
+    machine: str
+    runtime: str
+    bundle_sha256: str
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The fastest setting within the accuracy floor; times of the whole pipeline in ms."""
+
+    identity: Identity
+    variant: str
+    threads: int
+    detector: str
+    p50_ms: float
+    default_p50_ms: float
+    measured_at: str
+    accuracy: float | None = None
+    floor: float | None = None
+
+
+@dataclass(frozen=True)
+class TuneDoc:
+    """The file: one entry a bundle, newest last."""
+
+    entries: tuple[Tuned, ...]
+
+
+def identity(bundle: Bundle) -> Identity:
+    """Of this machine, with this bundle."""
+    from fer_edge.classifier.runtime import find_runtime
+
+    here, cpu = board.identify(), board.cpu()
+    return Identity(
+        here.model, here.soc, cpu.name, cpu.n_cores, board.machine_name(), str(find_runtime()), bundle.sha256
+    )
+
+
+def recall(bundle: Bundle) -> Tuned | None:
+    """What was found here for this bundle; None where nothing was, or board, interpreter or bundle are others now."""
+    candidates = [
+        entry for path in files() for entry in reversed(_read(path)) if entry.identity.bundle_sha256 == bundle.sha256
+    ]
+    if not candidates:
+        return None  # the usual case: nothing is asked of the machine
+    here = identity(bundle)
+    found = next((entry for entry in candidates if entry.identity == here), None)
+    names = {spec.id for spec in (bundle.manifest.detector, *bundle.manifest.other_detectors)}
+    variants = {variant.id for variant in bundle.manifest.variants}
+    return found if found is not None and found.variant in variants and found.detector in names else None
+
+
+def choose(
+    bundle: Bundle, variant: str | None, threads: int | None, detector: str | None
+) -> tuple[str | None, int, str | None]:
+    """(variant, threads, detector): what was told, else what was tuned, else the defaults.
+
+    A tuned setting holds as a whole: its threads are those of its variant, so that a variant that was told and is
+    another one takes the default threads.
+    """
+    default_threads = min(4, os.cpu_count() or 1)
+    if variant is not None and threads is not None and detector is not None:
+        return variant, threads, detector
+    found = recall(bundle)
+    if found is None or (variant is not None and variant != found.variant):
+        return variant, threads or default_threads, detector
+    return variant or found.variant, threads or found.threads, detector or found.detector
+
+
+def save(entry: Tuned) -> Path:
+    """Adds the entry to this user's file, in place of an older one for the same bundle."""
+    path = files()[0]
+    kept = [old for old in _read(path) if old.identity.bundle_sha256 != entry.identity.bundle_sha256]
+    _write(path, TuneDoc((*kept, entry)))
+    return path
+
+
+def forget(bundle: Bundle) -> int:
+    """Removes what is known of a bundle wherever this user can; how many entries that were."""
+    n = 0
+    for path in files():
+        entries = _read(path)
+        kept = tuple(entry for entry in entries if entry.identity.bundle_sha256 != bundle.sha256)
+        if len(kept) != len(entries):
+            _write(path, TuneDoc(kept))
+            n += len(entries) - len(kept)
+    return n
+
+
+def files() -> list[Path]:
+    """Where it may be, this user's own first: a service's state, root's for the service, a person's."""
+    own = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if own:
+        return [Path(own) / FILE_NAME]
+    home = os.environ.get("XDG_STATE_HOME") or os.path.join(os.environ.get("HOME", "/nonexistent"), ".local", "state")
+    places = [Path(home) / "fer-edge" / FILE_NAME, SYSTEM_DIR / FILE_NAME]
+    if os.geteuid() == 0 and "XDG_STATE_HOME" not in os.environ:
+        places.reverse()
+    return places
+
+
+def _read(path: Path) -> tuple[Tuned, ...]:
+    """An unreadable file, or one of another version, is as good as none: it can be measured again."""
+    try:
+        return codec.loads(SCHEMA, TuneDoc, path.read_bytes()).entries
+    except (OSError, SchemaError):
+        return ()
+
+
+def _write(path: Path, document: TuneDoc) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(codec.dumps(SCHEMA, document))
+    os.chmod(name, 0o644)
+    os.replace(name, path)

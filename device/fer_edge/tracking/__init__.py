@@ -1,0 +1,1 @@
+"""One face over many frames: ``track.py`` decides (start here), ``tracker.py`` does."""

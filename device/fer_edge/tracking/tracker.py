@@ -1,0 +1,140 @@
+"""Does what ``track`` decides: follows faces, says when the detector is due, keeps each face's expression."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+from fer_edge.errors import LandmarkError
+from fer_edge.tracking.follow import Appearance, appearance, follow
+from fer_edge.tracking.smooth import is_uncertain, smoothed
+from fer_edge.tracking.track import (
+    Pace,
+    Track,
+    TrackSettings,
+    drift_between,
+    is_due,
+    is_large_enough,
+    match,
+    moved_to,
+    next_pace,
+    predicted,
+)
+from fer_edge.types import FaceBox, FaceReading, Frame, RgbImage
+
+
+class Tracker:
+    """The faces of one video. Not for photos, and not for two videos at once.
+
+    Args:
+        settings: see ``TrackSettings``.
+    """
+
+    def __init__(self, settings: TrackSettings | None = None) -> None:
+        self.settings = settings or TrackSettings()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all faces, as after the source was lost; numbers are not given again."""
+        self._tracks: list[Track] = []
+        self._seen: dict[int, Appearance] = {}
+        self._pace = Pace()
+        self._load = 0.0
+        self._last_s: float | None = None
+        self._ids = getattr(self, "_ids", itertools.count(1))
+
+    @property
+    def pace(self) -> Pace:
+        """How often the detector runs, as it is now."""
+        return self._pace
+
+    def follow(self, frame: Frame) -> bool:
+        """Moves every face into a new frame; True where the frame must be searched by the detector."""
+        t_s = frame.t_s
+        if is_due(self._pace, t_s, bool(self._tracks), self.settings):
+            return True
+        followed = [self._followed(track, frame.image, t_s) for track in self._tracks]
+        kept = [track for track in followed if track is not None]
+        if len(kept) < len(followed):
+            return True  # the detector tells what became of it
+        self._tracks = kept
+        self._pace = Pace(self._pace.every, self._pace.since + 1, self._pace.last_s)
+        return False
+
+    def correct(self, frame: Frame, faces: Sequence[FaceBox]) -> None:
+        """Takes what the detector saw in the frame.
+
+        Faces that go on keep their number; new ones get one; those not seen are followed for a while.
+        """
+        t_s, image = frame.t_s, frame.image
+        faces = [face for face in faces if is_large_enough(face, self.settings.min_face_px)]
+        follows = self.settings.detect_every > 1  # else there is nothing to learn from following as well
+        guesses = [self._followed(track, image, t_s) if follows else None for track in self._tracks]
+        expected = [
+            guess.face if guess is not None else predicted(track, t_s)
+            for guess, track in zip(guesses, self._tracks, strict=True)
+        ]
+        pairs = dict(match([f.box for f in expected], [f.box for f in faces], self.settings.same_face_iou))
+        drift = max((drift_between(expected[i], faces[j]) for i, j in pairs.items()), default=0.0)
+        tracks = []
+        for i, (track, guess) in enumerate(zip(self._tracks, guesses, strict=True)):
+            if i in pairs:
+                tracks.append(moved_to(track, faces[pairs[i]], t_s, seen=True))
+            elif guess is not None and 0 <= t_s - track.seen_s < self.settings.lost_s:
+                tracks.append(guess)
+                drift = float("inf")
+        for j in sorted(set(range(len(faces))) - set(pairs.values())):
+            tracks.append(Track(next(self._ids), faces[j], t_s, t_s))
+        self._tracks = tracks
+        self._remember(image, t_s)
+        self._pace = next_pace(self._pace, t_s, drift, self._load, self.settings)
+
+    def readings(
+        self, frame: Frame, labels: Sequence[str], classify: Callable[[list[FaceBox]], list[list[float]]]
+    ) -> tuple[FaceReading, ...]:
+        """Every face with its smoothed expression.
+
+        Args:
+            frame: the one last followed.
+            labels: names of the probabilities.
+            classify: gives the probabilities of several faces in this frame.
+        """
+        readings, settings = [], self.settings
+        found = classify([track.face for track in self._tracks])
+        for i, (track, new) in enumerate(zip(self._tracks, found, strict=True)):
+            expression = smoothed(track.expression, new, frame.t_s, settings.smooth_s, settings.label_lead)
+            self._tracks[i] = Track(track.id, track.face, track.t_s, track.seen_s, track.speed, expression)
+            by_name = dict(zip(labels, expression.probabilities, strict=True))
+            uncertain = is_uncertain(expression.probabilities, settings.uncertain_below)
+            readings.append(FaceReading(track.face, labels[expression.label], by_name, track.id, uncertain))
+        return tuple(readings)
+
+    def took(self, frame: Frame, seconds: float) -> None:
+        """Tells how long a frame took to read, for the load: the mean of the last few frames' shares."""
+        if self._last_s is not None and frame.t_s > self._last_s:
+            share = min(2.0, seconds / (frame.t_s - self._last_s))
+            self._load += (share - self._load) / 8
+        self._last_s = frame.t_s
+
+    def _followed(self, track: Track, image: RgbImage, t_s: float) -> Track | None:
+        """The track in a new frame; None where the face cannot be followed, or its middle has left the picture."""
+        seen = self._seen.get(track.id)
+        face = None if seen is None else follow(image, seen, track.face)
+        if face is None:
+            return None
+        x, y, width, height = face.box
+        inside = 0 <= x + width / 2 <= image.shape[1] and 0 <= y + height / 2 <= image.shape[0]
+        return moved_to(track, face, t_s, seen=False) if inside else None
+
+    def _remember(self, image: RgbImage, t_s: float) -> None:
+        """Keeps how each face looks that the detector saw now; forgets those that are gone."""
+        kept = {}
+        for track in self._tracks:
+            if track.seen_s == t_s:
+                try:
+                    kept[track.id] = appearance(image, track.face)
+                except LandmarkError:  # it cannot be followed; the detector will be asked again
+                    continue
+            elif track.id in self._seen:
+                kept[track.id] = self._seen[track.id]
+        self._seen = kept

@@ -1,0 +1,307 @@
+"""The web page in a real headless Chromium, served by ``fer-edge run`` on a clip made of a real photo."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import web_helpers as helpers
+
+from fer_edge.types import RgbImage
+
+BUNDLE = os.environ.get("FER_TEST_BUNDLE", "")
+SHOTS = Path(__file__).parents[3] / "build" / "screenshots"
+BOX = np.array([255, 200, 0])  # R, G, B, of annotate.py
+pytestmark = pytest.mark.skipif(not BUNDLE, reason="no bundle: set FER_TEST_BUNDLE (make test does)")
+
+
+@contextmanager
+def chromium(dark: bool = False) -> Iterator[Any]:
+    """A browser that reaches nothing but this machine."""
+    driver_path, binary = helpers.needs("chromedriver", "chromium-driver"), helpers.needs("chromium")
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    flags = ["headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "window-size=1280,1000"]
+    flags += ["no-first-run", "disable-background-networking", "disable-component-update", "hide-scrollbars"]
+    flags += ["host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+    for flag in flags:
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver_path))
+    try:
+        driver.set_script_timeout(helpers.WAIT_S)
+        yield driver
+    finally:
+        driver.quit()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as driver:
+        yield driver
+
+
+@pytest.fixture(scope="module")
+def clip(astronaut: RgbImage, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "still.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 10, (512, 512))
+    for _ in range(30):
+        writer.write(astronaut[:, :, ::-1])
+    writer.release()
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(clip: Path) -> Iterator[str]:
+    source = ("--source", clip, "--loop", "--realtime", "--web", "--web-port", 0, "--bundle", BUNDLE)
+    with helpers.fer_edge("run", *source) as (_, url):
+        yield url
+
+
+def text(browser: Any, id: str) -> str:
+    return str(browser.execute_script("return document.getElementById(arguments[0]).textContent", id))
+
+
+def wait_for_text(browser: Any, id: str, wanted: str) -> None:
+    helpers.until(lambda: wanted in text(browser, id), f"#{id} says {wanted!r}, last {text(browser, id)!r}")
+
+
+def wait_for_picture(browser: Any) -> None:
+    shown = "const p = document.getElementById('picture'); return !p.hidden && p.naturalWidth"
+    helpers.until(lambda: browser.execute_script(shown), "a live picture is shown")
+
+
+def pixels(browser: Any, id: str) -> RgbImage:
+    """What an <img> shows, as (h, w, 3) RGB."""
+    script = """
+        const image = document.getElementById(arguments[0]), canvas = document.createElement("canvas");
+        canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
+        const context = canvas.getContext("2d");
+        context.drawImage(image, 0, 0);
+        const data = context.getImageData(0, 0, canvas.width, canvas.height).data;
+        return [canvas.width, canvas.height, Array.from(data)];"""
+    width, height, values = browser.execute_script(script, id)
+    return np.array(values, np.uint8).reshape(height, width, 4)[:, :, :3]
+
+
+def next_reading(browser: Any) -> dict[str, Any]:
+    script = """
+        const done = arguments[0], events = new EventSource("/events");
+        events.addEventListener("reading", (event) => { events.close(); done(event.data); });"""
+    return dict(json.loads(browser.execute_async_script(script))["reading"])
+
+
+def is_box_colored(image: RgbImage, x: float, y: float) -> bool:
+    """Whether the box's color is within 2 px of a point (JPEG, scaling)."""
+    around = image[max(0, round(y) - 2) : round(y) + 3, max(0, round(x) - 2) : round(x) + 3].astype(int)
+    return bool((np.abs(around - BOX).sum(axis=2) < 120).any())
+
+
+def shot(browser: Any, name: str) -> None:
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    browser.save_screenshot(str(SHOTS / name))
+
+
+def no_complaints(browser: Any) -> None:
+    """Neither a script's error nor a broken content policy."""
+    bad = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+    assert not bad, bad
+
+
+def test_live_picture_with_the_box_over_the_face(browser: Any, page: str, photo_path: Callable[[str], Path]) -> None:
+    browser.get(page)
+    wait_for_text(browser, "badge", "live")
+    wait_for_picture(browser)
+    reading = next_reading(browser)
+    assert len(reading["faces"]) == 1
+    x, y, w, h = reading["faces"][0]["box"]
+    image = pixels(browser, "picture")
+    assert image.shape[:2] == (reading["height"], reading["width"])
+    edges = [(x + w * s, y + h * t) for s, t in ((0.3, 0), (0.7, 1), (0, 0.3), (1, 0.5), (0, 0.7), (1, 0.8))]
+    assert [is_box_colored(image, *point) for point in edges] == [True] * 6
+    assert not is_box_colored(image, x + w * 0.5, y + h * 0.25)  # the forehead is not painted over
+    # and the face is where another program run finds it in the photo itself
+    line = [
+        sys.executable,
+        "-m",
+        "fer_edge.cli",
+        "image",
+        "--json",
+        "--bundle",
+        BUNDLE,
+        str(photo_path("astronaut.png")),
+    ]
+    faces = json.loads(subprocess.run(line, capture_output=True, check=True, text=True).stdout)[0]["faces"]
+    for name in ("right_eye", "left_eye", "mouth"):
+        px, py = faces[0]["landmarks"][name]
+        assert x < px < x + w, name
+        assert y < py < y + h, name
+    heading = "return document.querySelector('#faces h3').textContent"
+    helpers.until(lambda: "happiness" in browser.execute_script(heading), "the face's heading says happiness")
+    bars = browser.execute_script(
+        "return [...document.querySelectorAll('#faces .bar')].map((bar) => parseFloat(bar.style.width))"
+    )
+    shares = [round(100 * p) for p in reading["faces"][0]["probabilities"].values()]
+    assert len(bars) == 8
+    assert max(bars) == pytest.approx(max(shares), abs=3)
+    assert bars.index(max(bars)) == shares.index(max(shares))
+
+
+def test_last_minute_numbers_and_screenshots(browser: Any, page: str) -> None:
+    browser.get(page)
+    wait_for_picture(browser)
+    columns = "return document.querySelectorAll('#strip rect').length"
+    helpers.until(lambda: browser.execute_script(columns) >= 4, "the strip has columns")
+    helpers.until(lambda: text(browser, "fps") not in ("–", "0.0"), "frames per second")
+    assert text(browser, "heat")
+    assert "last 60 seconds" in helpers.until(
+        lambda: browser.execute_script("return document.getElementById('strip').getAttribute('aria-label')"), "spoken"
+    )
+    shot(browser, "desktop.png")
+    metrics = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        browser.refresh()
+        wait_for_picture(browser)
+        helpers.until(lambda: browser.execute_script(columns) >= 4, "the strip has columns")
+        wide = browser.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
+        assert wide[0] <= wide[1]
+        small = """return [...document.querySelectorAll("button, .button")].filter((b) => b.offsetParent)
+            .map((b) => [b.textContent, b.getBoundingClientRect().height]).filter(([, h]) => h < 44)"""
+        assert browser.execute_script(small) == []  # fingers
+        shot(browser, "phone.png")
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    no_complaints(browser)
+
+
+def test_everything_is_reachable_by_keyboard_and_named(browser: Any, page: str) -> None:
+    browser.get(page)
+    wait_for_picture(browser)
+    webdriver = pytest.importorskip("selenium.webdriver")
+    seen = []
+    for _ in range(4):
+        webdriver.ActionChains(browser).send_keys(webdriver.Keys.TAB).perform()
+        seen.append(browser.execute_script("return document.activeElement.id || document.activeElement.className"))
+    assert seen == ["skip", "hide", "switch", "file"]
+    unnamed = """
+        const named = (e) => e.textContent.trim() || e.getAttribute("aria-label") || (e.labels && e.labels.length)
+            || e.alt !== undefined && e.hasAttribute("alt");
+        return [...document.querySelectorAll("button, input, a, img, svg[role]")]
+            .filter((e) => !named(e)).map((e) => e.outerHTML)"""
+    assert browser.execute_script(unnamed) == []
+    tree = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    roles = {node["role"]["value"] for node in tree if not node.get("ignored")}
+    assert {"banner", "main", "contentinfo", "heading", "region", "button"} <= roles
+
+
+def test_hidden_picture_is_not_encoded(browser: Any, page: str) -> None:
+    browser.get(page)
+    wait_for_picture(browser)
+    browser.find_element("id", "hide").click()
+    helpers.until(
+        lambda: not browser.execute_script("return document.getElementById('picture').hasAttribute('src')"), ""
+    )
+    wait_for_text(browser, "off", "hidden")
+    browser.find_element("id", "hide").click()
+    wait_for_picture(browser)
+
+
+def test_camera_stops_and_starts(browser: Any, page: str) -> None:
+    browser.get(page)
+    wait_for_picture(browser)
+    browser.find_element("id", "switch").click()
+    wait_for_text(browser, "badge", "camera off")
+    wait_for_text(browser, "off", "The camera is off.")
+    frozen = "return fetch('/api/status').then((a) => a.json()).then((s) => s.status.frames)"
+    frames = browser.execute_script(frozen)
+    time.sleep(1)
+    assert browser.execute_script(frozen) == frames
+    assert browser.execute_script("return fetch('/snapshot.jpg').then((a) => a.status)") == 503
+    shot(browser, "off.png")
+    browser.get_log("browser")  # the refused snapshot
+    wait_for_text(browser, "switch", "Start camera")
+    browser.find_element("id", "switch").click()
+    wait_for_text(browser, "badge", "live")
+    wait_for_picture(browser)
+    helpers.until(lambda: browser.execute_script(frozen) > frames, "frames are read again")
+    no_complaints(browser)
+
+
+def test_photo_that_a_phone_stored_on_its_side(browser: Any, page: str, astronaut: RgbImage, tmp_path: Path) -> None:
+    upright = astronaut[:400]
+    photo = tmp_path / "IMG_0001.jpg"
+    photo.write_bytes(helpers.on_its_side(upright))
+    stored = cv2.imread(str(photo), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    assert stored.shape[:2] == (512, 400)  # on its side
+    browser.get(page)
+    browser.find_element("id", "file").send_keys(str(photo))
+    helpers.until(lambda: browser.execute_script("return !document.getElementById('result').hidden"), "a result")
+    assert text(browser, "found") == "1 face"
+    assert "happiness" in text(browser, "photo-faces")
+    assert "happiness" in browser.find_element("id", "read").get_attribute("alt")
+    shown = pixels(browser, "read").astype(int)
+    assert shown.shape == upright.shape
+    assert np.abs(shown - upright).mean() < 12  # upright, but for box and label
+    shot(browser, "photo.png")
+    wrong = tmp_path / "notes.jpg"
+    wrong.write_text("no picture")
+    browser.find_element("id", "file").send_keys(str(wrong))
+    wait_for_text(browser, "refused", "not a JPEG, PNG, WebP or BMP picture")
+    browser.get_log("browser")  # the refusal
+
+
+def test_nothing_comes_from_elsewhere(browser: Any, page: str) -> None:
+    browser.get(page)
+    wait_for_picture(browser)
+    loaded = browser.execute_script("return performance.getEntriesByType('resource').map((entry) => entry.name)")
+    assert loaded
+    assert [name for name in loaded if not name.startswith(page)] == []
+    # another page's script cannot put itself in: the content policy forbids it
+    browser.get_log("browser")
+    browser.execute_script(
+        "const s = document.createElement('script'); s.textContent = 'window.bad = 1'; document.body.append(s)"
+    )
+    assert browser.execute_script("return window.bad") is None
+
+
+def test_token_is_asked_for_refused_and_accepted(
+    browser: Any, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = ("--source", clip, "--loop", "--realtime", "--bundle", BUNDLE)
+    web = ("--web", "--web-port", 0, "--web-address", "0.0.0.0")
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    with helpers.fer_edge("run", *source, *web) as (_, address):
+        token = (tmp_path / "web-token").read_text().strip()
+        port = int(address.rstrip("/").rpartition(":")[2])
+        url = f"http://127.0.0.1:{port}/"
+        assert len(token) >= 32
+        browser.get(url)
+        assert browser.title == "fer-edge: token"
+        shot(browser, "token.png")
+        browser.find_element("id", "token").send_keys("not-the-token-at-all")
+        browser.find_element("css selector", "button").click()
+        helpers.until(lambda: "not the token" in browser.page_source, "the wrong token is refused")
+        assert browser.get_cookies() == []
+        browser.find_element("id", "token").send_keys(token)
+        browser.find_element("css selector", "button").click()
+        helpers.until(lambda: browser.title == "fer-edge", "the page opens")
+        wait_for_picture(browser)
+        (cookie,) = browser.get_cookies()
+        assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Strict", "/")
+        assert token not in cookie["value"]
+        browser.delete_all_cookies()
+        browser.get(f"{url}?token={token}")
+        assert browser.current_url == url  # the token does not stay in the address
+        wait_for_picture(browser)
