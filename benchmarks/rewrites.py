@@ -26,6 +26,7 @@ from fer_host.errors import HostError
 from fer_host.models.blocks import Mish
 from fer_host.tflite import ranges
 from fer_host.tflite.inspection import inspect_tflite, not_int8
+from fer_host.tflite.run import check_runs, open_interpreter, run_tflite
 
 RESULT = Path(__file__).parent / "results" / "rewrites.md"
 WEIGHTS = "0" * 64
@@ -240,7 +241,7 @@ def convert(net: nn.Module, side: int, inputs: NDArray[np.float32], folder: Path
     tflite.to_float_tflite(folder / "sm", folder / "f.tflite", folder / "f.log")
     observed = ranges.collect_ranges(folder / "f.tflite", (row[None] for row in inputs), weights_sha256=WEIGHTS)
     int8.quantize_int8(folder / "f.tflite", observed, folder / "i.tflite", weights_sha256=WEIGHTS)
-    tflite.check_runs(folder / "i.tflite")
+    check_runs(folder / "i.tflite")
     return folder / "f.tflite", folder / "i.tflite"
 
 
@@ -261,12 +262,12 @@ def measure(block: Block, scratch: Path) -> list[Row]:
             rows[name] = Row(name, None, "", None, None, reason)
             continue
         files[name] = int8_file
-        found = tflite.run_tflite(int8_file, inputs)
+        found = run_tflite(int8_file, inputs)
         noise = float(np.square(found - reference).sum()) if name else 0.0
         left = sorted({note.type for note in not_int8(inspect_tflite(int8_file)) if "converts" not in note.reason})
         rows[name] = Row(
             name,
-            float(np.abs(tflite.run_tflite(float_file, inputs) - reference).max()) if name else 0.0,
+            float(np.abs(run_tflite(float_file, inputs) - reference).max()) if name else 0.0,
             ", ".join(left) or "none",
             10 * float(np.log10(np.square(reference).sum() / noise)) if noise else None,
             None,
@@ -282,7 +283,7 @@ def measure(block: Block, scratch: Path) -> list[Row]:
 
 def in_turns(files: dict[str, Path], inputs: NDArray[np.float32]) -> dict[str, float]:
     """Median time of each in microseconds, one invocation of each a round."""
-    opened = {name: tflite.open_interpreter(path) for name, path in files.items()}
+    opened = {name: open_interpreter(path) for name, path in files.items()}
     for interpreter in opened.values():
         details = interpreter.get_input_details()[0]
         value = tflite.quantize(inputs[:1], details["dtype"], *details["quantization"])

@@ -12,7 +12,6 @@ from torch import nn
 
 from fer_host.bundle.assemble import Converted, variant_of
 from fer_host.bundle.stages import Build
-from fer_host.convert.tflite import run_tflite
 from fer_host.files.store import Store
 from fer_host.models.weights import weights_sha256
 from fer_host.pipeline import to_float_tflite
@@ -27,6 +26,7 @@ from fer_host.quantize.traces import exact
 from fer_host.recipe.recipe import load_recipe
 from fer_host.tflite.inspection import inspect_tflite
 from fer_host.tflite.ranges import collect_ranges
+from fer_host.tflite.run import run_tflite
 
 
 @pytest.mark.parametrize("name", ["hawqc_mbv2", "larn", "ddamfn", "shufflenet_ldam", "lfer_ldl"])

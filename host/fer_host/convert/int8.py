@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import warnings
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fer_host.convert.tflite import quiet
+from fer_edge.contract.descriptors import captured
 from fer_host.errors import DataError, ToolError
 from fer_host.files.artifacts import write_bytes
 from fer_host.tflite.inspection import inspect_tflite
@@ -86,7 +84,7 @@ def _quantize(source: Path, recipe_name: str, statistics: dict[str, dict[str, An
     from ai_edge_quantizer import quantizer, recipe
 
     try:
-        with quiet(), contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
+        with captured(2), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it opens its own interpreter with settings that it is warned of
             engine = quantizer.Quantizer(str(source), getattr(recipe, recipe_name)())
             result = engine.quantize(statistics, enable_progress_bar=False, enable_progress_report=False)

@@ -6,16 +6,14 @@ import errno
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-import fer_host
 from fer_host.errors import ToolError
+from fer_host.files.child import run_python
 
 _LOW_SPACE_BYTES = 64 * 1024
 
@@ -69,19 +67,9 @@ def run_worker(command: str, source: Path, target: Path, log: Path, *more: Path)
         OSError: it failed because no space was left (ENOSPC).
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    home = str(Path(fer_host.__file__).resolve().parents[1])
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([home, os.environ.get("PYTHONPATH", "")]).rstrip(":")}
     arguments = [str(path.resolve()) for path in (source, target, *more)]
     with log.open("wb") as output:
-        # -P: the working directory may hold anything, a tensorflow.py included
-        process = subprocess.run(
-            [sys.executable, "-P", "-m", "fer_host.convert.tf_worker", command, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            check=False,
-        )
+        process = run_python("-m", "fer_host.convert.tf_worker", command, *arguments, output=output)
     if process.returncode == 0:
         return
     text = log.read_text(errors="replace")

@@ -21,6 +21,7 @@ from fer_host.errors import ToolError
 from fer_host.files.artifacts import sha256_file, write_bytes
 from fer_host.files.store import Stage, Store
 from fer_host.recipe.recipe import DetectorNetwork
+from fer_host.tflite.run import run_tflite
 
 Floats = NDArray[np.float32]
 N_INPUTS = 8  # random pictures that the stages are compared on
@@ -73,7 +74,7 @@ def convert_network(store: Store, first: int, network: DetectorNetwork, source: 
         last,
         "network.tflite",
         lambda path: tflite.to_float_tflite(model, path, log),
-        lambda path, rows: np.moveaxis(tflite.run_tflite(path, rows), -1, 1),
+        lambda path, rows: np.moveaxis(run_tflite(path, rows), -1, 1),
     )
 
 

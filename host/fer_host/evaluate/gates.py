@@ -12,11 +12,11 @@ from tqdm import tqdm
 from fer_edge.contract.manifest import Metric, Variant
 from fer_edge.contract.preprocess import preprocess
 from fer_host.convert.parity import DATA_GATES, TUNED_GATES, check, check_accuracy_drop, compare
-from fer_host.convert.tflite import run_tflite
 from fer_host.data import fer2013
 from fer_host.device_pipeline import LiteRunner
 from fer_host.errors import DataError
 from fer_host.recipe.recipe import Recipe
+from fer_host.tflite.run import run_tflite
 
 
 def check_accuracy(

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from fer_edge.contract import codec
 from fer_edge.contract.errors import SchemaError
-from fer_host.convert.tflite import open_interpreter
 from fer_host.errors import DataError
 from fer_host.files.artifacts import digest_json, write_bytes
 from fer_host.tflite.inspection import TfliteInfo, inspect_tflite
+from fer_host.tflite.run import open_interpreter
 
 SCHEMA = "fer-edge/ranges/1"
 Method = Literal["minmax", "percentile", "moving_average"]

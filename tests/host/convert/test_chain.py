@@ -13,8 +13,6 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import nn
 
@@ -22,6 +20,7 @@ from fer_host.convert import int8, onnx_export, parity, saved_model, tflite
 from fer_host.errors import DataError, ToolError
 from fer_host.models.mobilenet_v2 import InvertedResidual, conv_bn_relu6
 from fer_host.tflite import inspection, ranges
+from fer_host.tflite.run import check_runs, run_tflite
 
 HW = (32, 24)  # not square: a swapped height and width shows
 WEIGHTS = "12" * 32
@@ -104,7 +103,7 @@ def test_float_stages_equal_torch(chain: Chain) -> None:
         "onnx": onnx_export.run_onnx(chain.folder / "a.onnx", few),
         "onnx-simplified": onnx_export.run_onnx(chain.folder / "s.onnx", few),
         "saved-model": saved_model.run_saved_model(chain.folder / "sm", few, chain.folder / "run.log"),
-        "float32": tflite.run_tflite(chain.folder / "f.tflite", few),
+        "float32": run_tflite(chain.folder / "f.tflite", few),
     }.items():
         compared = parity.compare(stage, chain.reference[:4], found)
         parity.check(compared, parity.FLOAT_GATES)
@@ -113,7 +112,7 @@ def test_float_stages_equal_torch(chain: Chain) -> None:
 
 def test_int8_and_dynamic_are_close_and_not_equal(chain: Chain) -> None:
     for file in ("i.tflite", "d.tflite"):
-        compared = parity.compare(file, chain.reference, tflite.run_tflite(chain.folder / file, chain.inputs))
+        compared = parity.compare(file, chain.reference, run_tflite(chain.folder / file, chain.inputs))
         assert compared.cosine_mean > 0.99
         assert compared.cosine_min > 0.95
         assert compared.max_abs > 1e-4
@@ -122,9 +121,9 @@ def test_int8_and_dynamic_are_close_and_not_equal(chain: Chain) -> None:
 
 def test_reference_kernels_agree_within_some_steps(chain: Chain) -> None:
     info = inspection.inspect_tflite(chain.folder / "i.tflite")
-    fast = tflite.run_tflite(chain.folder / "i.tflite", chain.inputs)
-    slow = tflite.run_tflite(chain.folder / "i.tflite", chain.inputs, reference_kernels=True)
-    again = tflite.run_tflite(chain.folder / "i.tflite", chain.inputs, reference_kernels=True, threads=2)
+    fast = run_tflite(chain.folder / "i.tflite", chain.inputs)
+    slow = run_tflite(chain.folder / "i.tflite", chain.inputs, reference_kernels=True)
+    again = run_tflite(chain.folder / "i.tflite", chain.inputs, reference_kernels=True, threads=2)
     assert np.array_equal(slow, again)
     assert np.abs(fast - slow).max() <= 16 * info.outputs[0].scale
 
@@ -248,12 +247,12 @@ def test_a_file_that_kills_the_interpreter_is_one_line(
 ) -> None:
     """As XNNPACK of ai-edge-litert 2.3.0 does ("double free") where a convolution's input has a scale of 1e36."""
     path = chain.folder / "i.tflite"
-    tflite.check_runs(path)
+    check_runs(path)
     worker_that(tmp_path, monkeypatch, "echo 'free(): double free detected in tcache 2' >&2; kill -ABRT $$")
     with pytest.raises(
         ToolError, match=r"killed by SIGABRT when it loaded .*i.tflite \(free.*; use SCHEME=dynamic"
     ) as died:
-        tflite.check_runs(path)
+        check_runs(path)
     assert "\n" not in str(died.value)
 
 
@@ -261,7 +260,7 @@ def test_a_file_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "i.tflite"
     path.write_bytes(b"not a network at all")
     with pytest.raises(ToolError, match=r"cannot load .*i.tflite") as caught:
-        tflite.check_runs(path)
+        check_runs(path)
     assert "\n" not in str(caught.value)
 
 
@@ -315,14 +314,14 @@ def test_hopeless_calibration_inputs_are_refused(chain: Chain, inputs: list[NDAr
 
 def test_runner_refuses_other_shapes(chain: Chain) -> None:
     with pytest.raises(DataError, match=r"expected \(N, 32, 24, 3\)"):
-        tflite.run_tflite(chain.folder / "f.tflite", np.zeros((1, 24, 32, 3), np.float32))
+        run_tflite(chain.folder / "f.tflite", np.zeros((1, 24, 32, 3), np.float32))
 
 
 def test_damaged_files_are_one_line(chain: Chain, tmp_path: Path) -> None:
     broken = tmp_path / "b.tflite"
     broken.write_bytes(b"not a network at all")
     for call in (
-        lambda: tflite.run_tflite(broken, chain.inputs),
+        lambda: run_tflite(broken, chain.inputs),
         lambda: int8.quantize_dynamic(broken, tmp_path / "o"),
     ):
         with pytest.raises(ToolError) as caught:
@@ -397,18 +396,3 @@ def test_tensorflow_stays_in_its_own_process() -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     found = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["False"] * 3
-
-
-@given(st.floats(-100, 100, width=32), st.floats(1e-3, 1.0), st.integers(-128, 127))
-def test_quantize_rounds_to_the_nearest_step(value: float, scale: float, zero_point: int) -> None:
-    stored = tflite.quantize(np.array([value], np.float32), np.int8, scale, zero_point)
-    assert stored.dtype == np.int8
-    back = float(tflite.dequantize(stored, scale, zero_point)[0])
-    low, high = (-128 - zero_point) * scale, (127 - zero_point) * scale
-    assert back == pytest.approx(min(max(value, low), high), abs=0.501 * scale + 1e-4)
-
-
-def test_float_tensors_pass_unchanged() -> None:
-    values = np.array([0.1, -3.7], np.float32)
-    assert np.array_equal(tflite.quantize(values, np.float32, 0.0, 0), values)
-    assert np.array_equal(tflite.dequantize(values, 0.0, 0), values)
