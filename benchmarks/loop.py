@@ -27,7 +27,7 @@ from fer_edge.contract.latency import EMPTY, LatencyDoc
 from fer_edge.profiler import interference
 from fer_edge.profiler.per_op import time_probes
 from fer_host.boards import predict
-from fer_host.boards.operators import operators_of_tflite
+from fer_host.boards.of_tflite import operators_of_tflite
 from fer_host.boards.probes import write_probes
 from fer_host.boards.times import OperatorTimes
 

@@ -11,7 +11,7 @@ from torch import nn
 from fer_edge.contract.bundle import Bundle
 from fer_host.bundle.assemble import Converted, assemble, check_places, wanted_schemes
 from fer_host.bundle.stages import Build
-from fer_host.calibration.sets import open_calibration, ranges_of_tuned, ranges_on
+from fer_host.calibration.ranges import open_calibration, ranges_of_tuned, ranges_on
 from fer_host.errors import RecipeError
 from fer_host.files.store import Store
 from fer_host.models.weights import load_network, weights_sha256

@@ -16,8 +16,18 @@ _ACTIVATIONS[_aten.hardtanh_.default] = "relu6"
 _CONCATENATIONS = (_aten.cat.default,)
 
 
-def trace(network: nn.Module, in_channels: int, size_px: int, dtype: str) -> list[Operator]:
-    """See ``operators.operators_of_torch``."""
+def operators_of_torch(network: nn.Module, in_channels: int, size_px: int, dtype: str) -> list[Operator]:
+    """What a network will run once it is converted: batch norm folded, activations in the layer before them.
+
+    Adds, pools, means and PReLU are taken from the modules that ran; additions between tensors (which are no module)
+    from the shapes that two tensors of one size have when they meet.
+
+    Args:
+        network: in any mode; left as it was.
+        in_channels: of the input.
+        size_px: side of the input.
+        dtype: of the file it will become: ``int8``, ``float32`` or ``float32/int8`` (dynamic).
+    """
     found: list[Operator] = []
     training = network.training
     network.eval()

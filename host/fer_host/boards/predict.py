@@ -1,8 +1,8 @@
 """Predicts a network's time from a board's table of operators; a pure function, for budgets in ms.
 
-table = latency.load(Path("pi4.json"))
-latency.predict(OperatorTimes(table), operators_of_tflite(path), latency.Fit(1.0, table.overhead_ms)).ms
-latency.network_ms(table, 3, 96, "int8")(network)
+table = load(Path("pi4.json"))
+predict(OperatorTimes(table), operators_of_tflite(path), Fit(1.0, table.overhead_ms)).ms
+network_ms(table, 3, 96, "int8")(network)
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy as np
 
 from fer_edge.contract import latency as schema
 from fer_edge.contract.latency import LatencyDoc
-from fer_host.boards.operators import Operator, operators_of_torch
+from fer_host.boards.of_torch import operators_of_torch
+from fer_host.boards.operators import Operator
 from fer_host.boards.times import OperatorTimes
 from fer_host.errors import DataError
 

@@ -19,7 +19,8 @@ import numpy as np
 from fer_edge.contract.bundle import PROBES, files_of_probes, open_bundle
 from fer_edge.contract.latency import EMPTY, INDEX_NAME, Probe, ProbesDoc, dump_probes
 from fer_edge.contract.replace import replace_folder
-from fer_host.boards.operators import Operator, chains, describe, running_inputs
+from fer_host.boards.of_tflite import chains, describe, running_inputs
+from fer_host.boards.operators import Operator
 from fer_host.errors import DataError
 from fer_host.tflite.inspection import OpInfo, TfliteInfo, inspect_tflite
 

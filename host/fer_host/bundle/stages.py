@@ -36,6 +36,7 @@ from fer_host.recipe.recipe import Recipe, load_detector
 from fer_host.tflite import ranges as ranges_format
 from fer_host.tflite.inspection import inspect_tflite, not_int8, tensors_not_int8
 from fer_host.tflite.ranges import ActivationRanges
+from fer_host.tflite.run import check_runs, run_tflite
 
 
 class Build:
@@ -127,7 +128,7 @@ class Build:
             stage,
             "network.tflite",
             lambda target: tflite.to_float_tflite(model, target, log),
-            tflite.run_tflite,
+            run_tflite,
             FLOAT_GATES,
         )
 
@@ -137,7 +138,7 @@ class Build:
             Stage(6, "dynamic", inputs=self._input(float_tflite.parent), tools=int8.TOOLS),
             "network.tflite",
             lambda target: int8.quantize_dynamic(float_tflite, target),
-            tflite.run_tflite,
+            run_tflite,
             QUANTIZED_GATES,
             scheme="dynamic",
         )
@@ -156,7 +157,7 @@ class Build:
             stage,
             "network.tflite",
             lambda target: int8.quantize_int8(float_tflite, ranges, target, weights_sha256=self.weights_sha256),
-            tflite.run_tflite,
+            run_tflite,
             QUANTIZED_GATES,
             scheme="int8",
         )
@@ -179,7 +180,7 @@ class Build:
             lambda target: mixed.quantize_mixed(
                 float_tflite, ranges, grids, target, weights_sha256=self.weights_sha256
             ),
-            tflite.run_tflite,
+            run_tflite,
             QUANTIZED_GATES,
             scheme="int8",
         )
@@ -216,7 +217,7 @@ class Build:
             make(folder / name)
             if scheme is not None:
                 _check_scheme(stage.name, folder / name, scheme)
-                tflite.check_runs(folder / name)
+                check_runs(folder / name)
             parity = compare(stage.name, self._golden["logits"], run(folder / name, self._golden["inputs"]))
             write_parity(folder / "parity.json", [parity])
             self.parity.append(parity)  # before the gate: what stopped the build is to be seen

@@ -15,9 +15,11 @@ from fer_host.calibration.lint import LintReport, lint
 from fer_host.data import fer2013
 from fer_host.data.faces import TRAINING, FaceData
 from fer_host.data.labels import LABEL_SYNONYMS
+from fer_host.detector.networks import load_detector_model
 from fer_host.device_pipeline import FaceDetector, ImageError, crop_face, largest_face, photo_files, read_photo
 from fer_host.errors import DataError
 from fer_host.files.artifacts import sha256_bytes
+from fer_host.recipe.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,38 @@ class CalibrationFaces:
     def hashes(self) -> list[str]:
         """sha256 of every crop's pixels."""
         return [sha256_bytes(crop.tobytes()) for crop in self.crops]
+
+    def say_warnings(self) -> None:
+        """Prints what is odd about them."""
+        for line in self.report.warnings:
+            print(f"  calibration note: {line}")
+
+
+def load_faces(data: Path, recipe: Recipe, n: int, seed: int) -> CalibrationFaces:
+    """Faces of the npz, or of a folder of photos through the device's own detector and crop."""
+    if data.suffix == ".npz":
+        return faces_from_npz(data, n, seed)
+    return faces_from_folder(data, load_detector_model(recipe.detector), recipe.align, n)
+
+
+def training_faces(recipe: Recipe, rows: FaceData, source: str, n: int = 256, seed: int = 1) -> CalibrationFaces:
+    """The faces that tuned weights are calibrated on: a balanced draw of the Training rows; prints what is odd.
+
+    From FER2013's npz, by the labels of ``ferplus8``, these are the faces of the set ``fer2013_256``.
+
+    Args:
+        recipe: whose labels count.
+        rows: see ``train.run.training_data``.
+        source: names the set in a refusal.
+        n: faces at most.
+        seed: of the draw.
+
+    Raises:
+        DataError: too few different faces.
+    """
+    faces = faces_from_rows(rows, recipe.labels, n, seed, source=source)
+    faces.say_warnings()
+    return faces
 
 
 def faces_from_npz(path: Path, n: int, seed: int, balanced: bool = True) -> CalibrationFaces:

@@ -82,14 +82,13 @@ def _search(arguments: argparse.Namespace) -> int:
 
 
 def _qat(arguments: argparse.Namespace) -> int:
-    from fer_host.calibration.sets import ranges_of_tuned
+    from fer_host.calibrate import tune
     from fer_host.quantize.grids import format_tuning, read_tuning
-    from fer_host.quantize.hawqc import run_tuning
     from fer_host.recipe.recipe import load_recipe
 
     recipe = load_recipe(arguments.model)
-    target = run_tuning(recipe, arguments.data, arguments.policy, arguments.out, arguments.untuned)
-    print(ranges_of_tuned(target))
+    target, ranges = tune(recipe, arguments.data, arguments.policy, arguments.out, arguments.untuned)
+    print(ranges)
     print(format_tuning(read_tuning(target)))
     print(target)
     return 0

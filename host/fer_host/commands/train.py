@@ -167,7 +167,7 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 
 def _calibrate(arguments: argparse.Namespace) -> int:
-    from fer_host.calibration.sets import calibrate_tuned, make_set
+    from fer_host.calibrate import calibrate_tuned, make_set
 
     if arguments.tuned is not None:
         from fer_host.recipe.recipe import load_recipe

@@ -23,7 +23,7 @@ from fer_host.data.occlude import Part, occlude
 from fer_host.device_pipeline import LiteRunner, face_cropper, make_detector
 from fer_host.errors import DataError
 from fer_host.evaluate.metrics import drop_label, score
-from fer_host.train.protocols import N_CROPS, ten_crops
+from fer_host.evaluate.ten_crop import N_CROPS, ten_crops
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from torch import nn
 from torch.nn import functional
 
 from fer_edge.contract.preprocess import preprocess
-from fer_host.calibration.sets import measure_tuned, training_faces
 from fer_host.data.faces import TRAINING, FaceData
 from fer_host.errors import DataError, RecipeError
 from fer_host.files.artifacts import digest_json, write_bytes
@@ -289,24 +288,20 @@ def run_search(
     return target
 
 
-def run_tuning(recipe: Recipe, data: Path, policy_file: Path | None, out: Path | None, untuned: bool = False) -> Path:
-    """``fer-host qat``: tunes on a policy's grids, which is searched first where none is given, and calibrates.
+def run_tuning(workshop: Workshop, policy_file: Path | None, out: Path | None, untuned: bool = False) -> Path:
+    """Tunes on a policy's grids, which is searched first where none is given; ``calibrate.tune`` calibrates the result.
 
     Args:
-        recipe: with a ``[quantize]`` table.
-        data: see ``train.run.training_data``.
+        workshop: of the recipe and its data.
         policy_file: by ``run_search``, or None.
-        out: the file to write; None takes the zoo's. Its activation ranges go to ``calibration.sets.ranges_of_tuned``.
+        out: the file to write; None takes the zoo's.
         untuned: only move the weights to their grids.
 
     Raises:
-        RecipeError: no ``[quantize]`` table, or ``out`` missing for what may not go to the zoo.
-        DataError: a policy of another network, or faces that nothing can be calibrated on: before anything is tuned.
+        RecipeError: a policy that was made for other weights.
+        DataError: a policy of another network.
     """
-    if out is None and (untuned or policy_file is not None):
-        raise RecipeError("--out: not given; expected a file for weights of a policy of one's own, or --untuned ones")
-    workshop = Workshop(recipe, data)
-    faces = training_faces(recipe, workshop.data, str(data))
+    recipe = workshop.recipe
     if policy_file is None:
         policy = workshop.search(workshop.config.allocator, workshop.config.compression)
     else:
@@ -317,6 +312,4 @@ def run_tuning(recipe: Recipe, data: Path, policy_file: Path | None, out: Path |
             )
         check_fits(policy, weights_per_channel(workshop.network))
     make = workshop.place if untuned else workshop.tune
-    target = make(policy, out or tuned_path(recipe, workshop.config.compression))
-    measure_tuned(recipe, target, faces)
-    return target
+    return make(policy, out or tuned_path(recipe, workshop.config.compression))

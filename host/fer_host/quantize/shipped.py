@@ -16,7 +16,7 @@ from fer_host.quantize.fold import fold_batch_norms
 from fer_host.quantize.grid import WIDTHS
 from fer_host.quantize.grids import TunedNetwork, Tuning, load_tuned, read_tuning
 from fer_host.quantize.policy import effective_bytes, float_bytes, weights_per_channel
-from fer_host.recipe.recipe import Recipe, load_recipe, paper_recipe_names, recipe_names
+from fer_host.recipe.recipe import Recipe, model_of
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,6 @@ def _remedy(recipe: Recipe, digest: str, folded: nn.Module, budget: MixedBudget)
             f"hawqc_mbv2's with phases of {recipe.size_px} px, and {_commands('my.toml', '--scheme mixed ', factor)}"
         )
     return _commands(model_of(recipe), "" if "mixed" in recipe.convert.variants else "--scheme mixed ", factor)
-
-
-def model_of(recipe: Recipe) -> str:
-    """What names a recipe on a command line: its id, or where it came from a TOML file elsewhere, a stand-in."""
-    known = recipe.id in (*recipe_names(), *paper_recipe_names())
-    return recipe.id if known and load_recipe(recipe.id).sha256 == recipe.sha256 else "RECIPE.toml"
 
 
 def _commands(model: str, scheme: str, factor: float | None) -> str:

@@ -175,6 +175,12 @@ def load_recipe(name: str) -> Recipe:
     return dataclasses.replace(recipe, sha256=digest)
 
 
+def model_of(recipe: Recipe) -> str:
+    """What names a recipe on a command line: its id, or where it came from a TOML file elsewhere, a stand-in."""
+    known = recipe.id in (*recipe_names(), *paper_recipe_names())
+    return recipe.id if known and load_recipe(recipe.id).sha256 == recipe.sha256 else "RECIPE.toml"
+
+
 def load_detector(name: str) -> DetectorRecipe:
     """The detector recipe of this name, from ``recipes/detectors``."""
     folder = RECIPES / "detectors"

@@ -16,13 +16,14 @@ from tqdm import tqdm
 from fer_edge.contract import codec
 from fer_host.data.faces import FaceData
 from fer_host.evaluate.metrics import Scores, score
+from fer_host.evaluate.ten_crop import N_CROPS, ten_crops
 from fer_host.files.artifacts import digest_json, write_bytes
 from fer_host.files.paths import TRAIN_CACHE
 from fer_host.models.weights import load_network
 from fer_host.recipe.recipe import Recipe
 from fer_host.train.checks import check_recipe
 from fer_host.train.parallel import join_team, leave_team
-from fer_host.train.protocols import LEAKY_NOTE, N_CROPS, Grouping, as_fold, cross_validation, in_words, ten_crops
+from fer_host.train.protocols import LEAKY_NOTE, Grouping, as_fold, cross_validation, in_words
 from fer_host.train.run import fit, gray_crops, predict, scores, train_digest
 
 SCHEMA = "fer-edge/kfold/1"

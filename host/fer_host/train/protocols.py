@@ -1,4 +1,4 @@
-"""Who is trained on and who is tested on: fixed splits, grouped folds, ten crops. Pure functions of arrays.
+"""Who is trained on and who is tested on: fixed splits, grouped folds. Pure functions of arrays.
 
 Rows of one group (a person, a sequence of near-identical frames, identical images) never part company.
 """
@@ -12,14 +12,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.contract.preprocess import resize
 from fer_host.data.faces import ALL, TRAINING, FaceData, duplicates, identical_groups
 from fer_host.errors import DataError
 
 VALIDATION = "Validation"
 VALIDATION_SPLITS = ("PublicTest", VALIDATION)  # FER2013 calls its own PublicTest
-N_CROPS = 10
-ENLARGED = 9 / 8  # of a ten-crop: a 48 px face becomes 54 px, of which 48 px crops are cut
 
 Grouping = Literal["subject", "sequence", "leaky"]
 LEAKY_NOTE = (
@@ -167,24 +164,3 @@ def as_fold(data: FaceData, fold: Fold) -> FaceData:
 def _with_usage(data: FaceData, usage: NDArray[np.str_]) -> FaceData:
     """The rows in other splits: what is a duplicate of a Training image depends on where that image is."""
     return dataclasses.replace(data, usage=usage, duplicate=duplicates(identical_groups(data.images), usage))
-
-
-def ten_crops(image: NDArray[np.uint8], enlarged: float = ENLARGED) -> NDArray[np.uint8]:
-    """Corners and center of the enlarged face, and their mirror images: (10, h, w[, 3]) of the image's own size.
-
-    Cut at its own size from a face that is not enlarged, all five crops would be one and the same.
-
-    Args:
-        image: (h, w) gray or (h, w, 3) RGB, uint8.
-        enlarged: factor before cutting, above 1.
-    """
-    height, width = image.shape[:2]
-    big_h, big_w = round(height * enlarged), round(width * enlarged)
-    if min(big_h - height, big_w - width) < 2:
-        raise ValueError(f"ten crops: {enlarged} enlarges {height} x {width} px by less than 2 px; all would be one")
-    big = resize(image.astype(np.float32), (big_h, big_w), "bilinear")
-    pixels = np.clip(np.rint(big), 0, 255).astype(np.uint8)
-    bottom, right = big_h - height, big_w - width
-    places = ((0, 0), (0, right), (bottom, 0), (bottom, right), (bottom // 2, right // 2))
-    crops = [pixels[y : y + height, x : x + width] for y, x in places]
-    return np.stack([*crops, *(crop[:, ::-1] for crop in crops)])

@@ -10,7 +10,7 @@ from fer_edge.contract import latency as schema
 from fer_edge.contract.bench import Runtime
 from fer_edge.contract.latency import LatencyDoc, Row
 from fer_host.boards.budget import Candidate, choose, within_ms
-from fer_host.boards.operators import operators_of_torch
+from fer_host.boards.of_torch import operators_of_torch
 from fer_host.boards.predict import network_ms
 from fer_host.errors import DataError, RecipeError
 from fer_host.models import MODELS

@@ -11,7 +11,9 @@ from fer_edge.contract.bench import Runtime
 from fer_edge.contract.errors import BundleError
 from fer_edge.contract.latency import EMPTY, LatencyDoc, Row, load_probes
 from fer_host.boards import predict
-from fer_host.boards.operators import Operator, operators_of_tflite, operators_of_torch
+from fer_host.boards.of_tflite import operators_of_tflite
+from fer_host.boards.of_torch import operators_of_torch
+from fer_host.boards.operators import Operator
 from fer_host.boards.probes import write_probes
 from fer_host.boards.times import OperatorTimes, kind_of, operator_of
 from fer_host.errors import DataError

@@ -11,7 +11,7 @@ import pytest
 
 from fer_edge.contract.bundle import open_bundle
 from fer_host.bundle.stages import Build
-from fer_host.calibration.sets import ranges_of_tuned
+from fer_host.calibration.ranges import ranges_of_tuned
 from fer_host.files.store import Store
 from fer_host.models.weights import load_network
 from fer_host.quantize import mixed

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8
-from fer_host.calibration.faces import CalibrationFaces, faces_from_npz, faces_from_rows
+from fer_host.calibration.faces import CalibrationFaces, faces_from_npz, faces_from_rows, training_faces
 from fer_host.calibration.lint import MIN_FACES, LintReport, lint
-from fer_host.calibration.sets import ranges_of, set_record, training_faces
+from fer_host.calibration.ranges import ranges_of
+from fer_host.calibration.sets import set_record
 from fer_host.data.faces import FaceData, columns_of
 from fer_host.errors import DataError
 from fer_host.files.paths import CALIBRATION_RANGES

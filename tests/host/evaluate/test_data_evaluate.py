@@ -22,8 +22,8 @@ from fer_host.device_pipeline import face_cropper, make_detector, read_photo
 from fer_host.errors import DataError
 from fer_host.evaluate.evaluate import LabelledCrops, _balanced, evaluate, predict
 from fer_host.evaluate.gates import check_accuracy
+from fer_host.evaluate.ten_crop import ten_crops
 from fer_host.recipe.recipe import load_recipe
-from fer_host.train.protocols import ten_crops
 
 ROOT = Path(__file__).parents[3]
 ALIGN = AlignSpec(

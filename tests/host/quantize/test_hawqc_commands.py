@@ -16,6 +16,7 @@ from torch.nn import functional
 from fer_edge.contract.bundle import open_bundle
 from fer_host import cli
 from fer_host.bundle.golden import golden_crops
+from fer_host.calibrate import tune
 from fer_host.data.faces import TRAINING
 from fer_host.detector.networks import load_detector_model
 from fer_host.errors import DataError, RecipeError
@@ -26,7 +27,7 @@ from fer_host.quantize.agents import AgentConfig
 from fer_host.quantize.finetune import on_grids
 from fer_host.quantize.fold import quantized_layers
 from fer_host.quantize.grids import load_tuned, read_tuning
-from fer_host.quantize.hawqc import Workshop, run_tuning
+from fer_host.quantize.hawqc import Workshop
 from fer_host.quantize.policy import BitPolicy, digits, load_policy, policy_bytes, weights_per_channel
 from fer_host.recipe.recipe import load_recipe
 from fer_host.recipe.train import LossConfig
@@ -252,7 +253,7 @@ def test_what_cannot_be_calibrated_is_refused_before_it_is_tuned(
     monkeypatch.setattr(Workshop, "tune", too_late)
     monkeypatch.setattr(Workshop, "search", too_late)
     with pytest.raises(DataError, match=r"different faces.*expected at least 16; give a set with more fer7 labels"):
-        run_tuning(load_recipe(str(place.recipe)), tmp_path / "few", None, tmp_path / "t.safetensors")
+        tune(load_recipe(str(place.recipe)), tmp_path / "few", None, tmp_path / "t.safetensors")
 
 
 def test_tuning_is_taught_by_the_network_that_the_recipe_names(workshop: Workshop) -> None:

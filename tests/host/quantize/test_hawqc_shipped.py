@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch import nn
 
-from fer_host import cli, pipeline
-from fer_host.calibration import sets
-from fer_host.calibration.sets import open_calibration, ranges_of_tuned
+from fer_host import calibrate, cli, pipeline
+from fer_host.calibration import ranges
+from fer_host.calibration.ranges import open_calibration, ranges_of_tuned
 from fer_host.errors import DataError, HostError, RecipeError
 from fer_host.files.paths import CALIBRATION_RANGES, RECIPES, ROOT, TUNED
 from fer_host.models.weights import load_network, weights_sha256
@@ -46,7 +46,8 @@ def reached(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     def convert(request: pipeline.ConvertRequest) -> None:
         found.append(f"convert {request.tuned}")
 
-    monkeypatch.setattr(hawqc, "Workshop", stop)
+    for module in (hawqc, calibrate):
+        monkeypatch.setattr(module, "Workshop", stop)
     monkeypatch.setattr(pipeline, "convert", convert)
     return found
 
@@ -149,7 +150,7 @@ def test_ranges_travel_with_tuned_weights_and_never_clash(tmp_path: Path) -> Non
     assert [place.parent for place in places] == [file.parent for file in own]
     assert places[0].name == "my.safetensors.ranges.json"
     for file in (*own, shipped):
-        assert sets._tuned_of(ranges_of_tuned(file)) == file
+        assert ranges._tuned_of(ranges_of_tuned(file)) == file
 
 
 def test_tuned_weights_without_their_ranges_or_with_others_are_told_what_measures_them(
@@ -162,7 +163,7 @@ def test_tuned_weights_without_their_ranges_or_with_others_are_told_what_measure
     assert open_calibration(None, recipe, digest, own=shipped).weights_sha256 == digest  # type: ignore[union-attr]
     mine = tmp_path / "my own.safetensors"
     measured: list[tuple[object, ...]] = []
-    monkeypatch.setattr(sets, "calibrate_tuned", lambda *arguments: measured.append(arguments) or mine)
+    monkeypatch.setattr(calibrate, "calibrate_tuned", lambda *arguments: measured.append(arguments) or mine)
     for content, said in ((None, "found no activation ranges"), (shipped.read_bytes(), "belong to other weights than")):
         if content is not None:
             ranges_of_tuned(mine).write_bytes(content)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fer_edge.contract.labels import EMOTIONS8
 from fer_host.data.faces import FaceData, columns_of
 from fer_host.errors import DataError
+from fer_host.evaluate.ten_crop import ten_crops
 from fer_host.train.protocols import (
     as_fold,
     cross_validation,
@@ -19,7 +20,6 @@ from fer_host.train.protocols import (
     hold_out,
     in_words,
     leaky_shuffled_folds,
-    ten_crops,
     validation_rows,
     with_validation,
 )
