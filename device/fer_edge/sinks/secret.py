@@ -2,24 +2,60 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import codecs
+import os
+import stat
 
 from fer_edge.errors import UsageError
+from fer_edge.sinks import bounds
 
 
-def first_line(path: str) -> str:
-    """A secret's file, without its line end; "" for no file.
+def first_line(path: str, may_be_empty: bool = False) -> str:
+    """A secret's file, without its line end; "" for no file. A mark of UTF-8 at the beginning is no part of it.
+
+    Args:
+        path: of a regular file; what could be waited for (a FIFO) or read for ever (a device) is refused.
+        may_be_empty: take an empty first line as an empty secret; a file without any line is refused all the same.
 
     Raises:
-        UsageError: it cannot be read, or is empty.
+        UsageError: it cannot be read, is no text, or is empty. Nothing of what is in it is said.
     """
     if not path:
         return ""
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "not text"
+        text = _decoded(read_regular(path, bounds.SECRET_BYTES))
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
         raise UsageError(f"secret {path}: {why}; expected a text file that this user can read") from error
-    if not lines or not lines[0]:
+    line, ended, _ = text.partition("\n")
+    line = line.removesuffix("\r")
+    if "\0" in line:
+        raise UsageError(f"secret {path}: a zero byte in its first line; expected a text file")
+    if not line and not (may_be_empty and ended):
         raise UsageError(f"secret {path}: its first line is empty; expected the secret")
-    return lines[0]
+    return line
+
+
+def read_regular(path: str, most_bytes: int) -> bytes:
+    """A regular file's content, or a link's to one.
+
+    Raises:
+        OSError: it cannot be opened, is none, or has more than ``most_bytes``.
+    """
+    # without O_NONBLOCK, opening a FIFO waits for a writer
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(0, "no regular file")
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise OSError(0, f"more than {most_bytes} bytes")
+    return content
+
+
+def _decoded(content: bytes) -> str:
+    try:
+        return content.removeprefix(codecs.BOM_UTF8).decode("utf-8")
+    except UnicodeDecodeError:
+        is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        raise ValueError("UTF-16, not UTF-8" if is_utf16 else "no UTF-8 text") from None

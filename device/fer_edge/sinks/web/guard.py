@@ -33,9 +33,10 @@ class Token:
     """
 
     def __init__(self, text: str = "") -> None:
-        if text and (len(text) < LEAST_TOKEN or not text.isascii() or not text.isprintable()):
+        if text and not (LEAST_TOKEN <= len(text) <= bounds.TOKEN_CHARS and text.isascii() and text.isprintable()):
             raise UsageError(
-                f"web.token_file: expected at least {LEAST_TOKEN} plain characters; make one: openssl rand -hex 16"
+                f"web.token_file: expected {LEAST_TOKEN} to {bounds.TOKEN_CHARS} plain characters; "
+                "make one: openssl rand -hex 16"
             )
         self.text = text or secrets.token_urlsafe(24)
         self.cookie = hmac.new(self.text.encode(), b"fer-edge cookie", hashlib.sha256).hexdigest()

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fer_edge.errors import UsageError
-from fer_edge.sinks.secret import first_line
+from fer_edge.sinks import bounds
+from fer_edge.sinks.secret import first_line, read_regular
 from fer_edge.sinks.web.guard import LEAST_TOKEN, Token, is_own_address
 from fer_edge.sinks.web.settings import WebSettings
 
@@ -63,9 +64,9 @@ def _kept(path: Path) -> Token:
     with contextlib.suppress(OSError, UnicodeDecodeError):
         about = path.lstat()
         if stat.S_ISREG(about.st_mode) and about.st_uid == os.geteuid() and not about.st_mode & 0o077:
-            lines = path.read_text(encoding="ascii").splitlines()
-            if lines and len(lines[0]) >= LEAST_TOKEN:
-                return Token(lines[0])
+            text = read_regular(str(path), bounds.SECRET_BYTES).decode("ascii").partition("\n")[0]
+            if len(text) >= LEAST_TOKEN:
+                return Token(text)
     token = Token()
     new = path.with_name(f".{path.name}.{os.getpid()}")
     try:
