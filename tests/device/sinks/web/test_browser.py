@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,34 +15,22 @@ import cv2
 import numpy as np
 import pytest
 import web_helpers as helpers
+from browser_helpers import (
+    chromium,
+    next_reading,
+    no_complaints,
+    pixels,
+    shot,
+    text,
+    wait_for_picture,
+    wait_for_text,
+)
 
 from fer_edge.types import RgbImage
 
 BUNDLE = os.environ.get("FER_TEST_BUNDLE", "")
-SHOTS = Path(__file__).parents[3] / "build" / "screenshots"
 BOX = np.array([255, 200, 0])  # R, G, B, of annotate.py
 pytestmark = pytest.mark.skipif(not BUNDLE, reason="no bundle: set FER_TEST_BUNDLE (make test does)")
-
-
-@contextmanager
-def chromium(dark: bool = False) -> Iterator[Any]:
-    """A browser that reaches nothing but this machine."""
-    driver_path, binary = helpers.needs("chromedriver", "chromium-driver"), helpers.needs("chromium")
-    webdriver = pytest.importorskip("selenium.webdriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    flags = ["headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "window-size=1280,1000"]
-    flags += ["no-first-run", "disable-background-networking", "disable-component-update", "hide-scrollbars"]
-    flags += ["host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
-    for flag in flags:
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver_path))
-    try:
-        driver.set_script_timeout(helpers.WAIT_S)
-        yield driver
-    finally:
-        driver.quit()
 
 
 @pytest.fixture(scope="module")
@@ -69,54 +56,10 @@ def page(clip: Path) -> Iterator[str]:
         yield url
 
 
-def text(browser: Any, id: str) -> str:
-    return str(browser.execute_script("return document.getElementById(arguments[0]).textContent", id))
-
-
-def wait_for_text(browser: Any, id: str, wanted: str) -> None:
-    helpers.until(lambda: wanted in text(browser, id), f"#{id} says {wanted!r}, last {text(browser, id)!r}")
-
-
-def wait_for_picture(browser: Any) -> None:
-    shown = "const p = document.getElementById('picture'); return !p.hidden && p.naturalWidth"
-    helpers.until(lambda: browser.execute_script(shown), "a live picture is shown")
-
-
-def pixels(browser: Any, id: str) -> RgbImage:
-    """What an <img> shows, as (h, w, 3) RGB."""
-    script = """
-        const image = document.getElementById(arguments[0]), canvas = document.createElement("canvas");
-        canvas.width = image.naturalWidth; canvas.height = image.naturalHeight;
-        const context = canvas.getContext("2d");
-        context.drawImage(image, 0, 0);
-        const data = context.getImageData(0, 0, canvas.width, canvas.height).data;
-        return [canvas.width, canvas.height, Array.from(data)];"""
-    width, height, values = browser.execute_script(script, id)
-    return np.array(values, np.uint8).reshape(height, width, 4)[:, :, :3]
-
-
-def next_reading(browser: Any) -> dict[str, Any]:
-    script = """
-        const done = arguments[0], events = new EventSource("/events");
-        events.addEventListener("reading", (event) => { events.close(); done(event.data); });"""
-    return dict(json.loads(browser.execute_async_script(script))["reading"])
-
-
 def is_box_colored(image: RgbImage, x: float, y: float) -> bool:
     """Whether the box's color is within 2 px of a point (JPEG, scaling)."""
     around = image[max(0, round(y) - 2) : round(y) + 3, max(0, round(x) - 2) : round(x) + 3].astype(int)
     return bool((np.abs(around - BOX).sum(axis=2) < 120).any())
-
-
-def shot(browser: Any, name: str) -> None:
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    browser.save_screenshot(str(SHOTS / name))
-
-
-def no_complaints(browser: Any) -> None:
-    """Neither a script's error nor a broken content policy."""
-    bad = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-    assert not bad, bad
 
 
 def test_live_picture_with_the_box_over_the_face(browser: Any, page: str, photo_path: Callable[[str], Path]) -> None:
