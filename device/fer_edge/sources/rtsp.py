@@ -47,7 +47,7 @@ class RtspCamera:
             *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(READ_S * 1000)),
         )
         started = time.monotonic()
-        self._decoder = Decoder(self.url, timeouts)
+        self._decoder = Decoder(self.url, timeouts, patience_s=READ_S * 0.9)
         if not self._decoder.is_open:
             slow = time.monotonic() - started >= OPEN_S * 0.9
             why = f"no answer in {OPEN_S:g} s" if slow else "refused, or no stream there"
@@ -64,11 +64,11 @@ class RtspCamera:
         which OpenCV makes the old picture again and again.
         """
         assert self._decoder is not None
-        picture = self._decoder.read()
-        if picture is None:
+        decoded = self._decoder.read()
+        if decoded is None:
             raise SourceError(f"source {self.name}: the stream broke off after {self._frames} frames")
         self._frames += 1
-        now_s = time.monotonic()
+        picture, now_s = decoded.image, time.monotonic()
         seen = picture[::4, ::4].tobytes()
         if seen != self._seen:
             self._seen, self._changed_at_s = seen, now_s

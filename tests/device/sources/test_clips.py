@@ -1,0 +1,220 @@
+"""Clips as people have them: turned, damaged, cut off, of a rate that varies, under any name."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from device_helpers import DATA
+
+from clips import (
+    MATRICES,
+    cut_in_half,
+    encode,
+    ffmpeg,
+    is_upright,
+    needs_ffmpeg,
+    number_of,
+    numbered,
+    stamps,
+    stored_as,
+    with_matrix,
+    with_zeroed_packet,
+)
+from fer_edge.errors import SourceError
+from fer_edge.sources import open_source
+from fer_edge.sources.stamps import Stamps
+from fer_edge.sources.upright import from_matrix, from_options, then
+from fer_edge.types import Frame
+
+pytestmark = needs_ffmpeg
+MADE = {"mp4": "h264", "mov": "h264", "mkv": "h264", "ts": "h264", "flv": "h264", "hevc.mp4": "hevc"} | {
+    "webm": "vp8", "vp9.webm": "vp9", "avi": "mpeg4", "mpeg2.ts": "mpeg2", "mjpeg.avi": "mjpeg", "mjpeg.mov": "mjpeg"
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """115 numbered frames at 25 per second, by the file's name."""
+    folder = tmp_path_factory.mktemp("clips")
+    pictures = [numbered(i) for i in range(115)]
+    return {f"clip.{name}": encode(folder / f"clip.{name}", pictures, codec=codec) for name, codec in MADE.items()}
+
+
+def read(path: Path, **options: bool) -> list[Frame]:
+    source = open_source(str(path), **options)  # type: ignore[arg-type]
+    return list(source)
+
+
+@pytest.mark.parametrize("name", [f"clip.{name}" for name in MADE])
+def test_every_frame_once_with_its_own_time(made: dict[str, Path], name: str) -> None:
+    frames = read(made[name])
+    assert [number_of(frame.image) for frame in frames] == list(range(115))
+    np.testing.assert_allclose([frame.t_media_s for frame in frames], stamps(made[name]), atol=0.001)  # type: ignore[arg-type]
+
+
+# -- how a clip is turned ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", MATRICES)
+@pytest.mark.parametrize(("suffix", "codec"), [("mp4", "h264"), ("mov", "mjpeg"), ("mp4", "hevc"), ("mov", "mpeg4")])
+def test_a_turned_clip_is_read_upright(tmp_path: Path, code: int, suffix: str, codec: str) -> None:
+    stored = [stored_as(numbered(i), code) for i in range(6)]
+    path = with_matrix(encode(tmp_path / f"phone.{suffix}", stored, codec=codec), code)
+    source = open_source(str(path), loop=True)
+    frames = list(itertools.islice(source, 12))
+    assert {frame.image.shape for frame in frames} == {(96, 128, 3)}
+    assert all(is_upright(frame.image) for frame in frames)
+    assert [number_of(frame.image) for frame in frames] == [*range(6), *range(6)]
+    assert [number_of(frame.image) for frame in read(path, realtime=True)] == list(range(6))
+
+
+def test_a_turned_matroska_clip(tmp_path: Path) -> None:
+    """FFmpeg before 6.1 knows neither its own old ROTATE tag there nor the format's roll."""
+    path = encode(tmp_path / "plain.mkv", [stored_as(numbered(i), 6) for i in range(4)])
+    ffmpeg("-i", path, "-c", "copy", "-metadata:s:v", "ROTATE=90", tmp_path / "tag.mkv")
+    assert all(is_upright(frame.image) for frame in read(tmp_path / "tag.mkv"))
+    for name in ("roll90", "roll180", "roll270"):  # mkvpropedit --set projection-pose-roll=90
+        frames = read(DATA / f"{name}.mkv")
+        assert [number_of(frame.image) for frame in frames] == [0, 1, 2], name
+        assert all(is_upright(frame.image) for frame in frames), name
+
+
+@pytest.mark.parametrize("scale", [1, 65536, 0.5])
+@pytest.mark.parametrize("code", MATRICES)
+def test_matrices_and_codes(code: int, scale: float) -> None:
+    assert from_matrix(*(value * scale for value in MATRICES[code])) == code
+    stored = stored_as(numbered(3), code)
+    inverse = next(other for other in MATRICES if then(code, other) == 1)
+    np.testing.assert_array_equal(stored_as(stored, inverse), numbered(3))
+
+
+def test_matrices_that_say_nothing_useful() -> None:
+    assert from_matrix(0, 0, 0, 0) == 1
+    assert from_matrix(1, 1, 1, 1) == 1
+    assert from_matrix(0.95, 0.3, -0.3, 0.95) == 1
+    assert from_matrix(0.3, 0.95, -0.95, 0.3) == 6
+
+
+def test_turning_adds_up() -> None:
+    for first, second, third in itertools.product(MATRICES, repeat=3):
+        assert then(then(first, second), third) == then(first, then(second, third))
+    assert then(6, 6) == 3
+    assert from_options({"rotation": 180, "hflip": 1, "vflip": 1}, "x") == 1
+
+
+# -- damage ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [f"clip.{name}" for name in MADE])
+def test_a_damaged_packet_costs_few_frames_and_is_counted(
+    made: dict[str, Path], name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = open_source(str(with_zeroed_packet(made[name], 50)))
+    frames = list(source)
+    numbers = [number_of(frame.image) for frame in frames]
+    sound = [number for number in numbers if number is not None]  # some decoders patch the hole with what was there
+    assert len(frames) >= 112
+    assert len(set(sound)) >= 100  # until the next key frame the old picture may show through
+    assert numbers[-1] == 114
+    times = [frame.t_media_s or 0.0 for frame in frames]
+    assert len(set(times)) == len(times)
+    if not name.endswith(("ts", "flv")):  # there a hole can pass for a shorter packet, and is patched or missed
+        assert len(frames) + source.corrupt >= 115  # type: ignore[attr-defined]
+    assert source.incomplete == ""  # type: ignore[attr-defined]
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", [f"clip.{name}" for name in MADE])
+def test_a_clip_cut_in_half_says_so(made: dict[str, Path], name: str) -> None:
+    source = open_source(str(cut_in_half(made[name])))
+    frames = list(source)
+    assert 30 <= len(frames) <= 85
+    assert [number_of(frame.image) for frame in frames[:25]] == list(range(25))
+    assert source.incomplete.startswith("cut off: the file ends ")  # type: ignore[attr-defined]
+    if not name.endswith(("ts", "flv")):
+        missing = 115 - len(frames) - source.corrupt  # type: ignore[attr-defined]
+        assert f"{missing} of 115 announced frames never came" in source.incomplete  # type: ignore[attr-defined]
+
+
+def test_a_clip_without_its_index_is_refused_with_the_reason(tmp_path: Path) -> None:
+    path = encode(tmp_path / "x.mov", [numbered(i) for i in range(9)], "-movflags", "0")
+    with pytest.raises(SourceError, match=r"no frame can be read from it \(cut off: the file (ends at|has no index)"):
+        open_source(str(cut_in_half(path)))
+
+
+def test_whole_clips_are_not_called_cut(made: dict[str, Path]) -> None:
+    for path in made.values():
+        source = open_source(str(path))
+        assert len(list(source)) == 115
+        assert source.incomplete == ""  # type: ignore[attr-defined]
+        assert source.corrupt == 0  # type: ignore[attr-defined]
+
+
+def test_a_clip_trimmed_without_encoding_is_whole(made: dict[str, Path], tmp_path: Path) -> None:
+    """Its edit list hides the frames before the cut, which are in the file."""
+    for suffix in ("mp4", "mkv"):
+        ffmpeg("-ss", "1.7", "-i", made[f"clip.{suffix}"], "-t", "1", "-c", "copy", tmp_path / f"trim.{suffix}")
+        source = open_source(str(tmp_path / f"trim.{suffix}"))
+        frames = list(source)
+        assert 20 <= len(frames) <= 60
+        assert source.incomplete == ""  # type: ignore[attr-defined]
+
+
+# -- time --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["v.mp4", "v.mkv", "v.webm", "v.mov", "mjpeg.mov", "mjpeg.mkv", "late.mkv"])
+def test_a_variable_rate_keeps_its_times(tmp_path: Path, name: str) -> None:
+    codec = "mjpeg" if name.startswith("mjpeg") else "vp8" if name.endswith("webm") else "h264"
+    varied = "setpts='(N*0.04+floor(N/10)*0.7+0.013*mod(N,3))/TB'"
+    offset = ("-output_ts_offset", "7.5") if name.startswith("late") else ()
+    options = ("-vf", varied, "-vsync", "vfr", *offset)
+    path = encode(tmp_path / name, [numbered(i) for i in range(60)], *options, codec=codec)
+    frames = read(path)
+    times = [frame.t_media_s or 0.0 for frame in frames]
+    assert times[-1] > 5  # by index it were 2.4 s
+    assert times == sorted(times)
+    np.testing.assert_allclose(times, stamps(path), atol=0.001)
+
+
+def test_rounds_of_a_loop_go_on_in_time(made: dict[str, Path]) -> None:
+    frames = list(itertools.islice(open_source(str(made["clip.mp4"]), loop=True), 240))
+    np.testing.assert_allclose([frame.t_media_s for frame in frames], 0.04 * np.arange(240), atol=0.001)  # type: ignore[arg-type]
+    assert [frame.index for frame in frames] == list(range(240))
+
+
+@pytest.mark.parametrize(
+    ("given_ms", "expected"),
+    [
+        ([0, 40, 80], [0, 0.04, 0.08]),
+        ([-80, 40, 80], [0, 0.04, 0.08]),  # OpenCV gives the first frame's decoding time
+        ([0, 40, 0, 0], [0, 0.04, 0.08, 0.12]),  # 4.6, at the end
+        ([0, 5000, 5040], [0, 5.0, 5.04]),
+        ([0, 4000, 0, 40, 80], [0, 4.0, 4.04, 4.08, 4.12]),  # joined
+        ([0, 40, 39.9, 80], [0, 0.04, 0.04, 0.08]),
+        ([9.2e15, 9.2e15, float("nan")], [0, 0.04, 0.08]),
+    ],
+)
+def test_stamps(given_ms: list[float], expected: list[float]) -> None:
+    stamps = Stamps(0.04)
+    np.testing.assert_allclose([stamps.place(ms) for ms in given_ms], expected, atol=1e-9)
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_name_that_is_not_utf8(made: dict[str, Path], tmp_path: Path) -> None:
+    """OpenCV crashes where it is given such a name: the source's process must not."""
+    name = os.fsencode(tmp_path) + b"/caf\xe9.mp4"
+    Path(os.fsdecode(name)).write_bytes(made["clip.mp4"].read_bytes())
+    code = "import sys; from fer_edge.sources import open_source; s = open_source(sys.argv[1]); f = list(s); "
+    code += "print(len(f), ascii(f[0].source), s.corrupt)"
+    done = subprocess.run([sys.executable, "-c", code, name], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b"115 'file:///")
