@@ -91,6 +91,13 @@ def _parser(command: str = "") -> argparse.ArgumentParser:
     web.add_argument("--port", type=_port, default=8080, help="0: a free one (default: 8080)")
     web.add_argument("--token-file", default="", metavar="FILE", help="its first line is the token; default: a new one")
     web.add_argument("--host-name", action="append", default=[], metavar="NAME", help="another name of this machine")
+    web.add_argument(
+        "--frame-ancestor",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="whose pages may show this one in a frame",
+    )
     web.add_argument("--blur", action="store_true", help="send pictures with unrecognizable faces")
     web.set_defaults(run=_web)
 
@@ -217,6 +224,7 @@ def _web(arguments: argparse.Namespace) -> int:
         port=arguments.port,
         token_file=arguments.token_file,
         hosts=tuple(arguments.host_name),
+        frame_ancestors=tuple(arguments.frame_ancestor),
         blur=arguments.blur,
     )
     logs.set_up(logs.LogSettings())

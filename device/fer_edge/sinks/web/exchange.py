@@ -5,24 +5,13 @@ from __future__ import annotations
 import http.server
 import io
 import json
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from fer_edge.sinks import bounds
 from fer_edge.sinks.web.connection import DeadlineReader, LimitedServer, TooMuch, linger
 from fer_edge.sinks.web.framing import BadFraming, Lines, check_request_line, content_length
-
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-    "Cache-Control": "no-store",
-}
 
 
 class Refused(Exception):  # noqa: N818  # an ending, named for what it is
@@ -39,6 +28,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version, sys_version = "fer-edge", ""
     server: LimitedServer
+    policy: Mapping[str, str]  # headers of every answer
     raw_requestline: bytes
 
     def setup(self) -> None:
@@ -112,7 +102,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
         self._answered = True
         self.connection.settimeout(bounds.WRITE_S)
         self.send_response(status)
-        for name, value in (HEADERS | (more or {})).items():
+        for name, value in {**self.policy, **(more or {})}.items():
             self.send_header(name, value)
         self.send_header("Content-Type", kind)
         if content is None or self._unread:  # what was not read must not be taken for the next request

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 from fer_edge.errors import EdgeError, ImageError
 from fer_edge.sinks import bounds
 from fer_edge.sinks.metrics import CONTENT_TYPE as METRICS_TYPE
-from fer_edge.sinks.web import guard
+from fer_edge.sinks.web import guard, policy
 from fer_edge.sinks.web.connection import TooMuch
 from fer_edge.sinks.web.exchange import Refused
 from fer_edge.sinks.web.live import draw
@@ -116,8 +116,9 @@ class Handler(Streams):
 
     def _welcome(self, token: guard.Token) -> None:
         """Sets the cookie and leads to the page by an address that does not hold the token."""
-        cookie = f"{self.site.cookie_name}={token.cookie}; HttpOnly; SameSite=Strict; Path=/; Max-Age=2592000"
-        self._answer(b"", "text/plain", HTTPStatus.SEE_OTHER, {"Location": "/", "Set-Cookie": cookie})
+        in_frames, is_https = bool(self.site.settings.frame_ancestors), self.headers.get("X-Forwarded-Proto") == "https"
+        cookie = policy.cookie(self.site.cookie_name, token.cookie, in_frames, is_https)
+        self._answer(b"", "text/plain", HTTPStatus.SEE_OTHER, {"Location": "./", "Set-Cookie": cookie})
 
     def _login(self) -> None:
         if not guard.may_change(self.headers, own_header=False):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from dataclasses import dataclass
 
 from fer_edge.errors import UsageError
+from fer_edge.sinks.web.policy import checked_origins
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,7 @@ class WebSettings:
         token_file: file whose first line is the token; "" makes one: shown once on a terminal, without one kept in the
             state folder (service: /var/lib/fer-edge/web-token).
         hosts: further names under which the page may be called, e.g. ``("pi.example.org",)``.
+        frame_ancestors: origins whose pages may show this one in a frame, e.g. ``("http://homeassistant.local:8123",)``.
         blur: blur faces in every picture that is shown or sent.
         max_fps: pictures a second that are encoded while somebody watches.
         max_width_px: the live picture is scaled down to this.
@@ -32,6 +36,7 @@ class WebSettings:
     port: int = 8080
     token_file: str = ""
     hosts: tuple[str, ...] = ()
+    frame_ancestors: tuple[str, ...] = ()
     blur: bool = False
     max_fps: float = 12.0
     max_width_px: int = 640
@@ -42,7 +47,7 @@ class WebSettings:
 
 
 def checked(settings: WebSettings) -> WebSettings:
-    """The settings, if they can be used.
+    """The settings, if they can be used; origins in lower case.
 
     Raises:
         UsageError: says which cannot, and why.
@@ -60,4 +65,9 @@ def checked(settings: WebSettings) -> WebSettings:
         value = getattr(settings, key)
         if not low <= value <= high:
             raise UsageError(f"web.{key}: found {value}, expected {low:,} to {high:,}")
-    return settings
+    for name in settings.hosts:
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}", name):
+            raise UsageError(
+                f"web.hosts: found {name!r}, expected a name such as pi.example.org, without http:// and port"
+            )
+    return dataclasses.replace(settings, frame_ancestors=checked_origins(settings.frame_ancestors))

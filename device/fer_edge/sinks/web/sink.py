@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 
 from fer_edge.sinks.metrics import MetricsSink
+from fer_edge.sinks.web import policy
 from fer_edge.sinks.web.connection import LimitedServer
 from fer_edge.sinks.web.controls import Controls
 from fer_edge.sinks.web.handler import Handler
@@ -35,11 +36,13 @@ class WebSink:
     def __init__(
         self, settings: WebSettings, controls: Controls, metrics: MetricsSink | None = None, page: bool = True
     ) -> None:
-        self.settings = checked(settings)
+        self.settings = settings = checked(settings)
         self.token, self._token_file = find_token(settings)
         self.live = Live(settings)
         self._site = Site(settings, controls, self.live, self.token, metrics, page)
-        handler = type("SiteHandler", (Handler,), {"site": self._site})
+        handler = type(
+            "SiteHandler", (Handler,), {"site": self._site, "policy": policy.headers(settings.frame_ancestors)}
+        )
         self._server = LimitedServer(settings.address, settings.port, handler)
         self._closed = False
         serve = self._server.serve_forever

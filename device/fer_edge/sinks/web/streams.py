@@ -11,6 +11,7 @@ from fer_edge.sinks.web.exchange import Exchange, Refused
 from fer_edge.sinks.web.site import Site, document
 
 READINGS_HZ = 8.0
+AT_ONCE = {"X-Accel-Buffering": "no"}  # nginx would hold a stream back until it has 4 KiB
 
 
 class Streams(Exchange):
@@ -23,7 +24,7 @@ class Streams(Exchange):
         site, number = self.site, 0
         self._viewer()
         try:
-            self._answer(None, "multipart/x-mixed-replace; boundary=picture")
+            self._answer(None, "multipart/x-mixed-replace; boundary=picture", more=AT_ONCE)
             if self.command == "HEAD":
                 return
             self.wfile.write(b"--picture\r\n")
@@ -46,7 +47,7 @@ class Streams(Exchange):
         site, number, told_s = self.site, 0, 0.0
         self._viewer()
         try:
-            self._answer(None, "text/event-stream; charset=utf-8")
+            self._answer(None, "text/event-stream; charset=utf-8", more=AT_ONCE)
             if self.command == "HEAD":
                 return
             while not site.live.closed:

@@ -350,13 +350,13 @@ def test_token_on_every_address_but_our_own(serve: Serve, tmp_path: Path, astron
         assert (status, kind_of(answer)) == (401, "token_required")
     status, headers, page = ask(web.port, "GET", "/")
     assert status == 401
-    assert b'action="/login"' in page
+    assert b'action="login"' in page
     assert "set-cookie" not in headers
     assert ask(web.port, "GET", "/?token=wrong")[0] == 401
     status, headers, _ = ask(web.port, "GET", f"/?token={secret}")
-    assert (status, headers["location"]) == (303, "/")
+    assert (status, headers["location"]) == (303, "./")
     cookie, *attributes = headers["set-cookie"].split("; ")
-    assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(attributes)
+    assert {"HttpOnly", "SameSite=Strict", "Max-Age=2592000"} == set(attributes)  # the path is the page's own
     assert secret not in cookie
     for good in ({"Cookie": f"a=b; {cookie}"}, {"Authorization": f"Bearer {secret}"}):
         assert ask(web.port, "GET", "/api/status", None, good)[0] == 200

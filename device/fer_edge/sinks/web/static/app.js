@@ -160,7 +160,7 @@ function watch() {
   const running = state && state.camera && state.status && state.status.state === "running";
   const wanted = Boolean(running && !hidden && !document.hidden);
   const picture = $("picture");
-  if (wanted && !picture.getAttribute("src")) picture.src = `/stream.mjpeg?${Date.now()}`;
+  if (wanted && !picture.getAttribute("src")) picture.src = `stream.mjpeg?${Date.now()}`;
   if (!wanted && picture.getAttribute("src")) picture.removeAttribute("src");
   picture.hidden = !(wanted && picture.naturalWidth > 0);
   $("off").hidden = !picture.hidden;
@@ -185,7 +185,7 @@ async function post(path, body) {
     throw new Error("The device does not answer.");
   }
   const content = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(content.error ? content.error.message : `refused (${answer.status})`);
+  if (!answer.ok) throw new Error(content.error ? content.error.message : answer.status === 413 ? "Too large for the proxy in front of this page." : `refused (${answer.status})`);
   return content;
 }
 
@@ -194,7 +194,7 @@ $("switch").addEventListener("click", async () => {
   $("switch").disabled = true;
   $("problem").hidden = true;
   try {
-    await post(stop ? "/api/camera/stop" : "/api/camera/start");
+    await post(stop ? "api/camera/stop" : "api/camera/start");
   } catch (error) {
     $("problem").textContent = error.message;
     $("problem").hidden = false;
@@ -211,7 +211,7 @@ async function readPhoto(file) {
   try {
     const most = state ? state.max_upload_bytes : Infinity;
     if (file.size > most) throw new Error(`photo: ${(file.size / 1e6).toFixed(1)} MB, expected at most ${most / 1e6} MB`);
-    const { reading, picture } = await post("/api/photo", file);
+    const { reading, picture } = await post("api/photo", file);
     const faces = reading.faces;
     if (faces.length) learn(Object.keys(faces[0].probabilities));
     const words = faces.length === 0 ? "No face found" : faces.length === 1 ? "1 face" : `${faces.length} faces`;
@@ -246,7 +246,7 @@ document.addEventListener("drop", (event) => onFiles(event.dataTransfer.files));
 // ---- the event stream; the browser connects again by itself
 
 function connect() {
-  const events = new EventSource("/events");
+  const events = new EventSource("events");
   events.addEventListener("state", (event) => onState(JSON.parse(event.data)));
   events.addEventListener("reading", (event) => onReading(JSON.parse(event.data)));
   events.addEventListener("error", async () => {
@@ -255,7 +255,7 @@ function connect() {
     $("switch").disabled = true;
     watch();
     if (events.readyState !== EventSource.CLOSED) return;
-    const answer = await fetch("/api/status").catch(() => null);  // refused, not lost: full, or another token is asked for
+    const answer = await fetch("api/status").catch(() => null);  // refused, not lost: full, or another token is asked for
     if (answer && answer.status === 401) location.reload(); else setTimeout(connect, 3000);
   });
 }
