@@ -22,7 +22,8 @@ from fer_host.quantize.allocate import knapsack, one_width
 from fer_host.quantize.hawqc import Workshop
 from fer_host.quantize.policy import BitPolicy
 from fer_host.recipe.recipe import load_recipe
-from fer_host.train.run import predict, validation_split
+from fer_host.train.rows import validation_split
+from fer_host.train.scoring import predict
 
 RESULT = Path(__file__).parent / "results" / "activations.md"
 

@@ -18,7 +18,8 @@ from fer_host.data import fer2013
 from fer_host.models.weights import build_network, start_from_imagenet
 from fer_host.recipe.recipe import load_recipe
 from fer_host.recipe.train import LossConfig, Phase
-from fer_host.train.run import scores8, train_split, validation_split
+from fer_host.train.rows import train_split, validation_split
+from fer_host.train.scoring import scores8
 from short_run import short_run
 
 

@@ -20,7 +20,8 @@ from fer_host.data import fer2013
 from fer_host.models.weights import load_network
 from fer_host.recipe.recipe import load_recipe
 from fer_host.recipe.train import Phase, ScheduleConfig
-from fer_host.train.run import scores8, train_split, validation_split
+from fer_host.train.rows import train_split, validation_split
+from fer_host.train.scoring import scores8
 from short_run import short_run
 
 

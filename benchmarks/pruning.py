@@ -33,7 +33,9 @@ from fer_host.prune.costs import cost_of
 from fer_host.prune.run import run_pruning, with_options
 from fer_host.recipe.prune import Budget
 from fer_host.recipe.recipe import Recipe, load_recipe
-from fer_host.train.run import predict, training_data, validation_split
+from fer_host.train.rows import validation_split
+from fer_host.train.run import training_data
+from fer_host.train.scoring import predict
 from paired import accuracy, in_points, right
 
 HERE = Path(__file__).parent

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from fer_host.recipe.recipe import Recipe
@@ -20,7 +19,7 @@ def short_run(network: nn.Module, recipe: Recipe, rows: TrainSet, config: TrainC
             network,
             rows,
             config,
-            normalize=(torch.tensor(recipe.input.mean), torch.tensor(recipe.input.std)),
+            normalize=recipe.input,
             checkpoint=Path(scratch) / "checkpoint.pt",
             on_epoch=lambda *_: None,
             checkpoint_every=1_000_000,

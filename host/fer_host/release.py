@@ -10,7 +10,7 @@ from fer_host.evaluate.evaluate import evaluate
 from fer_host.models.weights import zoo_path
 from fer_host.pipeline import ConvertRequest, convert
 from fer_host.recipe.recipe import load_recipe
-from fer_host.train.run import protocols
+from fer_host.train.scoring import protocols
 from fer_host.zoo.card import Released, read_card, save_card, with_released
 
 

@@ -13,6 +13,7 @@ from fer_edge.contract.errors import SchemaError
 SCHEMA = "fer-edge/manifest/1"
 SCHEMES = ("float32", "dynamic", "int8", "mixed")
 Scheme = Literal["float32", "dynamic", "int8", "mixed"]
+Normalize = Literal["fixed", "standardize", "stretch"]
 Landmark = Literal["right_eye", "left_eye", "nose", "mouth"]
 LANDMARKS: tuple[Landmark, ...] = ("right_eye", "left_eye", "nose", "mouth")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -40,6 +41,8 @@ class InputSpec:
         interpolation: how the reduced crop is enlarged to the network's size.
         mean: per channel, of values in 0..1, in R, G, B order.
         std: per channel, likewise; none is zero.
+        normalize: how each crop's own light is taken out before ``mean`` and ``std``, see ``preprocess``; None, which
+            a manifest leaves out, is "fixed": not at all.
     """
 
     color: Literal["gray", "gray3", "rgb"]
@@ -47,6 +50,7 @@ class InputSpec:
     interpolation: Literal["bilinear", "area"]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    normalize: Normalize | None = None
 
     @property
     def channels(self) -> int:

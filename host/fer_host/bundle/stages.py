@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from fer_edge.contract import codec
 from fer_host.bundle.golden import PHOTOS, golden_crops, network_inputs
 from fer_host.convert import int8, onnx_export, saved_model, tflite
 from fer_host.convert.parity import (
@@ -190,7 +191,7 @@ class Build:
     def conditions(self, variant: str) -> str:
         """Digest of all that a variant's accuracy depends on: weights, preprocess, and for int8 the ranges."""
         ranges = self._ranges_text if variant in ("int8", "mixed") else ""
-        return digest_json([self.weights_sha256, asdict(self.recipe.input), self.recipe.size_px, ranges])
+        return digest_json([self.weights_sha256, codec.encode(self.recipe.input), self.recipe.size_px, ranges])
 
     def report_parity(self) -> None:
         """Writes ``build/<recipe>/parity.json`` over all stages, and prints it as a table."""

@@ -9,6 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from fer_edge.contract.manifest import InputSpec
+from fer_edge.contract.preprocess import normalize_light
+from fer_host.data.spoil import spoil
 from fer_host.recipe.train import Augment
 
 
@@ -16,6 +19,33 @@ def planes(images: NDArray[np.uint8]) -> torch.Tensor:
     """Gray (N, h, w) or RGB (N, h, w, 3) pictures as (N, 1 or 3, h, w) float in 0..1."""
     pixels = torch.from_numpy(images)
     return (pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)).float() / 255
+
+
+def normalized(images: torch.Tensor, spec: InputSpec) -> torch.Tensor:
+    """A batch (N, C, h, w) in 0..1 as the network's input, by ``preprocess``' own arithmetic."""
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (spec.mean, spec.std))
+    if spec.normalize is not None:
+        images = torch.from_numpy(normalize_light(images.numpy(), spec.normalize))
+    return (images - mean) / std
+
+
+def mixed_up(
+    images: torch.Tensor, targets: torch.Tensor, alpha: float, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mixup (Zhang et al. 2018): in half of the batches each image and target with another's, by one share.
+
+    Args:
+        images: (N, C, h, w).
+        targets: (N, classes).
+        alpha: of Beta(alpha, alpha), from which the share comes; 0: as they are.
+        generator: source of every draw.
+    """
+    if not alpha or torch.rand(1, generator=generator) < 0.5:
+        return images, targets
+    gammas = torch._standard_gamma(torch.full((2,), alpha), generator=generator)
+    share = float(gammas[0] / gammas.sum().clamp(min=1e-6))
+    other = torch.randperm(len(images), generator=generator)
+    return share * images + (1 - share) * images[other], share * targets + (1 - share) * targets[other]
 
 
 def augment_batch(images: torch.Tensor, size_px: int, how: Augment, generator: torch.Generator) -> torch.Tensor:
@@ -52,7 +82,8 @@ def augment_batch(images: torch.Tensor, size_px: int, how: Augment, generator: t
     contrast = (1 + uniform(-how.contrast, how.contrast)).view(n, 1, 1, 1)
     brightness = uniform(-how.brightness, how.brightness).view(n, 1, 1, 1)
     out = (out - mean) * contrast + mean + brightness
-    return _erase(out, how, uniform)
+    out = _erase(out, how, uniform)  # what covers a face stands in the same light
+    return out if how.light is None else spoil(out.clamp(0, 1), how.light, generator)
 
 
 def _erase(images: torch.Tensor, how: Augment, uniform: object) -> torch.Tensor:

@@ -43,6 +43,8 @@ class FaceRows:
         label7: (N,) int64 index into ``EMOTIONS7``; -1 likewise.
         usage: (N,) str, the split; "All" where none is published.
         votes8: (N, 8) float32 crowd votes in the order of ``EMOTIONS8``; zeros where nobody voted.
+        majority8: (N,) int64 label that more than half of the crowd agreed on, see ``fer2013.agreed_label``; -1 where
+            there is none, None for sets without votes.
         duplicate: (N,) bool, pixel-identical to a Training image.
         sequence: (N,) str; rows of one sequence (near-identical frames, or identical images) share it.
         subject: (N,) str; rows of one person share it. The sequence where persons are not known.
@@ -56,12 +58,15 @@ class FaceRows:
     duplicate: NDArray[np.bool_]
     sequence: NDArray[np.str_]
     subject: NDArray[np.str_]
+    majority8: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.usage)
 
     def labels(self, name: str) -> NDArray[np.int64]:
-        """(N,) labels in the order of the label set "ferplus8" or "fer7"."""
+        """(N,) labels in the order of the label set "ferplus8" or "fer7", or by "ferplus8_majority"."""
+        if name == "ferplus8_majority":
+            return self.majority8 if self.majority8 is not None else np.full(len(self), -1, dtype=np.int64)
         return self.label8 if name == "ferplus8" else self.label7
 
     @property

@@ -48,6 +48,7 @@ def load(path: Path) -> FerData:
         images=arrays["images"],
         votes8=votes[:, [plus_names.index(name) for name in EMOTIONS8]],
         label8=majority_label(votes, plus_names),
+        majority8=agreed_label(votes, plus_names),
         label7=to7[arrays["fer_label"].astype(np.int64)],
         usage=arrays["usage"].astype(str),
         duplicate=arrays["duplicates_training"].astype(bool),
@@ -67,6 +68,22 @@ def majority_label(votes: NDArray[np.float32], names: list[str]) -> NDArray[np.i
     """
     to8 = np.array([EMOTIONS8.index(name) if name in EMOTIONS8 else -1 for name in names], dtype=np.int64)
     return np.asarray(to8[votes.argmax(axis=1)], dtype=np.int64)
+
+
+def agreed_label(votes: NDArray[np.float32], names: list[str]) -> NDArray[np.int64]:
+    """The label that most of the crowd agreed on: microsoft/FERPlus' rule "majority", which papers report on.
+
+    Single votes are dropped; the winner must have more than half of what is left.
+
+    Args:
+        votes: (N, 10) votes, columns named by ``names`` (eight emotions, "unknown", "NF").
+
+    Returns:
+        (N,) index into ``EMOTIONS8``, -1 where nobody wins, or "unknown" or "NF" does.
+    """
+    kept = np.where(votes > 1, votes, 0.0)
+    agreed = kept.max(axis=1) > 0.5 * kept.sum(axis=1)
+    return np.where(agreed, majority_label(kept, names), -1)
 
 
 def target_distribution(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8
 from fer_host.data.faces import FaceData, duplicates, identical_groups
-from fer_host.data.fer2013 import majority_label
+from fer_host.data.fer2013 import agreed_label, majority_label
 from fer_host.data.labels import FER2013
 from fer_host.errors import DataError
 
@@ -47,6 +47,7 @@ def load_csv(path: Path) -> FaceData:
         images=images,
         votes8=empty if votes is None else votes[:, [_VOTE_COLUMNS.index(name) for name in EMOTIONS8]],
         label8=np.full(len(rows), -1, dtype=np.int64) if votes is None else majority_label(votes, list(_VOTE_COLUMNS)),
+        majority8=None if votes is None else agreed_label(votes, list(_VOTE_COLUMNS)),
         label7=label7.astype(np.int64),
         usage=usage,
         duplicate=duplicates(groups, usage),

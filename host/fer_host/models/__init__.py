@@ -9,6 +9,7 @@ from torch import nn
 
 from fer_host.models.blocks import prelu_one
 from fer_host.models.ddamfn import Ddamfn, Mfn, MobileFaceNet
+from fer_host.models.fer48 import Fer48
 from fer_host.models.larn import Larn
 from fer_host.models.ldam import Ldam
 from fer_host.models.lfer_ldl import LferLdl
@@ -33,6 +34,7 @@ def _any_size(network: Callable[..., nn.Module], **options: object) -> Builder:
 
 MODELS: dict[str, Builder] = {
     "mobilenet_v2": _any_size(MobileNetV2),
+    "fer48": _any_size(Fer48),
     "larn": Larn,
     "larn_se_relu": partial(Larn, attention="relu"),
     "larn_irm": partial(Larn, attention="none"),

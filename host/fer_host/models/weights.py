@@ -31,7 +31,7 @@ def build_network(recipe: Recipe) -> nn.Module:
     """The recipe's network with fresh weights, in eval mode."""
     if recipe.network not in MODELS:
         raise RecipeError(f"recipe {recipe.id}: network {recipe.network!r} is unknown; expected {', '.join(MODELS)}")
-    return MODELS[recipe.network](len(recipe.label_names), recipe.input.channels, recipe.size_px).eval()
+    return MODELS[recipe.network](recipe.n_outputs, recipe.input.channels, recipe.size_px).eval()
 
 
 def load_network(recipe: Recipe, weights: Path | None = None) -> nn.Module:
@@ -69,7 +69,7 @@ def load_network(recipe: Recipe, weights: Path | None = None) -> nn.Module:
         if state[key].shape != expected[key].shape:
             raise WeightsError(
                 f"weights {path}: {key} has shape {tuple(state[key].shape)}, expected {tuple(expected[key].shape)}; "
-                f"the recipe has {len(recipe.label_names)} labels"
+                f"the recipe has {recipe.n_outputs} outputs"
             )
     network.load_state_dict(state, strict=False)  # copies into the network's own dtypes
     return network.eval()

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fer_host.data.augment import planes
+from fer_host.data.augment import normalized, planes
 from fer_host.prune.baselines import (
     Growth,
     gamma_scores,
@@ -55,11 +55,10 @@ def batches(
     data: TrainSet, recipe: Recipe, size_px: int, batch: int = 64
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Normalized inputs (N, C, H, W) without augmentation, and targets (N, classes)."""
-    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (recipe.input.mean, recipe.input.std))
     for start in range(0, len(data.images), batch):
         faces = planes(data.images[start : start + batch])
         x = functional.interpolate(faces, (size_px, size_px), mode="bilinear", align_corners=False)
-        yield (x - mean) / std, torch.from_numpy(data.targets[start : start + batch])
+        yield normalized(x, recipe.input), torch.from_numpy(data.targets[start : start + batch])
 
 
 def punish_config(config: PruneConfig, number: int) -> TrainConfig:
@@ -91,7 +90,7 @@ def fit(run: Run, data: TrainSet, config: TrainConfig, name: str, only_norms: bo
         run.network,
         data,
         config,
-        normalize=(torch.tensor(run.recipe.input.mean), torch.tensor(run.recipe.input.std)),
+        normalize=run.recipe.input,
         checkpoint=state,
         teacher=load_teacher(config.loss.teacher, run.recipe) if config.loss.teacher else None,
         on_epoch=lambda epoch, size, network, loss, minutes: losses.append(loss),

@@ -40,7 +40,9 @@ from fer_host.recipe.quantize import AllocatorName, QuantizeConfig
 from fer_host.recipe.recipe import Recipe
 from fer_host.recipe.train import LossConfig
 from fer_host.train.loop import train
-from fer_host.train.run import scores, train_digest, train_split, training_data, validation_split
+from fer_host.train.rows import train_split, validation_split
+from fer_host.train.run import train_digest, training_data
+from fer_host.train.scoring import scores
 from fer_host.train.teacher import load_teacher
 
 _EXACT = {"uniform": allocate.uniform, "hawq_v2": allocate.hawq_v2, "thresholds": allocate.thresholds}
@@ -175,7 +177,6 @@ class Workshop:
         before = self.accuracy(network.eval())
         config = self.config.tune
         name = digest_json([policy.bits, dataclasses.asdict(config)])[:12]
-        mean, std = torch.tensor(self.recipe.input.mean), torch.tensor(self.recipe.input.std)
 
         def on_epoch(epoch: int, size_px: int, average: nn.Module, loss: float, minutes: float) -> None:
             found = scores(average, self.recipe, validation_split(self.data), size_px).accuracy
@@ -185,7 +186,7 @@ class Workshop:
             network,
             train_split(self.data, self.recipe, config),
             config,
-            normalize=(mean, std),
+            normalize=self.recipe.input,
             checkpoint=self.state / f"tune-{name}.pt",
             teacher=self._teacher(config.loss),
             on_epoch=on_epoch,

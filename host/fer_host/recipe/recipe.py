@@ -13,7 +13,7 @@ import tomllib
 
 from fer_edge.contract import codec
 from fer_edge.contract.errors import SchemaError
-from fer_edge.contract.labels import LABEL_SETS
+from fer_edge.contract.labels import LABEL_SETS, LabelSet, label_sets
 from fer_edge.contract.manifest import PLAIN_NAME, AlignSpec, InputSpec, License, Scheme, is_plain_name
 from fer_host.errors import RecipeError
 from fer_host.files.paths import RECIPES
@@ -61,6 +61,7 @@ class Recipe:
     """One network, its training, its conversion and its bundle.
 
     ``detector`` is the default one, which the crop geometry was measured with; the others are there to be chosen.
+    ``heads`` are the label sets of a network that answers in several, ``labels`` first; empty: in ``labels`` only.
     ``identities`` is the number of people that a face-recognition stage tells apart; 0 for expressions.
     """
 
@@ -80,6 +81,7 @@ class Recipe:
     quantize: QuantizeConfig | None = None
     other_detectors: tuple[str, ...] = ("blazeface_full", "mtcnn")
     identities: int = 0
+    heads: tuple[Literal["ferplus8", "fer7"], ...] = ()
     sha256: str = ""
 
     def __post_init__(self) -> None:
@@ -92,6 +94,12 @@ class Recipe:
             raise SchemaError("convert.tolerance_p", "must name every variant")
         if (self.labels == "identities") != (self.identities > 1):
             raise SchemaError("identities", 'expected 2 or more exactly where labels are "identities"')
+        if self.heads and (
+            self.heads[0] != self.labels or len(self.heads) < 2 or len(set(self.heads)) < len(self.heads)
+        ):
+            raise SchemaError("heads", f"found {', '.join(self.heads)}, expected two or more sets, {self.labels} first")
+        if any(len(cycle.loss.head_shares) != len(self.heads) for cycle in self.train):
+            raise SchemaError("train", f"expected one of loss.head_shares for each of {len(self.heads)} heads")
         previous = [cycle.start == "previous" for cycle in self.train]
         if not self.train or not all(previous[1:]) or previous[0] != (self.prune is not None):
             raise SchemaError(
@@ -99,8 +107,20 @@ class Recipe:
             )
 
     @property
+    def label_sets(self) -> tuple[LabelSet, ...]:
+        """What the outputs mean, the recipe's own ``labels`` first."""
+        if self.labels == "identities":
+            return (LabelSet("own", self.label_names, (0, self.identities)),)
+        return label_sets(self.heads or (self.labels,))
+
+    @property
+    def n_outputs(self) -> int:
+        """Values that the network gives, of all label sets together."""
+        return self.label_sets[-1].slice[1]
+
+    @property
     def label_names(self) -> tuple[str, ...]:
-        """Names in output order."""
+        """Names of ``labels`` in output order."""
         if self.labels == "identities":
             return tuple(f"identity {i}" for i in range(self.identities))
         return tuple(LABEL_SETS[self.labels])

@@ -17,6 +17,46 @@ class Phase:
 
 
 @dataclass(frozen=True)
+class Light:
+    """How light and camera spoil training images, in the order in which they do; every part is off by default.
+
+    Each part is drawn for each image by itself: whether at all by its probability, how much uniformly. Before
+    ``erase`` the picture is rounded to 8 bits and cut to 0..255, as a camera does.
+
+    Attributes:
+        blur_p: of a blurred picture; half of them out of focus (Gaussian), half shaken (a line in any direction).
+        blur_px: largest standard deviation of the Gaussian, and a fifth of the longest line.
+        haze_p: of a veil: value (1 - h) + h s with h up to ``haze``, s in 0.5..0.9.
+        haze: see there.
+        gamma_p: of value ^ e^g with g within ± ``gamma``.
+        gamma: see there.
+        gain_p: of a dim or an overexposed picture.
+        gain: least and largest factor of the values, drawn on a logarithmic scale.
+        noise_p: of Gaussian noise, added after the gain: what is dim drowns in it.
+        noise: its largest standard deviation, of the 0..1 range.
+        small_p: of a picture that was smaller and is enlarged again.
+        small: least side, as a share of the picture's own.
+        jpeg_p: of JPEG's losses: 8 x 8 blocks in frequencies, rounded by the standard's luma table (Annex K).
+        jpeg: least and largest quality, 1..100.
+    """
+
+    blur_p: float = 0.0
+    blur_px: float = 0.0
+    haze_p: float = 0.0
+    haze: float = 0.0
+    gamma_p: float = 0.0
+    gamma: float = 0.0
+    gain_p: float = 0.0
+    gain: tuple[float, float] = (1.0, 1.0)
+    noise_p: float = 0.0
+    noise: float = 0.0
+    small_p: float = 0.0
+    small: float = 1.0
+    jpeg_p: float = 0.0
+    jpeg: tuple[int, int] = (50, 95)
+
+
+@dataclass(frozen=True)
 class Augment:
     """How far training images are moved. All draws are uniform; probabilities in 0..1.
 
@@ -30,6 +70,7 @@ class Augment:
         contrast: factor 1 ± this.
         erase_p: of one erased rectangle.
         erase_area: its share of the image, least and most.
+        light: how light and camera spoil a picture after it was moved; None: not at all.
     """
 
     flip_p: float
@@ -41,6 +82,7 @@ class Augment:
     contrast: float
     erase_p: float
     erase_area: tuple[float, float]
+    light: Light | None = None
 
 
 @dataclass(frozen=True)
@@ -68,18 +110,25 @@ class ScheduleConfig:
 
     Attributes:
         kind: "one_cycle" (linear rise, cosine to zero), "step" (times ``factor`` every ``every_epochs``),
-            "exponential" (times ``factor`` every epoch), "constant".
-        warmup: fraction of all steps in which the rate rises ("one_cycle").
+            "exponential" (times ``factor`` every epoch), "constant", "trapezoid" (linear rise, plateau, linear fall to
+            zero: a plateau may be made longer later, and the fall tried from anywhere on it).
+        warmup: fraction of all steps in which the rate rises ("one_cycle", "trapezoid").
+        decay: fraction of all steps in which it falls ("trapezoid").
         every_epochs: see "step".
         factor: see "step" and "exponential".
         of_epochs: length of the cycle of which the epochs are the beginning ("one_cycle"); None: they are all of it.
     """
 
-    kind: Literal["one_cycle", "step", "exponential", "constant"]
+    kind: Literal["one_cycle", "step", "exponential", "constant", "trapezoid"]
     warmup: float = 0.0
     every_epochs: int = 1
     factor: float = 1.0
     of_epochs: int | None = None
+    decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.warmup + self.decay > 1:
+            raise SchemaError("decay", f"found {self.decay:g} after a warm-up of {self.warmup:g}, expected 1 together")
 
 
 @dataclass(frozen=True)
@@ -101,6 +150,8 @@ class LossConfig:
         attention: weight of DDAMFN's attention loss; 0: off.
         attention_pairs: "unordered" pairs of heads as in the official code, "ordered" as in the paper's formula,
             which is half as large.
+        head_shares: weight of each of the recipe's ``heads``, in their order; empty for a network of one label set. The
+            shares of votes and labels above are the first head's; any other learns its set's own labels.
         gamma_l1: weight of the sum of |gamma| over all batch norms, which drives channels that matter little to zero.
     """
 
@@ -115,6 +166,7 @@ class LossConfig:
     attention: float = 0.0
     attention_pairs: Literal["unordered", "ordered"] = "unordered"
     gamma_l1: float = 0.0
+    head_shares: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         shares = (self.vote_share, self.teacher_share, self.fer7_share)
@@ -150,6 +202,8 @@ class TrainConfig:
             float32 in any case. "bfloat16" is faster where the processor multiplies it in hardware (AMX, GPUs).
         trainable: "head" trains the classifier alone; the body and its batch norms stand still.
         faces: see ``start``.
+        mixup: first parameter of the Beta distribution that mixes pairs of images and targets (Zhang et al. 2018,
+            arXiv 1710.09412) in half of the batches; 0: off.
     """
 
     start: Literal["imagenet", "random", "previous", "faces"]
@@ -166,6 +220,7 @@ class TrainConfig:
     precision: Literal["float32", "bfloat16"] = "float32"
     trainable: Literal["all", "head"] = "all"
     faces: str | None = None
+    mixup: float = 0.0
 
     def __post_init__(self) -> None:
         if (self.start == "faces") != (self.faces is not None):

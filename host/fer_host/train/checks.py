@@ -67,6 +67,6 @@ def _takes(network: nn.Module, recipe: Recipe, size_px: int) -> bool:
     x = torch.zeros(1, recipe.input.channels, size_px, size_px)
     try:
         with torch.no_grad():
-            return tuple(network(x).shape) == (1, len(recipe.label_names))
+            return tuple(network(x).shape) == (1, recipe.n_outputs)
     except RuntimeError:  # torch's for shapes that do not fit
         return False

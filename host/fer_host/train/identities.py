@@ -6,7 +6,6 @@ generated trees only. Faces are read from their files a batch at a time.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ from fer_host.recipe.recipe import Recipe
 from fer_host.train.checks import check_recipe
 from fer_host.train.loop import TrainSet
 from fer_host.train.parallel import device_of, join_team, leave_team
-from fer_host.train.run import BEST, CURVE, Epoch, read_curve, train_cycles, train_digest
+from fer_host.train.run import BEST, CURVE, Epoch, figures, read_curve, train_cycles, train_digest
 
 N_SCORED = 20_000  # validation faces looked at after an epoch, drawn once
 
@@ -106,7 +105,7 @@ def run_identities(recipe: Recipe, folder: Path, out: Path | None = None, cache:
         curve = [old for old in read_curve(state / CURVE) if old.epoch < epoch] + [line]
         if accuracy >= max(old.accuracy for old in curve):
             save_weights(average, state / BEST)
-        write_bytes(state / CURVE, "".join(json.dumps(dataclasses.asdict(entry)) + "\n" for entry in curve).encode())
+        write_bytes(state / CURVE, "".join(json.dumps(figures(entry)) + "\n" for entry in curve).encode())
         print(f"epoch {epoch}: loss {loss:.4f}, held-out faces known {accuracy:.4f}, {minutes:.1f} min", flush=True)
 
     train_cycles(recipe, lambda _: rows, state, team, on_epoch)

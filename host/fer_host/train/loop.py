@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from fer_host.data.augment import augment_batch, planes
+from fer_edge.contract.manifest import InputSpec
+from fer_host.data.augment import augment_batch, mixed_up, normalized, planes
 from fer_host.models import head_name
 from fer_host.recipe.train import TrainConfig
 from fer_host.train.checkpoint import load_checkpoint, save_checkpoint
@@ -32,10 +33,18 @@ class TrainSet:
 
     Rows of ``targets`` sum to 1, less the share of a teacher, whose output on the same augmented view is added. The
     loop asks for the rows of one batch at a time, so that both may come from files (``identities.FileRows``).
+    ``slices`` are the columns (first, after the last) of each label set where there are several; each set's rows sum to
+    its own share then, or to nothing where an image has no label in it.
     """
 
     images: NDArray[np.uint8]
     targets: NDArray[np.float32]
+    slices: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def parts(self) -> tuple[slice, ...]:
+        """The columns of each label set."""
+        return tuple(slice(*each) for each in self.slices) or (slice(None),)
 
 
 def schedule(n: int, config: TrainConfig) -> Iterator[tuple[int, int, int, int]]:
@@ -53,8 +62,16 @@ def schedule(n: int, config: TrainConfig) -> Iterator[tuple[int, int, int, int]]
 class Objective(nn.Module):
     """The network and its loss as one module, which is what data-parallel training wraps."""
 
-    def __init__(self, model: nn.Module, weights: torch.Tensor | None, config: TrainConfig, team: Team) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        weights: torch.Tensor | None,
+        config: TrainConfig,
+        team: Team,
+        parts: tuple[slice, ...] = (slice(None),),
+    ) -> None:
         super().__init__()
+        self.parts = parts
         self.model, self.weights, self.config, self.team = model, weights, config.loss, team
         self.reduced = config.precision == "bfloat16"
 
@@ -66,7 +83,7 @@ class Objective(nn.Module):
             else:
                 logits, maps = self.model(x), []
         maps = [each.float() for each in maps]
-        loss = total_loss(logits.float(), targets, maps, self.weights, self.config, self.team)
+        loss = total_loss(logits.float(), targets, maps, self.weights, self.config, self.team, self.parts)
         if self.config.gamma_l1:
             loss = loss + self.config.gamma_l1 * sum_of_gammas(self.model)
         return loss
@@ -83,7 +100,7 @@ def train(
     data: TrainSet,
     config: TrainConfig,
     *,
-    normalize: tuple[torch.Tensor, torch.Tensor],
+    normalize: InputSpec,
     checkpoint: Path,
     teacher: nn.Module | None = None,
     on_epoch: Callable[[int, int, nn.Module, float, float], None],
@@ -94,7 +111,7 @@ def train(
     """Trains ``model`` in place.
 
     Args:
-        normalize: mean and std, each (channels,), of the network's input.
+        normalize: how the network's input is made of a picture.
         teacher: takes the student's own input and gives logits of the same classes; for ``loss.teacher_share``. It
             comes to the team's device, and into eval mode.
         checkpoint: file that is resumed from if present, and written every ``checkpoint_every`` steps.
@@ -124,8 +141,7 @@ def train(
     optimizer = make_optimizer(model, config.optimizer)
     progress = {"step": 0, "seconds": 0.0, "loss_sum": 0.0, "loss_n": 0}
     load_checkpoint(checkpoint, model, average, optimizer, progress)
-    objective = share(Objective(model, weights, config, team), team)
-    mean, std = (value.view(1, -1, 1, 1) for value in normalize)
+    objective = share(Objective(model, weights, config, team, data.parts), team)
     first = int(progress["step"])
     order, order_epoch = np.empty(0, dtype=np.int64), -1
     started = time.monotonic()
@@ -137,13 +153,14 @@ def train(
         rows = order[index * config.batch : (index + 1) * config.batch]
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         torch.manual_seed(config.seed * 1_000_003 + step)  # dropout; the same in every process (``join_layers``)
-        x = (augment_batch(planes(data.images[rows]), size_px, config.augment, generator) - mean) / std
+        x = normalized(augment_batch(planes(data.images[rows]), size_px, config.augment, generator), normalize)
+        x, targets = mixed_up(x, torch.from_numpy(data.targets[rows]), config.mixup, generator)
         # every process draws for the whole batch and takes its share, so that two see what one would
         x = x[team.rank :: team.size].to(team.device).contiguous(memory_format=torch.channels_last)
-        targets = torch.from_numpy(data.targets[rows][team.rank :: team.size]).to(team.device)
+        targets = targets[team.rank :: team.size].to(team.device)
         if teacher is not None:
             with torch.no_grad():
-                targets = targets + config.loss.teacher_share * torch.softmax(teacher(x), dim=1)
+                targets = targets + config.loss.teacher_share * _answers(teacher(x), config, data.parts)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, planned, epoch, config.optimizer.lr, config.schedule)
         _set_mode(model, config.trainable)
@@ -173,6 +190,12 @@ def train(
     if config.trainable == "head":
         average.requires_grad_(True)
     return average, float(progress["seconds"]) / 60
+
+
+def _answers(logits: torch.Tensor, config: TrainConfig, parts: tuple[slice, ...]) -> torch.Tensor:
+    """(N, outputs) probabilities, of each label set by itself and by its share of the loss."""
+    shares = config.loss.head_shares or (1.0,)
+    return torch.cat([w * torch.softmax(logits[:, part], dim=1) for w, part in zip(shares, parts, strict=True)], dim=1)
 
 
 def _set_mode(model: nn.Module, trainable: str) -> None:

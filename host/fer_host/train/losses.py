@@ -79,9 +79,17 @@ def total_loss(
     weights: torch.Tensor | None,
     config: LossConfig,
     team: Team = ALONE,
+    parts: tuple[slice, ...] = (slice(None),),
 ) -> torch.Tensor:
-    """The sum that a recipe asks for; ``maps`` are the attention heads', empty for networks without."""
-    loss = soft_cross_entropy(logits, targets, weights, team)
+    """The sum that a recipe asks for.
+
+    ``maps`` are the attention heads', empty for networks without; ``parts`` are the columns of each label set.
+    """
+    losses = [
+        soft_cross_entropy(logits[:, part], targets[:, part], None if weights is None else weights[part], team)
+        for part in parts
+    ]
+    loss = torch.stack(losses).sum() if len(losses) > 1 else losses[0]
     if config.combo:
         loss = loss + config.combo * combo_loss(logits, targets, config.combo_alpha, config.combo_beta, team)
     if config.attention:

@@ -26,6 +26,7 @@ def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Opt
 def learning_rate(step: int, total: int, epoch: int, lr: float, config: ScheduleConfig) -> float:
     """The rate at ``step`` of ``total``, in ``epoch``; ``lr`` is the largest one.
 
+    "trapezoid" is a linear rise, a plateau and a linear fall (Hu et al. 2024, arXiv 2404.06395, section 4);
     "one_cycle" is a linear rise and a cosine to zero (Smith 2018).
     """
     if config.kind == "step":
@@ -34,9 +35,12 @@ def learning_rate(step: int, total: int, epoch: int, lr: float, config: Schedule
         return lr * config.factor**epoch
     if config.kind == "constant":
         return lr
-    warm = max(1, int(total * config.warmup))
+    warm = max(config.kind != "trapezoid", int(total * config.warmup))
     if step < warm:
         return lr * (step + 1) / warm
+    if config.kind == "trapezoid":
+        falling = max(1, int(total * config.decay))
+        return lr * min(1.0, (total - step) / falling)
     return lr * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
 
 

@@ -10,19 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from fer_edge.contract.preprocess import preprocess, softmax
-from fer_host.data import fer2013
-from fer_host.data.faces import TRAINING, FaceData
+from fer_host.data.faces import FaceData
 from fer_host.data.load import data_digest, load_data
 from fer_host.detector.networks import load_detector_model
 from fer_host.device_pipeline import RgbImage, face_cropper
 from fer_host.errors import DataError, WeightsError
-from fer_host.evaluate.metrics import Scores, drop_label, score
 from fer_host.files.artifacts import digest_json, write_bytes
 from fer_host.files.paths import TRAIN_CACHE
 from fer_host.models.weights import (
@@ -37,25 +32,34 @@ from fer_host.recipe.recipe import Recipe, load_recipe
 from fer_host.recipe.train import TrainConfig
 from fer_host.train.checks import check_recipe
 from fer_host.train.loop import TrainSet, train
-from fer_host.train.parallel import Team, device_of, join_team, leave_team
-from fer_host.train.protocols import validation_rows, with_validation
+from fer_host.train.parallel import Team, join_team, leave_team
+from fer_host.train.protocols import with_validation
+from fer_host.train.rows import train_split, validation_split
+from fer_host.train.scoring import all_scores
 from fer_host.train.teacher import load_teacher
 from fer_host.zoo.card import write_card
 
 CURVE, BEST = "curve.jsonl", "best.safetensors"
 # Options that came later: a recipe that does without them keeps its digest, and a run of it resumes.
-_UNUSED = {"precision": "float32", "trainable": "all", "faces": None}
+_UNUSED = {"precision": "float32", "trainable": "all", "faces": None, "mixup": 0.0}
+_UNUSED_IN = {  # of a cycle's tables
+    "schedule": {"of_epochs": None, "decay": 0.0},
+    "loss": {"fer7_share": 0.0, "head_shares": ()},
+    "augment": {"light": None},
+}
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of the learning curve."""
+    """One line of the learning curve; ``majority`` and ``fer7`` are the other protocols' accuracies, where known."""
 
     epoch: int
     size_px: int
     loss: float
     accuracy: float
     minutes: float
+    majority: float | None = None
+    fer7: float | None = None
 
 
 def training_data(recipe: Recipe, path: Path, quiet: bool = False) -> FaceData:
@@ -82,63 +86,6 @@ def gray_crops(recipe: Recipe, path: Path, quiet: bool = False) -> FaceData:
 
     color: Literal["gray", "rgb"] = "rgb" if recipe.input.color == "rgb" else "gray"
     return load_data(path, crop=crop, size_px=recipe.input.source_px, color=color, labels=recipe.labels, quiet=quiet)
-
-
-def train_split(data: FaceData, recipe: Recipe, cycle: TrainConfig) -> TrainSet:
-    """Training rows with a label that enough of the crowd could read, and their target distributions."""
-    rows = data.select(data.usage == TRAINING)
-    rows = rows.select(rows.labels(recipe.labels) >= 0)
-    if rows.votes8.any():  # most sets have no votes
-        rows = rows.select(rows.votes8.sum(axis=1) >= cycle.min_votes)
-    loss = cycle.loss
-    targets = fer2013.target_distribution(rows, recipe.labels, loss.vote_share, loss.label_share, loss.fer7_share)
-    return TrainSet(rows.images, targets)
-
-
-def validation_split(data: FaceData) -> FaceData:
-    """PublicTest or Validation: the rows on which epochs and settings are chosen."""
-    return validation_rows(data)
-
-
-def predict(network: nn.Module, recipe: Recipe, images: NDArray[np.uint8], size_px: int) -> NDArray[np.float32]:
-    """Probabilities (n, classes) of gray crops (n, h, w) through the device's preprocess, single view, float."""
-    parts = []
-    with torch.no_grad():
-        for start in range(0, len(images), 128):
-            crops = images[start : start + 128]
-            batch = np.stack([preprocess(crop, recipe.input, (size_px, size_px)) for crop in crops])
-            logits = network(torch.from_numpy(batch).permute(0, 3, 1, 2).to(device_of(network)))
-            parts.append(softmax(logits.cpu().numpy()))
-    return np.concatenate(parts)
-
-
-def scores8(network: nn.Module, recipe: Recipe, rows: FaceData, size_px: int | None = None) -> Scores:
-    """``ferplus8`` scores: rows whose crowd winner is unknown or not a face are dropped."""
-    kept = rows.select(rows.label8 >= 0)
-    return score(predict(network, recipe, kept.images, size_px or recipe.size_px), kept.label8)
-
-
-def scores7(network: nn.Module, recipe: Recipe, rows: FaceData, size_px: int | None = None) -> Scores:
-    """``fer7`` scores against FER2013's original labels; a contempt output is dropped before argmax."""
-    kept = rows.select(rows.label7 >= 0)
-    probabilities = predict(network, recipe, kept.images, size_px or recipe.size_px)
-    if "contempt" in recipe.label_names:
-        probabilities = drop_label(probabilities, recipe.label_names.index("contempt"))
-    return score(probabilities, kept.label7)
-
-
-def scores(network: nn.Module, recipe: Recipe, rows: FaceData, size_px: int | None = None) -> Scores:
-    """Scores under the protocol of the recipe's own labels."""
-    return (
-        scores8(network, recipe, rows, size_px)
-        if recipe.labels == "ferplus8"
-        else scores7(network, recipe, rows, size_px)
-    )
-
-
-def protocols(recipe: Recipe) -> tuple[str, ...]:
-    """The protocols that a network with these labels can be scored under, its own first."""
-    return ("ferplus8", "fer7") if recipe.labels == "ferplus8" else ("fer7",)
 
 
 def run_training(
@@ -202,16 +149,23 @@ def fit(recipe: Recipe, data: FaceData, state: Path, team: Team) -> float:
     last_cycle = sum(phase.epochs for cycle in recipe.train[:-1] for phase in cycle.phases)
 
     def on_epoch(epoch: int, size_px: int, average: nn.Module, loss: float, minutes: float) -> None:
-        accuracy = scores(average, recipe, held_out, size_px).accuracy
-        line = Epoch(epoch, size_px, round(loss, 4), round(accuracy, 5), round(minutes, 2))
+        scored = all_scores(average, recipe, held_out, size_px, recipe.train[-1].precision)
+        found = {name: round(each.accuracy, 5) for name, each in scored.items()}
+        accuracy = found.pop(recipe.labels)
+        others = found.get("ferplus8_majority"), found.get("fer7")
+        line = Epoch(epoch, size_px, round(loss, 4), accuracy, round(minutes, 2), *others)
         curve = [old for old in read_curve(curve_path) if old.epoch < epoch] + [line]
         # the last cycle ships, its best epoch at the size that ships
         rivals = [old.accuracy for old in curve if old.epoch >= last_cycle and old.size_px == recipe.size_px]
         if rivals and size_px == recipe.size_px and line.accuracy >= max(rivals):
             save_weights(average, best_path)
-        text = "".join(json.dumps(dataclasses.asdict(entry)) + "\n" for entry in curve)
+        text = "".join(json.dumps(figures(entry)) + "\n" for entry in curve)
         write_bytes(curve_path, text.encode())
-        print(f"epoch {epoch}: {size_px} px, loss {loss:.4f}, {split} {accuracy:.4f}, {minutes:.1f} min", flush=True)
+        shown = "".join(f", {name} {value:.4f}" for name, value in found.items())
+        print(
+            f"epoch {epoch}: {size_px} px, loss {loss:.4f}, {split} {accuracy:.4f}{shown}, {minutes:.1f} min",
+            flush=True,
+        )
 
     return train_cycles(recipe, lambda cycle: train_split(data, recipe, cycle), state, team, on_epoch)
 
@@ -239,7 +193,6 @@ def train_cycles(
         DataError: less than a batch to train on.
     """
     network = _started(recipe)
-    mean, std = torch.tensor(recipe.input.mean), torch.tensor(recipe.input.std)
     epochs, minutes = 0, 0.0
     for number, cycle in enumerate(recipe.train, 1):
         rows = rows_of(cycle)
@@ -252,7 +205,7 @@ def train_cycles(
             network,
             rows,
             cycle,
-            normalize=(mean, std),
+            normalize=recipe.input,
             checkpoint=state / f"cycle-{number}.pt",
             team=team,
             teacher=load_teacher(cycle.loss.teacher, recipe) if cycle.loss.teacher else None,
@@ -293,12 +246,16 @@ def write_card_for(recipe: Recipe, weights: Path, data: FaceData, curve: list[Ep
     held_out = validation_split(data)
     fresh = held_out.select(~held_out.duplicate)
     network = load_network(recipe, weights)
-    scorers = {"ferplus8": scores8, "fer7": scores7}
-    rows = {name: scorers[name](network, recipe, held_out) for name in protocols(recipe)}
-    rows |= {f"{name} without training duplicates": scorers[name](network, recipe, fresh) for name in protocols(recipe)}
+    rows = all_scores(network, recipe, held_out)
+    rows |= {f"{name} without training duplicates": found for name, found in all_scores(network, recipe, fresh).items()}
     n_train = len(train_split(data, recipe, recipe.train[-1]).images)
-    lines = [dataclasses.asdict(entry) for entry in curve]
+    lines = [figures(entry) for entry in curve]
     write_card(recipe, weights, rows, lines, minutes, n_train, data.source, str(held_out.usage[0]))
+
+
+def figures(line: Epoch) -> dict[str, float]:
+    """An epoch's line without what does not apply."""
+    return {name: value for name, value in dataclasses.asdict(line).items() if value is not None}
 
 
 def train_digest(recipe: Recipe, data_path: Path) -> str:
@@ -307,14 +264,18 @@ def train_digest(recipe: Recipe, data_path: Path) -> str:
     parts = {
         key: whole[key] for key in ("network", "labels", "size_px", "input", "align", "detector", "train", "prune")
     }
+    if whole["heads"]:
+        parts["heads"] = whole["heads"]
+    if whole["input"]["normalize"] is None:
+        del whole["input"]["normalize"]
     for cycle in (*parts["train"], *([parts["prune"]["reward"]] if parts["prune"] else [])):
         for name, unused in _UNUSED.items():
             if cycle[name] == unused:
                 del cycle[name]
-        if cycle["schedule"]["of_epochs"] is None:
-            del cycle["schedule"]["of_epochs"]
-        if cycle["loss"]["fer7_share"] == 0:
-            del cycle["loss"]["fer7_share"]
+        for table, names in _UNUSED_IN.items():
+            for name, unused in names.items():
+                if cycle[table][name] == unused:
+                    del cycle[table][name]
     if parts["prune"] and parts["prune"]["round_to"] == 1:
         del parts["prune"]["round_to"]
     return digest_json([parts, data_digest(data_path)])[:12]

@@ -119,7 +119,7 @@ def recipe_row(recipe: Recipe) -> ModelRow:
         found.macs,
         found.paper_flops,
         (recipe.input.channels, *recipe.input_hw),
-        len(recipe.label_names),
+        recipe.n_outputs,
         zoo_path(recipe).is_file(),
         {} if card is None else {row.protocol: row.accuracy for row in card.float_scores},
     )

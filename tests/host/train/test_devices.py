@@ -20,7 +20,7 @@ from fer_host.train.checkpoint import load_checkpoint, save_checkpoint
 from fer_host.train.identities import FileRows, _share_known
 from fer_host.train.loop import TrainSet, train
 from fer_host.train.parallel import Team
-from fer_host.train.run import predict
+from fer_host.train.scoring import predict
 
 RECIPE = load_recipe("larn")
 
@@ -89,7 +89,7 @@ def test_a_whole_run_with_a_teacher_stays_on_the_teams_device(tmp_path: Path, mo
         Net(),
         TrainSet(np.zeros((8, 20, 20), dtype=np.uint8), np.full((8, 7), 0.5 / 7, dtype=np.float32)),
         config,
-        normalize=(torch.zeros(1), torch.ones(1)),
+        normalize=RECIPE.input,
         checkpoint=tmp_path / "c.pt",
         teacher=teacher,
         on_epoch=lambda *_: None,

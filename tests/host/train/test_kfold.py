@@ -18,7 +18,8 @@ from fer_host.errors import DataError
 from fer_host.files.paths import RECIPES
 from fer_host.recipe.recipe import load_recipe
 from fer_host.train.kfold import FoldScore, format_summary, run_kfold, summarize, ten_crop_scores
-from fer_host.train.run import run_training, scores
+from fer_host.train.run import run_training
+from fer_host.train.scoring import scores
 from fer_host.zoo.card import read_card
 
 N_SUBJECTS = 8

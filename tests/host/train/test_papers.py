@@ -25,7 +25,8 @@ from fer_host.train import teacher as teacher_module
 from fer_host.train.identities import run_identities
 from fer_host.train.loop import train
 from fer_host.train.parallel import Team
-from fer_host.train.run import fit, train_split, training_data
+from fer_host.train.rows import train_split
+from fer_host.train.run import fit, training_data
 
 ALONE = Team(0, 1, torch.device("cpu"))
 EXPRESSIONS = [name for name in paper_recipe_names() if name != "paper_vggface2"]
@@ -66,7 +67,7 @@ def test_a_papers_recipe_takes_two_steps(name: str, rafdb: Path, tmp_path: Path)
         network,
         train_split(data, recipe, cycle),
         cycle,
-        normalize=(torch.tensor(recipe.input.mean), torch.tensor(recipe.input.std)),
+        normalize=recipe.input,
         checkpoint=tmp_path / "c.pt",
         teacher=teacher,
         on_epoch=lambda *_: None,
@@ -100,7 +101,7 @@ def test_the_head_of_a_resnet_is_trained_alone(rafdb: Path, tmp_path: Path) -> N
         network,
         train_split(training_data(recipe, rafdb, quiet=True), recipe, cycle),
         cycle,
-        normalize=(torch.tensor(recipe.input.mean), torch.tensor(recipe.input.std)),
+        normalize=recipe.input,
         checkpoint=tmp_path / "c.pt",
         on_epoch=lambda *_: None,
         stop_after=2,
@@ -272,7 +273,7 @@ def test_an_ablation_takes_a_step(name: str, rafdb: Path, tmp_path: Path) -> Non
         build_network(recipe),
         train_split(data, recipe, recipe.train[0]),
         recipe.train[0],
-        normalize=(torch.tensor(recipe.input.mean), torch.tensor(recipe.input.std)),
+        normalize=recipe.input,
         checkpoint=tmp_path / "c.pt",
         on_epoch=lambda *_: None,
         stop_after=1,

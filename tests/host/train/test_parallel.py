@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 from fer_host.recipe.train import Augment, LossConfig, OptimizerConfig, Phase, ScheduleConfig, TrainConfig
+from fer_edge.contract.manifest import InputSpec
 from fer_host.train.loop import TrainSet, train
 from fer_host.train.parallel import join_team, leave_team
 
@@ -61,7 +62,7 @@ for name, case in cases.items():
     torch.manual_seed(0)
     lines = []
     average, _ = train(
-        Toy(), data, case, normalize=(torch.tensor([0.5]), torch.tensor([0.25])), checkpoint=out / f"{name}.pt",
+        Toy(), data, case, normalize=InputSpec("gray", 48, "bilinear", (0.5,), (0.25,)), checkpoint=out / f"{name}.pt",
         on_epoch=lambda epoch, size, net, loss, minutes: lines.append(loss), team=team,
     )
     state = {k: v.flatten().tolist() for k, v in average.state_dict().items() if v.dtype.is_floating_point}

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8
+from fer_edge.contract.manifest import InputSpec
 from fer_host.data import fer2013
 from fer_host.data.augment import augment_batch
 from fer_host.errors import DataError
@@ -35,7 +36,7 @@ CONFIG = TrainConfig(
     loss=LossConfig(vote_share=1.0),
     augment=MOVED,
 )
-NORMALIZE = (torch.full((3,), 0.5), torch.full((3,), 0.25))
+NORMALIZE = InputSpec("gray3", 48, "bilinear", (0.5,) * 3, (0.25,) * 3)
 
 
 class Small(nn.Module):
