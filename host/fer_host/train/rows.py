@@ -38,7 +38,7 @@ def _readable(rows: FaceData, labels: str, min_votes: int) -> NDArray[np.bool_]:
     labelled = rows.labels(labels) >= 0
     if not rows.votes8[labelled].any():
         return labelled
-    return labelled & (rows.votes8.sum(axis=1) >= min_votes)
+    return np.asarray(labelled & (rows.votes8.sum(axis=1) >= min_votes))
 
 
 def _learned(rows: FaceData, recipe: Recipe, cycle: TrainConfig) -> list[NDArray[np.bool_]]:

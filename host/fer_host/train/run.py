@@ -42,7 +42,7 @@ from fer_host.zoo.card import write_card
 CURVE, BEST = "curve.jsonl", "best.safetensors"
 # Options that came later: a recipe that does without them keeps its digest, and a run of it resumes.
 _UNUSED = {"precision": "float32", "trainable": "all", "faces": None, "mixup": 0.0}
-_UNUSED_IN = {  # of a cycle's tables
+_UNUSED_IN: dict[str, dict[str, object]] = {  # of a cycle's tables
     "schedule": {"of_epochs": None, "decay": 0.0},
     "loss": {"fer7_share": 0.0, "head_shares": ()},
     "augment": {"light": None},
@@ -273,8 +273,8 @@ def train_digest(recipe: Recipe, data_path: Path) -> str:
             if cycle[name] == unused:
                 del cycle[name]
         for table, names in _UNUSED_IN.items():
-            for name, unused in names.items():
-                if cycle[table][name] == unused:
+            for name, off in names.items():
+                if cycle[table][name] == off:
                     del cycle[table][name]
     if parts["prune"] and parts["prune"]["round_to"] == 1:
         del parts["prune"]["round_to"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -32,7 +34,8 @@ def predict_logits(
             crops = images[start : start + 128]
             batch = np.stack([preprocess(crop, recipe.input, (size_px, size_px)) for crop in crops])
             x = torch.from_numpy(batch).permute(0, 3, 1, 2).to(device_of(network))
-            with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            reduced = torch.autocast(x.device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
+            with reduced:
                 logits = network(x)
             parts.append(logits.float().cpu().numpy())
     return np.concatenate(parts)
