@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_edge.contract.manifest import InputSpec
-from fer_edge.contract.preprocess import preprocess, resize, softmax
+from fer_edge.contract import codec
+from fer_edge.contract.manifest import InputSpec, Normalize
+from fer_edge.contract.preprocess import normalize_light, preprocess, resize, softmax
 
 SPEC = InputSpec("gray3", 48, "bilinear", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 cv2 = pytest.importorskip("cv2")
@@ -74,3 +75,44 @@ def test_halving_is_to_the_bit_what_its_matrices_give() -> None:
         planes = [rows @ plane @ cols.T for plane in np.moveaxis(np.atleast_3d(image), 2, 0)]
         expected = planes[0] if image.ndim == 2 else np.stack(planes, axis=2)
         np.testing.assert_array_equal(resize(image, target, "area"), expected)
+
+
+@given(st.floats(0.1, 1.0), st.floats(0.0, 0.3), st.sampled_from(["standardize", "stretch"]))
+def test_a_crop_is_read_alike_in_any_light(gain: float, veil: float, how: Normalize) -> None:
+    crop = np.random.default_rng(3).uniform(0.1, 0.7, (1, 48, 48)).astype(np.float32)
+    expected = normalize_light(crop, how)
+    found = normalize_light((crop * gain + veil).astype(np.float32), how)
+    assert np.abs(expected).max() > 0.9
+    # the 0.02 added to a deviation of 0.17 times the gain moves a dim crop's values a little towards zero
+    shrunk = 1 if how == "stretch" else (crop.std() + 0.02) / (crop.std() + 0.02 / gain)
+    np.testing.assert_allclose(found, expected * shrunk, atol=2e-3)
+
+
+@pytest.mark.parametrize("how", ["standardize", "stretch"])
+def test_a_crop_without_contrast_stays_finite(how: Normalize) -> None:
+    assert np.abs(normalize_light(np.full((2, 8, 8), 0.3, dtype=np.float32), how)).max() < 1e-4
+
+
+def test_standardized_by_the_formula_and_all_colors_together() -> None:
+    crop = np.random.default_rng(4).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    spec = InputSpec("rgb", 48, "bilinear", (0.0,) * 3, (1.0,) * 3, "standardize")
+    value = crop / 255
+    np.testing.assert_allclose(
+        preprocess(crop, spec, (48, 48)), (value - value.mean()) / (value.std() + 0.02), atol=1e-4
+    )
+
+
+def test_crops_are_normalized_one_by_one() -> None:
+    crops = np.random.default_rng(5).uniform(0, 1, (3, 16, 16)).astype(np.float32)
+    for how in ("standardize", "stretch"):
+        alone = np.concatenate([normalize_light(crop[None], how) for crop in crops])
+        np.testing.assert_allclose(normalize_light(crops, how), alone, atol=1e-6)
+
+
+def test_fixed_is_nothing_and_is_not_written() -> None:
+    crop = np.random.default_rng(6).integers(0, 256, (48, 48), dtype=np.uint8)
+    np.testing.assert_array_equal(
+        preprocess(crop, replace(SPEC, normalize="fixed"), (48, 48)), preprocess(crop, SPEC, (48, 48))
+    )
+    assert "normalize" not in codec.encode(SPEC)
+    assert codec.decode(InputSpec, codec.encode(replace(SPEC, normalize="stretch")), "input").normalize == "stretch"

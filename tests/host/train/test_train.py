@@ -12,12 +12,13 @@ import pytest
 import torch
 from torch import nn
 
+from fer_edge.contract.errors import SchemaError
 from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8
 from fer_edge.contract.manifest import InputSpec
 from fer_host.data import fer2013
 from fer_host.data.augment import augment_batch
 from fer_host.errors import DataError
-from fer_host.recipe.train import Augment, LossConfig, OptimizerConfig, Phase, ScheduleConfig, TrainConfig
+from fer_host.recipe.train import Augment, Light, LossConfig, OptimizerConfig, Phase, ScheduleConfig, TrainConfig
 from fer_host.train.loop import TrainSet, train
 from fer_host.train.optimizer import at_sharpest_neighbor, learning_rate
 
@@ -173,6 +174,25 @@ def test_what_later_versions_added_and_a_recipe_does_not_use_is_not_in_the_diges
     without, given = (parts["train"][0]["loss"] for parts in digested)
     assert "fer7_share" not in without
     assert given == without | {"fer7_share": 0.1}
+    plain = digested[0]
+    later = {"mixup", "light", "decay", "head_shares", "heads", "normalize"}
+    assert not later & set(re.findall(r"'(\w+)': ", repr(plain)))
+    lit = replace(recipe.train[0], mixup=0.2, augment=replace(recipe.train[0].augment, light=Light(gain_p=0.5)))
+    train_run.train_digest(replace(recipe, train=(lit,)), npz(tmp_path / "f.npz"))
+    assert digested[-1]["train"][0]["mixup"] == 0.2
+    assert digested[-1]["train"][0]["augment"]["light"]["gain_p"] == 0.5
+
+
+def test_trapezoid_rises_stays_and_falls() -> None:
+    rates = [learning_rate(i, 100, 0, 0.05, ScheduleConfig("trapezoid", warmup=0.1, decay=0.3)) for i in range(100)]
+    assert rates[:10] == sorted(rates[:10])
+    assert set(rates[10:70]) == {0.05}
+    assert rates[70:] == sorted(rates[70:], reverse=True)
+    assert rates[-1] == pytest.approx(0.05 / 30)
+    longer = [learning_rate(i, 200, 0, 0.05, ScheduleConfig("trapezoid", warmup=0.05)) for i in range(200)]
+    assert longer[:70] == rates[:70]  # a plateau that is made longer goes the same way
+    with pytest.raises(SchemaError, match="expected 1 together"):
+        ScheduleConfig("trapezoid", warmup=0.6, decay=0.5)
 
 
 def test_one_cycle_rises_then_falls_to_zero() -> None:
@@ -281,11 +301,12 @@ def test_a_run_leaves_weights_card_and_confusion_matrix(tmp_path: Path, small_re
     card = read_card(out)
     assert card is not None
     assert card.n_train == 16
-    assert [row.protocol for row in card.float_scores][:2] == ["ferplus8", "fer7"]
+    assert [row.protocol for row in card.float_scores][:3] == ["ferplus8", "ferplus8_majority", "fer7"]
     assert (tmp_path / "w.confusion.png").read_bytes().startswith(b"\x89PNG")
     assert out.stat().st_size < 5_000_000
     curve = [json.loads(line) for line in (tmp_path / "cache" / "curve.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in curve] == [0]
+    assert all(0 <= line[name] <= 1 for line in curve for name in ("accuracy", "majority", "fer7"))
 
 
 def test_a_second_cycle_starts_from_the_average_of_the_first(tmp_path: Path, small_recipe: Path) -> None:
