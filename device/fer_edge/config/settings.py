@@ -15,7 +15,7 @@ from fer_edge.contract.errors import SchemaError
 from fer_edge.logs import LogSettings
 from fer_edge.sinks.jsonl import JsonlSettings
 from fer_edge.sinks.metrics import MetricsSettings
-from fer_edge.sinks.mqtt import MqttSettings
+from fer_edge.sinks.mqtt.settings import MqttSettings
 from fer_edge.sinks.web.settings import WebSettings
 from fer_edge.tracking.track import TrackSettings
 

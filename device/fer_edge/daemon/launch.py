@@ -179,7 +179,7 @@ class Launcher:
         if config.jsonl.path and self.is_camera:
             add(QueuedSink(JsonlSink(config.jsonl.path, strict=False)))
         if config.mqtt.host:
-            from fer_edge.sinks.mqtt import MqttSink
+            from fer_edge.sinks.mqtt.sink import MqttSink
 
             add(MqttSink(config.mqtt, self.bundle.manifest.labels))
         metrics = self._metrics() if config.metrics.enabled else None

@@ -20,8 +20,10 @@ import web_helpers as helpers
 
 from fer_edge.contract.labels import EMOTIONS8
 from fer_edge.errors import UsageError
-from fer_edge.sinks.discovery import Topics, discovery_payload, state_payload
-from fer_edge.sinks.mqtt import BACKLOG, Due, MqttSettings, MqttSink, checked, machine_id
+from fer_edge.sinks.mqtt.discovery import Topics, discovery_payload, state_payload
+from fer_edge.sinks.mqtt.identity import machine_id
+from fer_edge.sinks.mqtt.settings import MqttSettings, checked
+from fer_edge.sinks.mqtt.sink import BACKLOG, Due, MqttSink
 from fer_edge.types import FaceBox, FaceReading, Frame, FrameReading, Status
 
 paho = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed: pip install 'fer-edge[mqtt]'")
@@ -219,7 +221,8 @@ def test_broker_that_comes_late_and_home_assistant_that_restarts(broker: Broker)
 def test_device_that_dies_is_said_offline_by_the_broker(broker: Broker) -> None:
     code = f"""
 import time
-from fer_edge.sinks.mqtt import MqttSettings, MqttSink
+from fer_edge.sinks.mqtt.settings import MqttSettings
+from fer_edge.sinks.mqtt.sink import MqttSink
 sink = MqttSink(MqttSettings(host="127.0.0.1", port={broker.port}, device_id="test_2"), ("a", "b"))
 while not sink.connected: time.sleep(0.02)
 print("up", flush=True)
@@ -345,7 +348,8 @@ def test_with_the_paho_of_debian(broker: Broker, tmp_path: Path) -> None:
     code = f"""
 import logging, time, paho.mqtt, numpy as np
 logging.basicConfig(level=logging.INFO)
-from fer_edge.sinks.mqtt import MqttSettings, MqttSink
+from fer_edge.sinks.mqtt.settings import MqttSettings
+from fer_edge.sinks.mqtt.sink import MqttSink
 from fer_edge.types import Frame, FrameReading
 sink = MqttSink(MqttSettings(host="127.0.0.1", port={broker.port}, device_id="test_3", max_backoff_s=1), ("a", "b"))
 print(paho.mqtt.__version__, flush=True)

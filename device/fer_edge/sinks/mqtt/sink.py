@@ -6,21 +6,18 @@ The network has a thread of its own (paho's): a broker that is slow, hung or dea
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import logging
-import re
 import socket
 import ssl
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fer_edge.errors import UsageError
-from fer_edge.sinks.discovery import (
+from fer_edge.sinks.mqtt.discovery import (
     OFFLINE,
     ONLINE,
     Topics,
@@ -29,6 +26,8 @@ from fer_edge.sinks.discovery import (
     health_payload,
     state_payload,
 )
+from fer_edge.sinks.mqtt.identity import machine_id
+from fer_edge.sinks.mqtt.settings import MqttSettings, checked
 from fer_edge.sinks.secret import first_line
 from fer_edge.types import FrameReading, Status
 
@@ -36,50 +35,6 @@ log = logging.getLogger(__name__)
 CHANGED_S = 0.2  # a change of the number of faces or of the expression is told at once, but not more often than this
 BACKLOG = 8  # messages handed to the network and not yet sent; more are dropped
 CLOSE_S = 2.0
-_NAME = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
-
-
-@dataclass(frozen=True)
-class MqttSettings:
-    """The ``[mqtt]`` table.
-
-    Args:
-        host: of the broker; "" publishes nothing.
-        port: of the broker; 0 takes 1883, or 8883 with TLS.
-        username: for the broker; "" for none.
-        password_file: file whose first line is the password.
-        tls: encrypt, and check the broker's certificate and name.
-        ca_file: certificate authority to trust in place of the system's.
-        cert_file: own certificate, where the broker asks for one.
-        key_file: its key.
-        topic_prefix: before everything that is published.
-        discovery: tell Home Assistant of this device.
-        discovery_prefix: Home Assistant's own.
-        device_id: unique among all devices of the broker; "" makes one from this machine's id.
-        device_name: for people; "" takes the host's name.
-        interval_s: between two states while nothing changes.
-        expire_after_s: after so long without a state Home Assistant takes it for unknown.
-        keepalive_s: after about so long the broker notices that the device is gone.
-        max_backoff_s: longest time between two tries to connect; the first is 1 s, then it doubles.
-    """
-
-    host: str = ""
-    port: int = 0
-    username: str = ""
-    password_file: str = ""
-    tls: bool = False
-    ca_file: str = ""
-    cert_file: str = ""
-    key_file: str = ""
-    topic_prefix: str = "fer-edge"
-    discovery: bool = True
-    discovery_prefix: str = "homeassistant"
-    device_id: str = ""
-    device_name: str = ""
-    interval_s: float = 1.0
-    expire_after_s: int = 30
-    keepalive_s: int = 20
-    max_backoff_s: int = 60
 
 
 class MqttSink:
@@ -236,41 +191,6 @@ class Due:
             return False
         self._last_s, self._told = now_s, what
         return True
-
-
-def checked(settings: MqttSettings) -> MqttSettings:
-    """The settings, if they can be used.
-
-    Raises:
-        UsageError: says which cannot, and why.
-    """
-    for key in ("topic_prefix", "discovery_prefix", "device_id"):
-        value = getattr(settings, key)
-        if not _NAME.fullmatch(value) and (value or key != "device_id"):
-            raise UsageError(f"mqtt.{key}: found {value!r}, expected letters, digits, _ and - (and / between them)")
-    if "/" in settings.device_id:
-        raise UsageError(f"mqtt.device_id: found {settings.device_id!r}, expected letters, digits, _ and -")
-    if not re.fullmatch(r"[A-Za-z0-9_.:%-]{1,253}", settings.host) or ".." in settings.host:
-        raise UsageError(f"mqtt.host: found {settings.host!r}, expected the broker's name or address")
-    if not 0 <= settings.port <= 65535:
-        raise UsageError(f"mqtt.port: found {settings.port}, expected 1 to 65535, or 0")
-    for key, low in (("interval_s", 0.05), ("expire_after_s", 1), ("keepalive_s", 5), ("max_backoff_s", 1)):
-        if not low <= getattr(settings, key) <= 86400:
-            raise UsageError(f"mqtt.{key}: found {getattr(settings, key)}, expected {low:g} to 86400")
-    if settings.password_file and not settings.username:
-        raise UsageError("mqtt.password_file: given without mqtt.username; give both")
-    if (settings.ca_file or settings.cert_file) and not settings.tls:
-        raise UsageError("mqtt.ca_file: certificates are given but mqtt.tls is off; turn it on")
-    return settings
-
-
-def machine_id() -> str:
-    """A stable id of this machine that does not give away the system's own (man 5 machine-id asks for that)."""
-    try:
-        own = Path("/etc/machine-id").read_text().strip()
-    except OSError:
-        own = ""
-    return f"fer_edge_{hashlib.sha256(f'fer-edge {own or socket.gethostname()}'.encode()).hexdigest()[:12]}"
 
 
 def _tls(settings: MqttSettings) -> ssl.SSLContext:

@@ -1,0 +1,1 @@
+"""Readings over MQTT. Start at sink.py; settings.py imports nothing of it."""
