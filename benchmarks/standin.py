@@ -9,8 +9,8 @@ import numpy as np
 
 from fer_edge.errors import SourceError
 from fer_edge.sources.live import LiveSource
+from fer_edge.sources.open import parse_uri
 from fer_edge.sources.synthetic import SyntheticSource
-from fer_edge.sources.uri import parse_uri
 from fer_edge.types import RgbImage
 
 NAME = "standin://0"

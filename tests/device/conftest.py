@@ -18,8 +18,8 @@ import device_helpers as helpers
 
 from fer_edge.contract.bundle import Bundle
 from fer_edge.detectors.blazeface import BlazeFace
+from fer_edge.sources.open import parse_uri
 from fer_edge.sources.synthetic import SyntheticSource
-from fer_edge.sources.uri import parse_uri
 from fer_edge.types import RgbImage
 
 PHOTOS = {

@@ -43,8 +43,6 @@ KNOWN = {
     "host/fer_host": set(),
     "device/fer_edge": {
         "board -> doctor runs up",
-        "circle of files: sources.argus, sources.images, sources.options, sources.picamera, sources.rtsp, "
-        "sources.synthetic, sources.uri, sources.v4l2, sources.video_file",
     },
 }
 

@@ -17,9 +17,9 @@ from fer_edge.sources import open_source
 from fer_edge.sources.argus import GstreamerCamera
 from fer_edge.sources.devices import find_cameras
 from fer_edge.sources.live import LiveSource
+from fer_edge.sources.open import parse_uri
 from fer_edge.sources.options import CameraOptions
 from fer_edge.sources.picamera import PicameraCamera, picamera_source
-from fer_edge.sources.uri import parse_uri
 
 COLORS = ((255, 255, 0), (0, 255, 255), (0, 255, 0), (255, 0, 255), (255, 0, 0), (0, 0, 255))
 HOLD = """

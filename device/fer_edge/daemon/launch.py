@@ -24,11 +24,10 @@ from fer_edge.sinks.fanout import QueuedSink
 from fer_edge.sinks.jsonl import JsonlSink
 from fer_edge.sinks.metrics import MetricsSink
 from fer_edge.sinks.web.controls import Controls, PhotoDesk
-from fer_edge.sources import CAMERAS, open_source, parse_uri
+from fer_edge.sources import SCHEMES, Playback, SourceUri, opener, parse_uri
 from fer_edge.sources.camera import find_camera
 from fer_edge.sources.live import LiveSource
 from fer_edge.sources.reconnect import ReconnectingSource
-from fer_edge.sources.uri import SourceUri
 from fer_edge.tracking.tracker import Tracker
 from fer_edge.types import FrameReading, FrameSource, Sink
 
@@ -81,7 +80,7 @@ class Launcher:
         logs.set_up(config.log)
         self.config, self._file, self._flags, self._max_frames = config, file, flags, max_frames
         self._uri = _source_uri(config)
-        self.is_camera = self._uri is None or self._uri.scheme in CAMERAS
+        self.is_camera = self._uri is None or SCHEMES[self._uri.scheme].is_camera
         self.name = "camera://" if self._uri is None else self._uri.text
         if flags.get("source", {}).get("wait") and not self.is_camera:
             raise UsageError(
@@ -146,10 +145,10 @@ class Launcher:
     def _pipeline(self) -> Pipeline:
         """That of the video: follows faces, except in a folder of photos."""
         source, model = self.config.source, self.config.model
-        scheme = "camera" if self._uri is None else self._uri.scheme
-        is_live = self.is_camera or source.realtime or source.rate is not None or scheme == "synthetic"
-        tiles = model.tiles if model.tiles is not None else () if is_live else PHOTO_TILES
-        track = None if scheme == "images" else self.config.track
+        scheme = None if self._uri is None else SCHEMES[self._uri.scheme]
+        can_wait = scheme is not None and scheme.can_wait and not source.realtime and source.rate is None
+        tiles = model.tiles if model.tiles is not None else PHOTO_TILES if can_wait else ()
+        track = self.config.track if scheme is None or scheme.tracks_faces else None
         variant, threads, detector = tuned.choose(self.bundle, model.variant, model.threads, model.detector)
         return open_pipeline(self.bundle, variant, threads, _grids(tiles), detector, track)
 
@@ -235,9 +234,9 @@ def _source_uri(config: Config) -> SourceUri | None:
     source = config.source
     if source.uri:
         uri = parse_uri(source.uri)
-        if (source.loop and uri.scheme != "file") or (source.rate and uri.scheme not in ("file", "synthetic")):
-            flag = "loop" if source.loop and uri.scheme != "file" else "rate"
-            raise UsageError(f"--{flag}: {uri.text} is no clip; expected the path of a video, or no --{flag}")
+        for flag in ("loop", "rate"):
+            if getattr(source, flag) and flag not in SCHEMES[uri.scheme].plays:
+                raise UsageError(f"--{flag}: {uri.text} is no clip; expected the path of a video, or no --{flag}")
         return uri
     if source.camera:
         return None
@@ -245,15 +244,9 @@ def _source_uri(config: Config) -> SourceUri | None:
 
 
 def _opener(config: Config, uri: SourceUri | None) -> Callable[[], FrameSource]:
-    """Opens the source, each time anew; a USB camera is found again under another number."""
+    """Opens the source, each time anew."""
     source = config.source
-    if uri is None:
-        return find_camera
-    if uri.scheme == "v4l2":
-        from fer_edge.sources.v4l2 import V4l2Opener
-
-        return V4l2Opener(uri)
-    return lambda: open_source(source.uri, source.realtime, source.loop, source.rate)
+    return find_camera if uri is None else opener(uri, Playback(source.realtime, source.loop, source.rate))
 
 
 def _grids(tiles: tuple[int, ...]) -> tuple[int, ...]:

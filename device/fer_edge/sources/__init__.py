@@ -1,7 +1,8 @@
-"""Where frames come from: a file, a folder of photos, a camera, or drawn faces. ``open_source`` takes a URI."""
+"""Where frames come from: a file, a folder of photos, a camera, or drawn faces. Start with the table in ``open.py``."""
 
 from __future__ import annotations
 
-from fer_edge.sources.uri import CAMERAS, SourceUri, open_source, parse_uri
+from fer_edge.sources.open import SCHEMES, open_source, opener, parse_uri
+from fer_edge.sources.uri import Playback, SourceUri
 
-__all__ = ["CAMERAS", "SourceUri", "open_source", "parse_uri"]
+__all__ = ["SCHEMES", "Playback", "SourceUri", "open_source", "opener", "parse_uri"]

@@ -24,7 +24,7 @@ from fer_edge.types import RgbImage
 
 # nvvidconv's flip-method: 1 turns left, 2 by 180 degrees, 3 right; 4 and 6 mirror
 FLIPS = {(False, False, 0): 0, (True, False, 0): 4, (False, True, 0): 6, (True, True, 0): 2}
-TURNS = {90: 3, 180: 2, 270: 1}
+TURNS = {90: 3, 180: 2, 270: 1}  # clockwise degrees
 
 # what Argus and GStreamer print when they fail, and what helps
 ADVICE = (
@@ -135,7 +135,7 @@ def argus_source(uri: SourceUri) -> LiveSource:
     Raises:
         SourceError: OpenCV has no GStreamer, no Argus, no such camera, or no frame.
     """
-    wanted = camera_options(uri)
+    wanted = camera_options(uri, tuple(TURNS))
     pipeline = argus_pipeline(camera_number(uri), wanted)
     require_gstreamer(uri.text)
     if not is_jetson():  # GStreamer would wait half a minute for a picture from an element that is not there

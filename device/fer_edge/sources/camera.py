@@ -1,17 +1,15 @@
-"""``--camera``: takes the first camera that gives a frame, whichever way; ``--wait``: until there is one."""
+"""``--camera``: takes the first camera that gives a frame, whichever way."""
 
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from fer_edge.errors import SourceError
 from fer_edge.sources.live import LiveSource, StuckCamera
+from fer_edge.sources.uri import SourceUri
 
-T = TypeVar("T")
 FIRST_DELAY_S, LONGEST_DELAY_S = 1.0, 30.0
 
 
@@ -45,34 +43,6 @@ def find_camera(attempts: Sequence[Attempt] | None = None) -> LiveSource:
     raise kind(f"no camera found; tried {'; '.join(f'[{n}] {r}' for n, r in enumerate(reasons, 1))}")
 
 
-def wait_for(
-    opened: Callable[[], T],
-    say: Callable[[str], None],
-    sleep: Callable[[float], None] = time.sleep,
-    seed: int | None = None,
-) -> T:
-    """Calls ``opened`` until it gives something, longer and longer apart; says a reason once, until it changes.
-
-    Args:
-        opened: raises SourceError while there is none.
-        say: told why it waits.
-        sleep: waits so many seconds.
-        seed: of the jitter; None is different each time.
-    """
-    delays, said = backoff(random.Random(seed)), None
-    while True:
-        try:
-            return opened()
-        except StuckCamera:  # each further try would leave one more hung thread; systemd starts a new process
-            raise
-        except SourceError as error:
-            if str(error) != said:
-                said = str(error)
-                say(f"waiting for a camera: {said}")
-                delays = backoff(random.Random(seed))  # something happened: look again soon
-        sleep(next(delays))
-
-
 def backoff(rng: random.Random) -> Iterator[float]:
     """Delays in s: each twice the last up to the longest, each between half and the whole of that, at random.
 
@@ -86,20 +56,18 @@ def backoff(rng: random.Random) -> Iterator[float]:
 
 def _open_csi() -> LiveSource:
     from fer_edge.sources.picamera import picamera_source
-    from fer_edge.sources.uri import parse_uri
 
-    return picamera_source(parse_uri("csi://0"))
+    return picamera_source(SourceUri("csi", "0", {}, "csi://0"))
 
 
 def _open_v4l2() -> LiveSource:
     from fer_edge.sources.devices import find_cameras
-    from fer_edge.sources.uri import parse_uri
     from fer_edge.sources.v4l2 import v4l2_source
 
     found, reasons = find_cameras()
     for device, _ in found:
         try:
-            return v4l2_source(parse_uri(f"v4l2://{device}"))
+            return v4l2_source(SourceUri("v4l2", str(device), {}, f"v4l2://{device}"))
         except SourceError as error:
             reasons.append(_without_name(str(error)))
     raise SourceError(", ".join(reasons))
@@ -107,11 +75,10 @@ def _open_v4l2() -> LiveSource:
 
 def _open_argus() -> LiveSource:
     from fer_edge.sources.argus import argus_source, is_jetson
-    from fer_edge.sources.uri import parse_uri
 
     if not is_jetson():  # elsewhere starting GStreamer only costs time
         raise SourceError("this is no Jetson")
-    return argus_source(parse_uri("argus://0"))
+    return argus_source(SourceUri("argus", "0", {}, "argus://0"))
 
 
 def _without_name(message: str) -> str:

@@ -20,8 +20,12 @@ class CameraOptions:
     rotation: int = 0
 
 
-def camera_options(uri: SourceUri) -> CameraOptions:
+def camera_options(uri: SourceUri, rotations: tuple[int, ...] = (180,)) -> CameraOptions:
     """Takes the options of a camera's URI.
+
+    Args:
+        uri: of the camera.
+        rotations: clockwise degrees that this kind of camera can turn by.
 
     Raises:
         SourceError: out of range; says the option, what was found and what is expected.
@@ -44,7 +48,6 @@ def camera_options(uri: SourceUri) -> CameraOptions:
     for key in ("hflip", "vflip"):
         if given.get(key, 1) != 1:
             raise SourceError(f"source {uri.text}: {key} is {given[key]}, expected {key}=1 or no {key}")
-    rotations = (90, 180, 270) if uri.scheme == "argus" else (180,)
     if "rotation" in given and wanted.rotation not in rotations:
         expected = " or ".join(map(str, rotations))
         raise SourceError(f"source {uri.text}: rotation is {wanted.rotation}, expected {expected}")

@@ -17,8 +17,8 @@ from fer_edge.contract import bench, latency
 from fer_edge.contract.bundle import Bundle
 from fer_edge.detectors import make_detector
 from fer_edge.profiler import sweep
+from fer_edge.sources.open import parse_uri
 from fer_edge.sources.synthetic import SyntheticSource
-from fer_edge.sources.uri import parse_uri
 
 Edge = Callable[..., subprocess.CompletedProcess[str]]
 OneLine = Callable[..., str]

@@ -19,8 +19,8 @@ from fer_edge.board.camera_nodes import UsbId, find_usb, parse_usb, usb_id
 from fer_edge.errors import SourceError
 from fer_edge.sources import open_source, reconnect
 from fer_edge.sources.live import CorruptFrame, LiveSource, StuckCamera
+from fer_edge.sources.open import parse_uri
 from fer_edge.sources.reconnect import ReconnectingSource, Retry
-from fer_edge.sources.uri import parse_uri
 from fer_edge.sources.v4l2 import V4l2Opener
 from fer_edge.types import Frame, FrameSource, RgbImage
 

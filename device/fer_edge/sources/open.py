@@ -1,0 +1,165 @@
+"""All schemes in one table, a row each: how it is opened, what it takes, what it is. To add a source, add a row.
+
+``file:///clip.mp4`` (or a plain path), ``images:///folder``, ``synthetic://``, and cameras: ``csi://0`` (Raspberry
+Pi's connector), ``v4l2:///dev/video0`` or ``v4l2://usb:046d:0825`` (USB), ``argus://0`` (Jetson's connector),
+``rtsp://user:password@host/path`` (network). A source's module is imported when one is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from fer_edge.errors import SourceError
+from fer_edge.sources.uri import Playback, SourceUri
+from fer_edge.types import FrameSource
+
+Open = Callable[[], FrameSource]
+
+
+def _clip(uri: SourceUri, play: Playback) -> Open:
+    from fer_edge.sources.video_file import VideoFileSource
+
+    return lambda: VideoFileSource(uri, play.realtime, play.loop, play.rate)
+
+
+def _images(uri: SourceUri, _: Playback) -> Open:
+    from fer_edge.sources.images import ImagesSource
+
+    return partial(ImagesSource, uri)
+
+
+def _csi(uri: SourceUri, _: Playback) -> Open:
+    from fer_edge.sources.picamera import picamera_source
+
+    return partial(picamera_source, uri)
+
+
+def _v4l2(uri: SourceUri, _: Playback) -> Open:
+    from fer_edge.sources.v4l2 import V4l2Opener
+
+    return V4l2Opener(uri)  # finds the camera again under another number
+
+
+def _argus(uri: SourceUri, _: Playback) -> Open:
+    from fer_edge.sources.argus import argus_source
+
+    return partial(argus_source, uri)
+
+
+def _rtsp(uri: SourceUri, _: Playback) -> Open:
+    from fer_edge.sources.rtsp import rtsp_source
+
+    return partial(rtsp_source, uri)
+
+
+def _synthetic(uri: SourceUri, play: Playback) -> Open:
+    from fer_edge.sources.synthetic import SyntheticSource
+
+    return lambda: SyntheticSource(uri, play.realtime, play.rate)
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """What there is to know of a scheme before anything of it is opened.
+
+    Args:
+        opener: of a URI and how to play it: opens it, each time anew.
+        options: that its URI takes, as whole numbers; without any, ? and # are part of its path.
+        plays: which of ``loop`` and ``rate`` it can do.
+        is_camera: it is live, may be waited for, and comes back after a loss.
+        needs_path: false where a URI without a path means the first one.
+        tracks_faces: its frames follow one another; in a folder of photos they do not.
+        can_wait: its frames are there whenever they are read, so that small faces may be searched for too.
+        whole_url: its path is the whole URL, whose options are not ours.
+    """
+
+    opener: Callable[[SourceUri, Playback], Open]
+    options: tuple[str, ...] = ()
+    plays: tuple[str, ...] = ()
+    is_camera: bool = False
+    needs_path: bool = True
+    tracks_faces: bool = True
+    can_wait: bool = False
+    whole_url: bool = False
+
+
+_SIZE, _MOUNT = ("width", "height", "fps"), ("hflip", "vflip", "rotation")
+SCHEMES = {
+    "file": Scheme(_clip, plays=("loop", "rate"), can_wait=True),
+    "images": Scheme(_images, tracks_faces=False, can_wait=True),
+    "csi": Scheme(_csi, (*_SIZE, *_MOUNT), is_camera=True, needs_path=False),
+    "v4l2": Scheme(_v4l2, _SIZE, is_camera=True),
+    "argus": Scheme(_argus, (*_SIZE, *_MOUNT), is_camera=True, needs_path=False),
+    "rtsp": Scheme(_rtsp, is_camera=True, whole_url=True),
+    "synthetic": Scheme(_synthetic, (*_SIZE, "n", "faces", "seed"), plays=("rate",), needs_path=False),
+}
+
+
+def parse_uri(text: str) -> SourceUri:
+    """Parses a source.
+
+    Raises:
+        SourceError: unknown scheme or option, an option that is no whole number, or a missing path.
+    """
+    if text and "://" not in text:  # a plain path is taken as it is, % and all
+        return SourceUri("file", text, {}, f"file://{text}")
+    try:
+        parts = urlsplit(text.replace("[", "%5B").replace("]", "%5D"))  # brackets are no IPv6 address here
+    except ValueError as error:
+        raise SourceError(f"source {text!r}: not a URI ({error}); expected a path or e.g. synthetic://") from error
+    row = SCHEMES.get(parts.scheme)
+    if row is None:
+        expected = ", ".join(f"{scheme}://" for scheme in SCHEMES)
+        raise SourceError(f"source {text!r}: unknown scheme {parts.scheme!r}; expected a path or one of {expected}")
+    if row.whole_url:
+        return _url(parts.scheme, text, parts.netloc)
+    query = parts.query if row.options else ""
+    # a file's own name may hold ? and #; only sources that take options read them as such
+    path = unquote(parts.netloc + parts.path) if row.options else unquote(text.partition("://")[2])
+    if not path and row.needs_path:
+        raise SourceError(f"source {text!r}: names no path; expected e.g. {parts.scheme}:///path")
+    options = {}
+    for key, value in parse_qsl(query, keep_blank_values=True):
+        if key not in row.options:
+            known = ", ".join(row.options)
+            raise SourceError(f"source {text!r}: unknown option {key!r}; expected one of {known}")
+        if not value.isdecimal() or not 0 < int(value) < 100_000_000:
+            raise SourceError(f"source {text!r}: option {key} is {value!r}, expected a whole number above 0")
+        options[key] = int(value)
+    return SourceUri(parts.scheme, path, options, text)
+
+
+def _url(scheme: str, text: str, netloc: str) -> SourceUri:
+    login, at, host = netloc.rpartition("@")
+    if not host.partition(":")[0]:
+        raise SourceError(
+            f"source {scheme}://: names no host; expected e.g. {scheme}://user:password@192.168.1.20/stream"
+        )
+    return SourceUri(scheme, text, {}, text.replace(f"{login}@", "***@", 1) if at else text)
+
+
+def opener(uri: SourceUri, play: Playback = Playback()) -> Open:  # noqa: B008  # frozen
+    """What opens a source each time it is called, e.g. again after a loss; see ``open_source``.
+
+    Raises:
+        SourceError: options out of range.
+    """
+    return SCHEMES[uri.scheme].opener(uri, play)
+
+
+def open_source(text: str, realtime: bool = False, loop: bool = False, rate: float | None = None) -> FrameSource:
+    """Opens a source; success means that its first frame can be read.
+
+    Args:
+        text: a URI or the path of a clip.
+        realtime: see ``Playback``.
+        loop: see ``Playback``.
+        rate: see ``Playback``.
+
+    Raises:
+        SourceError: it cannot be opened; says why and what is expected.
+    """
+    return opener(parse_uri(text), Playback(realtime, loop, rate))()
