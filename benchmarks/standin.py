@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fer_edge.errors import SourceError
-from fer_edge.sources.live import LiveSource
+from fer_edge.sources.live import Camera, LiveSource
 from fer_edge.sources.open import parse_uri
 from fer_edge.sources.synthetic import SyntheticSource
 from fer_edge.types import RgbImage
@@ -30,7 +30,7 @@ class World:
     tries: list[float] = field(default_factory=list)  # monotonic times of opening, to see that nothing is a busy loop
 
 
-class StandIn:
+class StandIn(Camera):
     """One opened camera of a ``World``: drawn faces at its rate."""
 
     def __init__(self, world: World) -> None:

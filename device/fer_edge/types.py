@@ -115,7 +115,7 @@ def _px(value: float) -> float:
 
 @dataclass(frozen=True)
 class Status:
-    """One moment of a run; sinks get one at most once a second through ``status(status)``.
+    """One moment of a run; sinks get one at most once a second, see ``Sink.status``.
 
     Args:
         state: "running" while frames come, "waiting" while a lost source is tried again, "stopped" when told to.
@@ -161,13 +161,41 @@ class Status:
 class FrameSource(Protocol):
     """Yields frames until its end; ``close`` may be called from another thread or a signal handler and ends it.
 
-    ``dropped`` counts frames that were there and not yielded (late, or unreadable).
+    ``name`` is its URI without a password. A class that names this one as its base has the counts at 0, and overrides
+    those that it keeps.
     """
+
+    name: str
+
+    @property
+    def description(self) -> str:
+        """What was negotiated with a camera, for people; "" where there was nothing to negotiate."""
+        return ""
 
     @property
     def dropped(self) -> int:
-        """See above."""
-        ...
+        """Frames that were there and not yielded: late, or skipped."""
+        return 0
+
+    @property
+    def corrupt(self) -> int:
+        """Frames that came and could not be used."""
+        return 0
+
+    @property
+    def reconnects(self) -> int:
+        """Times that it was lost and came back."""
+        return 0
+
+    @property
+    def incomplete(self) -> str:
+        """Why a recording ended before its end, as a line for people; "" where it did not."""
+        return ""
+
+    @property
+    def opening(self) -> bool:
+        """True while something is being opened in the thread that iterates, which can take half a minute."""
+        return False
 
     def __iter__(self) -> Iterator[Frame]: ...
 
@@ -185,18 +213,15 @@ class FaceDetector(Protocol):
 
 
 class Runner(Protocol):
-    """Runs the classifier: (N, H, W, 3) float32 normalized inputs -> (N, labels) float32 logits."""
+    """Runs the classifier: (N, H, W, channels) float32 normalized inputs -> (N, labels) float32 logits."""
 
     def __call__(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits (N, labels) for inputs (N, H, W, 3)."""
+        """Logits (N, labels) for inputs (N, H, W, channels)."""
         ...
 
 
 class Sink(Protocol):
-    """Where readings go. A sink that is slow or dead never delays a frame: it drops and counts.
-
-    A sink may also have ``status(status: Status) -> None``, called at most once a second.
-    """
+    """Where readings go. A sink that is slow or dead never delays a frame: it drops and counts."""
 
     @property
     def name(self) -> str:
@@ -211,6 +236,9 @@ class Sink(Protocol):
     def publish(self, reading: FrameReading) -> None:
         """Takes one frame's reading; returns within the time of a queue put."""
         ...
+
+    def status(self, status: Status) -> None:
+        """Takes how the run is doing, at most once a second and at each change of state; of no use to most."""
 
     def close(self) -> None:
         """Delivers or drops what is waiting and frees everything; safe to call twice."""

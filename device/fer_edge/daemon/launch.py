@@ -26,7 +26,6 @@ from fer_edge.sinks.metrics import MetricsSink
 from fer_edge.sinks.web.controls import Controls, PhotoDesk
 from fer_edge.sources import SCHEMES, Playback, SourceUri, opener, parse_uri
 from fer_edge.sources.camera import find_camera
-from fer_edge.sources.live import LiveSource
 from fer_edge.sources.reconnect import ReconnectingSource
 from fer_edge.tracking.tracker import Tracker
 from fer_edge.types import FrameReading, FrameSource, Sink
@@ -132,7 +131,7 @@ class Launcher:
 
     def _opened(self) -> FrameSource:
         source = self._open()
-        if isinstance(source, LiveSource):
+        if source.description:
             log.info("%s: %s", source.name, source.description)
         return source
 

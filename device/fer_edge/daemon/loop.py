@@ -24,7 +24,6 @@ from fer_edge.daemon.notify import Notifier
 from fer_edge.pipeline import Pipeline
 from fer_edge.sinks.fanout import Fanout
 from fer_edge.sources.mailbox import LONGEST_WAIT_S
-from fer_edge.sources.reconnect import ReconnectingSource
 from fer_edge.types import Frame, FrameReading, FrameSource, Sink, State, Status
 
 STATUS_S = 1.0  # between two status snapshots
@@ -61,6 +60,19 @@ class Summary:
         self.frames_with_face += bool(reading.faces)
         for name, ms in reading.stage_ms.items():
             self.stage_ms[name] = self.stage_ms.get(name, 0.0) + ms
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What sources counted, see ``FrameSource``."""
+
+    dropped: int = 0
+    corrupt: int = 0
+    reconnects: int = 0
+
+    def plus(self, source: FrameSource) -> Counts:
+        """With those of one more source."""
+        return Counts(self.dropped + source.dropped, self.corrupt + source.corrupt, self.reconnects + source.reconnects)
 
 
 class SignalledWhileOpening(BaseException):
@@ -104,7 +116,7 @@ class Daemon:
         self._source: FrameSource | None = None
         self._ended = self._is_stopped = self._must_reload = False
         self._is_connecting = self._was_cut = False
-        self._counted = {"dropped": 0, "corrupt": 0, "reconnects": 0}
+        self._counts = Counts()  # of connections that are over
         self._state: State = "waiting"
         self._reason, self._since_s, self._status_at_s = "", time.monotonic(), -STATUS_S
         self._age_s: float | None = None
@@ -149,7 +161,7 @@ class Daemon:
                 self._notifier.stopping()
                 self._enter("stopped", self._summary.ended_by)
         self._summary.seconds = time.monotonic() - started
-        self._summary.dropped = self._counted["dropped"]
+        self._summary.dropped = self._counts.dropped
         return self._summary
 
     def _connection(self) -> bool:
@@ -171,8 +183,7 @@ class Daemon:
                         break
         finally:
             self._source = None
-            for what in self._counted:
-                self._counted[what] += int(getattr(source, what, 0))
+            self._counts = self._counts.plus(source)
         return not (self._ended or self._is_stopped or self._was_cut)  # stopped and started again at once: it was cut
 
     def _take(self, frame: Frame) -> bool:
@@ -228,7 +239,8 @@ class Daemon:
 
     def status(self) -> Status:
         """A snapshot."""
-        health = self.health
+        health, source = self.health, self._source
+        counts = self._counts if source is None else self._counts.plus(source)
         now_s = time.monotonic()
         return Status(
             state=self._state,
@@ -236,22 +248,19 @@ class Daemon:
             fps=self._fps(now_s),
             frame_age_s=self._age_s,
             frames=self._summary.frames,
-            dropped={"source": self._count("dropped"), **self._fanout.dropped_by_sink},
+            dropped={"source": counts.dropped, **self._fanout.dropped_by_sink},
             temperature_c=health.health.temperature_c if health else None,
             throttled=health.health.throttled if health else None,
             rate_factor=health.rate_factor if health else 1.0,
             since_s=self._since_s,
             reason=self._reason,
-            corrupt=self._count("corrupt"),
-            reconnects=self._count("reconnects"),
+            corrupt=counts.corrupt,
+            reconnects=counts.reconnects,
         )
 
     def _fps(self, now_s: float) -> float:
         recent = [at_s for at_s in self._done_at if now_s - at_s <= FPS_WINDOW_S]
         return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
-
-    def _count(self, what: str) -> int:
-        return self._counted[what] + int(getattr(self._source, what, 0))
 
     def _enter(self, state: State, reason: str) -> None:
         self._state, self._reason, self._since_s = state, reason, time.monotonic()
@@ -292,7 +301,7 @@ class Daemon:
         def end(number: int, _: FrameType | None) -> None:
             self._ended, self._summary.ended_by = True, signal.Signals(number).name
             self._cut_short()
-            if self._is_connecting or (isinstance(self._source, ReconnectingSource) and self._source.opening):
+            if self._is_connecting or (self._source is not None and self._source.opening):
                 raise SignalledWhileOpening
 
         def reload(_: int, __: FrameType | None) -> None:

@@ -7,13 +7,15 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import ParamSpec
 
 import numpy as np
 
 from fer_edge.types import FrameReading, Sink, Status
 
 log = logging.getLogger(__name__)
+P = ParamSpec("P")
 
 
 class QueuedSink:
@@ -94,11 +96,11 @@ class QueuedSink:
                 status, self._status = self._status, None
                 done = self._closed and reading is None
             if status is not None:
-                _call(self._sink, "status", status)
-            if reading is not None and not _call(self._sink, "publish", reading):
+                _call(self._sink, self._sink.status, status)
+            if reading is not None and not _call(self._sink, self._sink.publish, reading):
                 self._lost += 1
             if done:
-                _call(self._sink, "close")
+                _call(self._sink, self._sink.close)
                 return
 
 
@@ -138,37 +140,34 @@ class Fanout:
             BrokenPipeError: the reader of standard output has gone, which ends a run.
         """
         for sink in self.sinks:
-            if not _call(sink, "publish", reading):
+            if not _call(sink, sink.publish, reading):
                 self._failed[sink.name] += 1
 
     def status(self, status: Status) -> None:
-        """Gives the status to every sink that takes one."""
+        """Gives the status to every sink."""
         for sink in self.sinks:
-            _call(sink, "status", status)
+            _call(sink, sink.status, status)
 
     def close(self) -> None:
         """Closes every sink, whatever the others do."""
         for sink in self.sinks:
-            _call(sink, "close")
+            _call(sink, sink.close)
 
 
 _said: dict[tuple[int, str], float] = {}
 SAY_AGAIN_S = 60.0
 
 
-def _call(sink: Sink, method: str, *values: object) -> bool:
+def _call(sink: Sink, method: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> bool:
     """Calls a sink's method; False, and a log line at most once a minute, where it raised."""
-    function = getattr(sink, method, None)
-    if function is None:
-        return True
     try:
-        function(*values)
+        method(*args, **kwargs)
     except BrokenPipeError:
         raise
     except Exception as error:
-        now, key = time.monotonic(), (id(sink), method)
+        now, key = time.monotonic(), (id(sink), method.__name__)
         if now - _said.get(key, -SAY_AGAIN_S) >= SAY_AGAIN_S:
             _said[key] = now
-            log.exception("sink %s: %s: %s: %s", sink.name, method, type(error).__name__, error)
+            log.exception("sink %s: %s: %s: %s", sink.name, method.__name__, type(error).__name__, error)
         return False
     return True

@@ -11,7 +11,7 @@ from types import TracebackType
 
 from fer_edge.contract.reading import dump_line
 from fer_edge.errors import UsageError
-from fer_edge.types import FrameReading
+from fer_edge.types import FrameReading, Status
 
 log = logging.getLogger(__name__)
 STDOUT = 1
@@ -88,6 +88,9 @@ class JsonlSink:
                 self.dropped - self._failing_since + 1,
             )
             self._failing_since = 0
+
+    def status(self, status: Status) -> None:
+        """Nothing of it is written: a line is a frame."""
 
     def close(self) -> None:
         """Closes the file; safe to call twice."""

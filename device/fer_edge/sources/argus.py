@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from fer_edge.errors import SourceError
-from fer_edge.sources.live import LiveSource
+from fer_edge.sources.live import Camera, LiveSource
 from fer_edge.sources.opencv import opencv_log_level
 from fer_edge.sources.options import CameraOptions, camera_number, camera_options, differences
 from fer_edge.sources.uri import SourceUri
@@ -77,7 +77,7 @@ def advice(printed: str) -> str:
     return f"the pipeline gave no frame ({last[0] if last else 'nothing was printed'}); {RESTART} if this goes on"
 
 
-class GstreamerCamera:
+class GstreamerCamera(Camera):
     """A GStreamer pipeline that ends in an appsink of B, G, R pictures.
 
     Args:
@@ -135,7 +135,7 @@ def argus_source(uri: SourceUri) -> LiveSource:
     Raises:
         SourceError: OpenCV has no GStreamer, no Argus, no such camera, or no frame.
     """
-    wanted = camera_options(uri, tuple(TURNS))
+    wanted = camera_options(uri)
     pipeline = argus_pipeline(camera_number(uri), wanted)
     require_gstreamer(uri.text)
     if not is_jetson():  # GStreamer would wait half a minute for a picture from an element that is not there

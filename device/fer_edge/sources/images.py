@@ -10,13 +10,13 @@ from pathlib import Path
 from fer_edge.errors import ImageError, SourceError
 from fer_edge.pictures.photo import read_photo
 from fer_edge.sources.uri import SourceUri
-from fer_edge.types import Frame
+from fer_edge.types import Frame, FrameSource
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 log = logging.getLogger(__name__)
 
 
-class ImagesSource:
+class ImagesSource(FrameSource):
     """Photos of a folder; large ones are scaled as ``fer-edge image`` scales them.
 
     Raises:
@@ -30,7 +30,12 @@ class ImagesSource:
         self.paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
         if not self.paths:
             raise SourceError(f"source {uri.text}: no photos in it; expected files that end in {', '.join(SUFFIXES)}")
-        self.dropped, self._closed = 0, False
+        self.name, self._dropped, self._closed = uri.text, 0, False
+
+    @property
+    def dropped(self) -> int:
+        """Photos that could not be read."""
+        return self._dropped
 
     def __iter__(self) -> Iterator[Frame]:
         """One frame a photo; ``source`` is the photo's path, ``index`` its place in the sorted folder."""
@@ -40,7 +45,7 @@ class ImagesSource:
             try:
                 photo = read_photo(path)
             except ImageError as error:
-                self.dropped += 1
+                self._dropped += 1
                 log.warning("skipped: %s", error)
                 continue
             yield Frame(photo.image, index, time.monotonic(), str(path), photo.scale, photo.original_hw)

@@ -19,7 +19,7 @@ import numpy as np
 
 from fer_edge.errors import SourceError
 from fer_edge.sources.mailbox import LONGEST_WAIT_S, Closed, Mailbox
-from fer_edge.types import Frame, RgbImage
+from fer_edge.types import Frame, FrameSource, RgbImage
 
 FIRST_FRAME_S = 30.0  # sensors and daemons take seconds to start
 STALL_S = 10.0  # the slowest camera asked for gives a frame a second
@@ -42,12 +42,14 @@ class CorruptFrame(SourceError):  # noqa: N818  # named for what it is
 
 
 class Camera(Protocol):
-    """A camera, used once: ``open``, ``read`` again and again, ``close`` (also where ``open`` failed)."""
+    """A camera, used once: ``open``, ``read`` again and again, ``close`` (also where ``open`` failed).
 
-    @property
-    def description(self) -> str:
-        """What was negotiated, once open: driver, format, size, rate."""
-        ...
+    ``description``: what was negotiated, once open: driver, format, size, rate. ``corrupt``: frames that it skipped
+    itself because they could not be used.
+    """
+
+    description: str = ""
+    corrupt: int = 0
 
     def open(self) -> None:
         """Opens and configures it.
@@ -71,7 +73,7 @@ class Camera(Protocol):
         ...
 
 
-class LiveSource:
+class LiveSource(FrameSource):
     """A ``FrameSource`` on a camera; made once the first frame is there.
 
     ``Frame.index`` counts what the camera gave, so dropped frames show as gaps. After an error or ``close`` the source
@@ -135,7 +137,7 @@ class LiveSource:
     @property
     def corrupt(self) -> int:
         """Frames that came and could not be used."""
-        return self._corrupt + int(getattr(self._camera, "corrupt", 0))
+        return self._corrupt + self._camera.corrupt
 
     def __iter__(self) -> Iterator[Frame]:
         """The newest frame, again and again; raises SourceError when the camera is lost or gives none any more."""

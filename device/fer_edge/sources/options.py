@@ -20,12 +20,8 @@ class CameraOptions:
     rotation: int = 0
 
 
-def camera_options(uri: SourceUri, rotations: tuple[int, ...] = (180,)) -> CameraOptions:
+def camera_options(uri: SourceUri) -> CameraOptions:
     """Takes the options of a camera's URI.
-
-    Args:
-        uri: of the camera.
-        rotations: clockwise degrees that this kind of camera can turn by.
 
     Raises:
         SourceError: out of range; says the option, what was found and what is expected.
@@ -48,6 +44,7 @@ def camera_options(uri: SourceUri, rotations: tuple[int, ...] = (180,)) -> Camer
     for key in ("hflip", "vflip"):
         if given.get(key, 1) != 1:
             raise SourceError(f"source {uri.text}: {key} is {given[key]}, expected {key}=1 or no {key}")
+    rotations = (90, 180, 270) if uri.scheme == "argus" else (180,)
     if "rotation" in given and wanted.rotation not in rotations:
         expected = " or ".join(map(str, rotations))
         raise SourceError(f"source {uri.text}: rotation is {wanted.rotation}, expected {expected}")

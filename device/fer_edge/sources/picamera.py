@@ -16,7 +16,7 @@ import numpy as np
 
 from fer_edge.board.camera_nodes import busy
 from fer_edge.errors import SourceError
-from fer_edge.sources.live import LiveSource, one_line
+from fer_edge.sources.live import Camera, LiveSource, one_line
 from fer_edge.sources.options import CameraOptions, camera_number, camera_options, differences
 from fer_edge.sources.uri import SourceUri
 from fer_edge.types import RgbImage
@@ -29,7 +29,7 @@ DEVICES = (r"/dev/media\d+", r"/dev/video\d+")
 INSTALL = "sudo apt install python3-picamera2 --no-install-recommends"
 
 
-class PicameraCamera:
+class PicameraCamera(Camera):
     """One camera of libcamera. It is configured once: every further configuration takes new CMA memory.
 
     Args:

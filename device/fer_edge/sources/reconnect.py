@@ -75,13 +75,13 @@ class Retry:
         return f"frames again after {took_s:.1f} s" if self._told else None
 
 
-class ReconnectingSource:
-    """A ``FrameSource`` that opens another one again and again; ends only when closed.
+class ReconnectingSource(FrameSource):
+    """A source that opens another one again and again; ends only when closed.
 
     Frame numbers go on over a loss, counts add up. Waiting is never a busy loop, and ``close`` ends it at once.
 
     Args:
-        opened: opens the source; raises SourceError where it cannot.
+        open_source: opens the source; raises SourceError where it cannot.
         name: of the source, as a URI.
         say: told of a loss and of the return.
         on_wait: called at least every 0.2 s of a deliberate wait with the reason: this too is progress.
@@ -92,7 +92,7 @@ class ReconnectingSource:
 
     def __init__(
         self,
-        opened: Callable[[], FrameSource],
+        open_source: Callable[[], FrameSource],
         name: str,
         say: Callable[[str], None],
         on_wait: Callable[[str], None] = lambda _: None,
@@ -100,23 +100,34 @@ class ReconnectingSource:
         first: FrameSource | None = None,
         look: Callable[[], object] = lambda: None,
     ) -> None:
-        self.name, self.opening, self.waiting_for, self.reconnects = name, False, "", 0
-        self._opened, self._say, self._on_wait, self._retry = opened, say, on_wait, retry or Retry()
+        self.name, self.waiting_for = name, ""
+        self._is_opening, self._reconnects = False, 0
+        self._open, self._say, self._on_wait, self._retry = open_source, say, on_wait, retry or Retry()
         self._look = look
         self._source, self._closed = first, False
         self._n_frames = 0
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._counted = {"dropped": 0, "corrupt": 0}
+        self._dropped_before = self._corrupt_before = 0  # of connections that are over
 
     @property
     def dropped(self) -> int:
         """Frames that were there and not yielded, of all connections."""
-        return self._count("dropped")
+        return self._dropped_before + (self._source.dropped if self._source else 0)
 
     @property
     def corrupt(self) -> int:
         """Frames that came and could not be used, of all connections."""
-        return self._count("corrupt")
+        return self._corrupt_before + (self._source.corrupt if self._source else 0)
+
+    @property
+    def reconnects(self) -> int:
+        """Times that it was lost and came back."""
+        return self._reconnects
+
+    @property
+    def opening(self) -> bool:
+        """See ``FrameSource``."""
+        return self._is_opening
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames for as long as nobody closes it.
@@ -153,11 +164,11 @@ class ReconnectingSource:
         """One connection's frames; whatever ends it, the device is freed."""
         source = self._source
         if source is None:
-            self.opening = True
+            self._is_opening = True
             try:
-                source = self._opened()
+                source = self._open()
             finally:
-                self.opening = False
+                self._is_opening = False
             self._source = source
         if self._closed:  # meanwhile
             source.close()
@@ -169,19 +180,15 @@ class ReconnectingSource:
             if isinstance(frames, Generator):
                 frames.close()
             self._source = None
-            for what in self._counted:
-                self._counted[what] += int(getattr(source, what, 0))
+            self._dropped_before += source.dropped
+            self._corrupt_before += source.corrupt
 
     def _is_good(self) -> None:
         if self.waiting_for:
-            self.waiting_for, self.reconnects = "", self.reconnects + 1
+            self.waiting_for, self._reconnects = "", self._reconnects + 1
         line = self._retry.good(time.monotonic())
         if line:
             self._say(f"source {self.name}: {line}")
-
-    def _count(self, what: str) -> int:
-        source = self._source
-        return self._counted[what] + (int(getattr(source, what, 0)) if source is not None else 0)
 
     def _wait(self, error: SourceError) -> None:
         reason = str(error)

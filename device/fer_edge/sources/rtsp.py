@@ -13,7 +13,7 @@ import numpy as np
 
 from fer_edge.errors import SourceError
 from fer_edge.sources.decoder import Decoder
-from fer_edge.sources.live import LiveSource
+from fer_edge.sources.live import Camera, LiveSource
 from fer_edge.sources.uri import SourceUri
 from fer_edge.types import RgbImage
 
@@ -21,7 +21,7 @@ OPEN_S, READ_S = 10.0, 5.0
 FROZEN_S = 15.0  # a sensor's noise changes some pixel in every frame
 
 
-class RtspCamera:
+class RtspCamera(Camera):
     """A stream that is drained as fast as it comes, so that the newest frame is never an old one.
 
     Args:
@@ -34,11 +34,6 @@ class RtspCamera:
         self._decoder: Decoder | None = None
         self._frames = 0
         self._seen, self._changed_at_s = b"", 0.0
-
-    @property
-    def corrupt(self) -> int:
-        """Frames that could not be decoded."""
-        return self._decoder.corrupt if self._decoder else 0
 
     def open(self) -> None:
         """Connects; LiveSource then reads the first frame."""
@@ -65,6 +60,7 @@ class RtspCamera:
         """
         assert self._decoder is not None
         decoded = self._decoder.read()
+        self.corrupt = self._decoder.corrupt
         if decoded is None:
             raise SourceError(f"source {self.name}: the stream broke off after {self._frames} frames")
         self._frames += 1

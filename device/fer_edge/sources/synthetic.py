@@ -11,12 +11,12 @@ import numpy as np
 
 from fer_edge.errors import SourceError
 from fer_edge.sources.uri import SourceUri
-from fer_edge.types import Frame, RgbImage
+from fer_edge.types import Frame, FrameSource, RgbImage
 
 SKIN, LIP, IRIS, HAIR = (222, 178, 150), (170, 80, 80), (60, 40, 30), (60, 42, 34)
 
 
-class SyntheticSource:
+class SyntheticSource(FrameSource):
     """Faces that drift and smile by turns. Options: width, height, fps, n (frames; endless without), faces, seed.
 
     Args:
@@ -35,7 +35,7 @@ class SyntheticSource:
         self.n, self.faces = options.get("n"), options.get("faces", 1)
         if min(self.width, self.height) < 64 or max(self.width, self.height) > 4096 or self.faces > 4:
             raise SourceError(f"source {uri.text}: expected 64 to 4096 px a side and at most 4 faces")
-        self.name, self.dropped, self._realtime, self._closed = uri.text, 0, realtime or rate is not None, False
+        self.name, self._realtime, self._closed = uri.text, realtime or rate is not None, False
         self._phase = np.random.default_rng(options.get("seed", 1)).uniform(0, 2 * math.pi, (self.faces, 3))
 
     def __iter__(self) -> Iterator[Frame]:

@@ -17,7 +17,7 @@ import numpy as np
 from fer_edge.board.camera_nodes import busy, find_usb, parse_usb, usb_id
 from fer_edge.errors import SourceError
 from fer_edge.sources.devices import Capability, explain, find_cameras, query
-from fer_edge.sources.live import LiveSource
+from fer_edge.sources.live import Camera, LiveSource
 from fer_edge.sources.opencv import opencv_log_level
 from fer_edge.sources.options import CameraOptions, camera_options, differences
 from fer_edge.sources.uri import SourceUri
@@ -27,7 +27,7 @@ GOOD_FRAME_S = 5.0  # longest time without a good frame: the first ones are ofte
 RETRY_S = 0.02
 
 
-class V4l2Camera:
+class V4l2Camera(Camera):
     """One V4L2 device. Success is a good frame: OpenCV also "opens" a node whose device is going away.
 
     Args:

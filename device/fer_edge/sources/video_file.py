@@ -15,12 +15,12 @@ from fer_edge.sources.decoder import UNKNOWN_FPS, Decoded, Decoder
 from fer_edge.sources.mailbox import LONGEST_WAIT_S
 from fer_edge.sources.upright import from_options, then
 from fer_edge.sources.uri import SourceUri
-from fer_edge.types import Frame
+from fer_edge.types import Frame, FrameSource
 
 LONGEST_GAP_S = 10.0  # between two frames, in real time: a recorder's pause is not waited for
 
 
-class VideoFileSource:
+class VideoFileSource(FrameSource):
     """A video file, upright as its container says.
 
     Args:
@@ -38,13 +38,23 @@ class VideoFileSource:
         self._path = Path(uri.path)
         if not self._path.is_file():
             raise SourceError(f"source {uri.text}: no such file; expected a video, or images:// for a folder of photos")
-        self.name, self.dropped, self.incomplete = uri.text, 0, ""
+        self.name, self._dropped, self._incomplete = uri.text, 0, ""
         self._realtime, self._loop, self._rate, self._closed = realtime or rate is not None, loop, rate, False
         self._turn = from_options(uri.options, uri.text)
         self._container = self._described()
         self._decoder, self._first = self._open()
         self._corrupt = 0  # of rounds that are over
         self.fps = rate or self._decoder.fps or UNKNOWN_FPS
+
+    @property
+    def dropped(self) -> int:
+        """Frames whose time had passed."""
+        return self._dropped
+
+    @property
+    def incomplete(self) -> str:
+        """Why the clip ended before its end; "" until it does."""
+        return self._incomplete
 
     @property
     def corrupt(self) -> int:
@@ -92,14 +102,14 @@ class VideoFileSource:
                     due_s += 1 / self._rate if self._rate else min(t_s - at_s, LONGEST_GAP_S)
                 at_s = t_s
                 if self._realtime and time.monotonic() - due_s > 1 / self.fps:
-                    self.dropped += 1
+                    self._dropped += 1
                 else:
                     self._wait(due_s)
                     yield Frame(_rgb(decoded), index, time.monotonic(), self.name, t_media_s=t_s)
                 index += 1
                 following = None if self._closed else self._decoder.read()
                 if following is None and not self._closed:
-                    self.incomplete = self.incomplete or self._why_incomplete()
+                    self._incomplete = self._incomplete or self._why_incomplete()
                     if self._loop:
                         before_s += self._decoder.stamps.end_s
                         following = self._again()

@@ -22,12 +22,13 @@ from fer_edge.daemon.launch import Launcher
 from fer_edge.daemon.loop import Daemon
 from fer_edge.errors import SourceError
 from fer_edge.pipeline import Pipeline
+from fer_edge.sources import live
 from fer_edge.sources.live import LiveSource
 from fer_edge.sources.reconnect import ReconnectingSource
 from fer_edge.types import Frame, FrameReading, FrameSource, RgbImage, Status
 
 
-class Camera:
+class Camera(live.Camera):
     """Endless small pictures, 200 a second."""
 
     description = "test"

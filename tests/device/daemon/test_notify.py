@@ -106,9 +106,10 @@ import sys, threading, time
 import numpy as np
 from fer_edge import config
 from fer_edge.daemon.launch import Launcher
+from fer_edge.sources import live
 from fer_edge.sources.live import LiveSource
 
-class Camera:
+class Camera(live.Camera):
     description = "hangs after 20 frames"
     n = 0
     def open(self): pass

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from fer_edge.board.camera_nodes import UsbId, find_usb, parse_usb, usb_id
 from fer_edge.errors import SourceError
 from fer_edge.sources import open_source, reconnect
-from fer_edge.sources.live import CorruptFrame, LiveSource, StuckCamera
+from fer_edge.sources.live import Camera, CorruptFrame, LiveSource, StuckCamera
 from fer_edge.sources.open import parse_uri
 from fer_edge.sources.reconnect import ReconnectingSource, Retry
 from fer_edge.sources.v4l2 import V4l2Opener
@@ -72,7 +72,7 @@ def test_no_sequence_makes_a_busy_loop(steps: list[tuple[str, float]], seed: int
 # -- doing -------------------------------------------------------------------------------------------------------------
 
 
-class Scripted:
+class Scripted(Camera):
     """A camera that gives ``frames`` and then does ``then``."""
 
     description = "scripted"

@@ -15,13 +15,13 @@ import pytest
 from fer_edge.daemon.loop import ended_by_sigterm, run
 from fer_edge.errors import SourceError
 from fer_edge.pipeline import Pipeline
-from fer_edge.sources.live import LiveSource, StuckCamera
+from fer_edge.sources.live import Camera, LiveSource, StuckCamera
 from fer_edge.types import Frame, FrameReading, RgbImage
 
 PICTURE: RgbImage = np.zeros((4, 6, 3), dtype=np.uint8)
 
 
-class Scripted:
+class Scripted(Camera):
     """A camera that does what it is told at each read; ``gate`` lets a test pace it without sleeping."""
 
     description = "scripted"
@@ -130,8 +130,8 @@ def test_close_from_another_thread_wakes_the_reader_at_once() -> None:
 
 def test_a_source_that_is_never_read_closes_at_exit() -> None:
     code = (
-        "from fer_edge.sources.live import LiveSource\nimport numpy as np\n"
-        "class C:\n    description = ''\n    def open(self): pass\n"
+        "from fer_edge.sources.live import Camera, LiveSource\nimport numpy as np\n"
+        "class C(Camera):\n    description = ''\n    def open(self): pass\n"
         "    def read(self): return np.zeros((2, 2, 3), 'uint8'), 0.0\n    def close(self): print('closed')\n"
         "LiveSource(C(), 'x')\n"
     )
