@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.classifier.runner import LiteRunner
+from fer_edge.contract.arrays import ArraySpec, read_arrays
 from fer_edge.contract.bundle import Bundle
 from fer_edge.contract.manifest import Golden, Variant
 from fer_edge.contract.preprocess import preprocess, softmax
-from fer_edge.errors import BundleError, VerifyError
+from fer_edge.errors import BundleError, SchemaError, VerifyError
 
 SCHEMA = "fer-edge/verify/1"
 INPUT_TOLERANCE = 1e-3  # of a normalized input: what float32 sums in another order may differ
+_LARGEST_BYTES = 1 << 28  # of one array; eight inputs of 512 px take 25 MB
 FLOAT_TOLERANCE = 1e-4  # of a float output with reference kernels
 
 
@@ -46,23 +47,28 @@ def verify(bundle: Bundle, variant_ids: list[str], threads: int = 1) -> list[Ver
         BundleError: the golden file lacks an array.
     """
     manifest = bundle.manifest
-    with np.load(io.BytesIO(bundle.read(manifest.golden.file)), allow_pickle=False) as archive:
-        arrays: dict[str, NDArray[Any]] = {name: archive[name] for name in archive.files}
     variants = [manifest.variant(variant_id) for variant_id in variant_ids]
-    needed = ["crops", "inputs", *(f"{kind}/{v.id}" for kind in ("reference", "probabilities") for v in variants)]
-    missing = [name for name in needed if name not in arrays]
-    if missing:
-        raise BundleError(f"bundle {bundle.path}: golden file lacks {', '.join(missing)}; rebuild the bundle")
     for variant in variants:
         if variant.id not in manifest.golden.tolerance_p:
             raise BundleError(f"bundle {bundle.path}: golden has no tolerance_p for {variant.id}; rebuild the bundle")
-    lengths = {name: arrays[name].shape[:1] for name in needed}
-    if len(set(lengths.values())) != 1:
-        raise BundleError(f"bundle {bundle.path}: golden arrays differ in length ({lengths}); rebuild the bundle")
+    arrays = _golden_arrays(bundle, variants)
     inputs = arrays["inputs"]
     found = np.stack([preprocess(crop, manifest.input, inputs.shape[1:3]) for crop in arrays["crops"]])
     _limit("preprocess", "input", float(np.abs(found - inputs).max()), INPUT_TOLERANCE)
     return [_verify_variant(bundle, variant, arrays, threads) for variant in variants]
+
+
+def _golden_arrays(bundle: Bundle, variants: list[Variant]) -> dict[str, NDArray[Any]]:
+    manifest = bundle.manifest
+    expected = {"crops": ArraySpec("image", ("n", *manifest.align.crop_hw, 3))}
+    for variant in variants:
+        expected["inputs"] = ArraySpec("number", ("n", *variant.input.shape[1:]))
+        for kind in ("reference", "probabilities"):
+            expected[f"{kind}/{variant.id}"] = ArraySpec("number", ("n", *variant.output.shape[1:]))
+    try:
+        return read_arrays(bundle.read(manifest.golden.file), expected, largest_bytes=_LARGEST_BYTES)
+    except SchemaError as error:
+        raise BundleError(f"bundle {bundle.path}: golden file: {error}; rebuild the bundle") from error
 
 
 def _verify_variant(bundle: Bundle, variant: Variant, arrays: dict[str, NDArray[Any]], threads: int) -> Verified:

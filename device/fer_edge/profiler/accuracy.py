@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,16 +11,23 @@ from numpy.typing import NDArray
 
 from fer_edge.classifier.crop import crop_face
 from fer_edge.classifier.runner import LiteRunner
+from fer_edge.contract.arrays import ArraySpec, read_arrays
 from fer_edge.contract.bench import Accuracy
 from fer_edge.contract.labels import EMOTIONS8
 from fer_edge.contract.preprocess import preprocess
 from fer_edge.detectors import PHOTO_TILES, make_detector
-from fer_edge.errors import ImageError, UsageError
+from fer_edge.errors import ImageError, SchemaError, UsageError
 from fer_edge.pictures.photo import read_photo
 from fer_edge.profiler.workloads import Setting
 from fer_edge.sources.images import SUFFIXES
 
-_KEYS = ("images", "ferplus_votes", "ferplus_classes", "usage")
+_ARRAYS = {  # those of FER2013's npz that this needs; n images of h x w px
+    "images": ArraySpec("image", ("n", "h", "w")),
+    "ferplus_votes": ArraySpec("number", ("n", "columns")),
+    "ferplus_classes": ArraySpec("text", ("columns",)),
+    "usage": ArraySpec("text", ("n",)),
+}
+_LARGEST_BYTES = 1 << 28  # of one array; FER2013's pixels take 83 MB
 
 
 class Labelled(NamedTuple):
@@ -64,15 +70,12 @@ def measure_accuracy(setting: Setting, data: Path, limit: int | None = None) -> 
 
 def _npz(path: Path) -> Labelled:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [key for key in _KEYS if key not in archive.files]
-            if missing:
-                raise UsageError(f"{path}: lacks {', '.join(missing)}; expected an npz with {', '.join(_KEYS)}")
-            images, votes, classes, usage = (archive[key] for key in _KEYS)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise UsageError(f"{path}: not a readable npz; expected one with {', '.join(_KEYS)}, or a folder") from error
+        arrays = read_arrays(path, _ARRAYS, largest_bytes=_LARGEST_BYTES)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror}); expected an npz, or a folder") from error
+    except SchemaError as error:
+        raise UsageError(f"{path}: {error}; expected FER2013's npz, or a folder") from error
+    images, votes, classes, usage = (arrays[key] for key in _ARRAYS)
     rows = np.flatnonzero(usage.astype(str) != "Training")
     names = [str(classes[i]) for i in votes[rows].argmax(axis=1)]  # the first column wins ties
     kept = [(images[row], name) for row, name in zip(rows, names, strict=True) if name in EMOTIONS8]

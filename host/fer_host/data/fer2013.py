@@ -5,18 +5,30 @@ Votes: Barsoum et al. 2016, arXiv 1608.01041 (microsoft/FERPlus). The npz's layo
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.contract.arrays import ArraySpec, read_arrays
+from fer_edge.contract.errors import SchemaError
 from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8, LABEL_SETS
-from fer_host.data.faces import FaceData, identical_groups
+from fer_host.data.faces import FaceData, free_bytes, identical_groups
 from fer_host.data.labels import LABEL_SYNONYMS
 from fer_host.errors import DataError
 
-_KEYS = ("images", "fer_label", "ferplus_votes", "usage", "duplicates_training", "fer_classes", "ferplus_classes")
+_ARRAYS = {  # n images of h x w px
+    "images": ArraySpec("image", ("n", "h", "w")),
+    "fer_label": ArraySpec("integer", ("n",)),
+    "ferplus_votes": ArraySpec("number", ("n", "columns")),
+    "usage": ArraySpec("text", ("n",)),
+    "duplicates_training": ArraySpec("integer", ("n",)),
+    "fer_classes": ArraySpec("text", (7,)),
+    "ferplus_classes": ArraySpec("text", ("columns",)),
+}
+_LARGEST_BYTES = 1 << 32  # FER2013 has 83 MB of pixels
+_SIDE_PX = (8, 512)
 FerData = FaceData  # the name from before other sets were read
 
 
@@ -24,22 +36,21 @@ def load(path: Path) -> FerData:
     """Reads the npz.
 
     Raises:
-        DataError: the file is absent, not an npz, or lacks one of the arrays.
+        DataError: the file is absent, not an npz, or one of its arrays is missing or is not what it should be.
     """
     if not path.is_file():
-        raise DataError(f"data set {path}: no such file; expected an npz with {', '.join(_KEYS)}")
+        raise DataError(f"data set {path}: no such file; expected an npz with {', '.join(_ARRAYS)}")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [key for key in _KEYS if key not in archive.files]
-            if missing:
-                raise DataError(f"data set {path}: lacks {', '.join(missing)}; expected {', '.join(_KEYS)}")
-            arrays = {key: archive[key] for key in _KEYS}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"data set {path}: not a readable npz ({error}); expected an npz of plain arrays") from error
-    votes = arrays["ferplus_votes"].astype(np.float32)
+        arrays = read_arrays(path, _ARRAYS, largest_bytes=min(_LARGEST_BYTES, free_bytes()))
+    except OSError as error:
+        raise DataError(f"data set {path}: cannot be read ({error.strerror})") from error
+    except SchemaError as error:
+        raise DataError(
+            f"data set {path}: {error}; the arrays are described in host/fer_host/data/fer2013.py"
+        ) from error
     plus_names = [str(name) for name in arrays["ferplus_classes"]]
+    _check_values(path, arrays, plus_names)
+    votes = arrays["ferplus_votes"].astype(np.float32)
     fer_names = [LABEL_SYNONYMS[str(name)] for name in arrays["fer_classes"]]
     to7 = np.array([EMOTIONS7.index(name) for name in fer_names] + [-1], dtype=np.int64)  # index -1 is the unknown
     groups = identical_groups(arrays["images"])
@@ -55,6 +66,30 @@ def load(path: Path) -> FerData:
         sequence=groups,
         subject=groups,
     )
+
+
+def _check_values(path: Path, arrays: dict[str, NDArray[Any]], plus_names: list[str]) -> None:
+    """Refuses what shapes and kinds do not tell.
+
+    Raises:
+        DataError: names the array, what was found and what was expected.
+    """
+    images, labels, votes = arrays["images"], arrays["fer_label"], arrays["ferplus_votes"]
+    sides, names = images.shape[1:], [str(name) for name in arrays["fer_classes"]]
+    unknown = [name for name in names if LABEL_SYNONYMS.get(name) not in EMOTIONS7]
+    checks = (
+        (len(images) > 0, "images", "found none, expected some"),
+        (all(_SIDE_PX[0] <= side <= _SIDE_PX[1] for side in sides), "images", f"found {sides}, expected 8 to 512 px"),
+        (((labels >= -1) & (labels < 7)).all(), "fer_label", "found labels beyond -1 to 6"),
+        ((votes >= 0).all(), "ferplus_votes", "found votes below 0"),
+        (not unknown, "fer_classes", f"found {', '.join(unknown)}, expected the seven emotions of FER2013"),
+        (len({LABEL_SYNONYMS.get(name) for name in names}) == 7, "fer_classes", "found an emotion twice"),
+        (set(EMOTIONS8) <= set(plus_names), "ferplus_classes", f"expected {', '.join(EMOTIONS8)}, unknown, NF"),
+        (len(set(plus_names)) == len(plus_names), "ferplus_classes", "found a name twice"),
+    )
+    for holds, name, problem in checks:
+        if not holds:
+            raise DataError(f"data set {path}: {name}: {problem}")
 
 
 def majority_label(votes: NDArray[np.float32], names: list[str]) -> NDArray[np.int64]:
