@@ -182,3 +182,31 @@ def test_a_bundle_of_before_there_was_a_choice_is_still_read() -> None:
     data = copy.deepcopy(DATA)
     del data["other_detectors"]
     assert manifest_format.loads(json.dumps(data)).find_detector().id == "blazeface_short"
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("align", "crop_hw"), [100000, 96]),
+        (("align", "crop_hw"), [0, 96]),
+        (("align", "template", 0), [1e300, 1.0]),
+        (("input", "mean"), [1e300, 0.0, 0.0]),
+        (("input", "std"), [1e-300, 1.0, 1.0]),
+        (("input", "std"), [1e300, 1.0, 1.0]),
+        (("labels", 0), "\x1b[31mhappiness"),
+        (("labels", 0), ""),
+        (("labels", 0), " happiness"),
+        (("labels", 0), "x" * 65),
+        (("labels", 0), "half \ud83d"),
+        (("licenses", 0, "origin"), "half \ud83d"),
+        (("variants", 0, "input", "scale"), 1e300),
+        (("variants", 0, "input", "shape"), [1, 100000, 96, 3]),
+        (("detector", "thresholds", "score"), float("nan")),
+        (("detector", "thresholds", "score"), float("inf")),
+        (("detector", "thresholds", "score"), 10**400),
+    ],
+)
+def test_a_value_beyond_what_a_device_can_bear_is_refused(path: tuple[Any, ...], value: Any) -> None:
+    data = copy.deepcopy(DATA)
+    at(data, path[:-1])[path[-1]] = value
+    assert str(refused(data)).isprintable()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import math
+import sys
 import types
 import typing
 from collections.abc import Hashable, Mapping
@@ -123,11 +123,13 @@ def _decode_value(hint: Any, value: Any, path: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return decode(typing.cast("type[Any]", hint), value, path)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        if not math.isfinite(value):
-            raise SchemaError(path, f"found {value}, expected a finite number")
+        if not abs(value) <= sys.float_info.max:  # not a number, infinite, or a whole number beyond any float
+            raise SchemaError(path, "found a number that is not finite, or too large; expected a finite one")
         return float(value)
     if type(value) is not hint:
         raise SchemaError(path, f"found {_kind(value)} {_brief(value)}, expected {_NAMES.get(hint, hint)}")
+    if hint is str and not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+        raise SchemaError(path, f"found {ascii(value)[:40]}, which is no text (half a character)")
     return value
 
 

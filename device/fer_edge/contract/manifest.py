@@ -26,6 +26,17 @@ def is_plain_name(text: str) -> bool:
     return _PLAIN_NAME.fullmatch(text) is not None
 
 
+# What a sound bundle can hold; beyond it a device would run out of memory, or compute with infinities.
+_CROP_PX = (8, 1024)
+_LARGEST_NORM, _SMALLEST_STD = 1e3, 1e-6
+_LARGEST_SCALE, _LARGEST_AXIS = 1e6, 4096
+_MOST_LABELS, _LONGEST_LABEL = 1024, 64
+
+
+def _not_in(low: float, high: float) -> str:
+    return f"expected values of {low:g} to {high:g}"
+
+
 def _require(ok: bool, path: str, problem: str) -> None:
     if not ok:
         raise SchemaError(path, problem)
@@ -61,7 +72,11 @@ class InputSpec:
         for name, values in (("mean", self.mean), ("std", self.std)):
             _require(len(values) == self.channels, name, f"found {len(values)} values, expected {self.channels}")
         _require(8 <= self.source_px <= 1024, "source_px", f"found {self.source_px}, expected 8 to 1024")
-        _require(min(self.std) > 0, "std", "found a value that is not above zero")
+        _require(
+            all(abs(value) <= _LARGEST_NORM for value in self.mean), "mean", _not_in(-_LARGEST_NORM, _LARGEST_NORM)
+        )
+        inside = all(_SMALLEST_STD <= value <= _LARGEST_NORM for value in self.std)
+        _require(inside, "std", _not_in(_SMALLEST_STD, _LARGEST_NORM))
 
 
 @dataclass(frozen=True)
@@ -82,7 +97,13 @@ class AlignSpec:
         _require(len(self.landmarks) >= 2, "landmarks", "found fewer than two")
         _require(len(set(self.landmarks)) == len(self.landmarks), "landmarks", "found a name twice")
         _require(len(self.template) == len(self.landmarks), "template", "expected one point a landmark")
-        _require(min(self.crop_hw) >= 8, "crop_hw", "found a side below 8 px")
+        low, high = _CROP_PX
+        _require(
+            all(low <= side <= high for side in self.crop_hw), "crop_hw", f"found {self.crop_hw}; {_not_in(low, high)}"
+        )
+        reach = 4.0 * max(self.crop_hw)  # landmarks may lie outside the crop, not far away
+        inside = all(abs(value) <= reach for point in self.template for value in point)
+        _require(inside, "template", _not_in(-reach, reach))
 
 
 @dataclass(frozen=True)
@@ -105,7 +126,9 @@ class TensorSpec:
     zero_point: int = 0
 
     def __post_init__(self) -> None:
-        _require(self.scale > 0, "scale", f"found {self.scale}, expected above zero")
+        _require(0 < self.scale <= _LARGEST_SCALE, "scale", f"found {self.scale}, expected above zero, at most 1e6")
+        fits = all(1 <= size <= _LARGEST_AXIS for size in self.shape)
+        _require(fits, "shape", f"found {self.shape}, expected sizes of 1 to {_LARGEST_AXIS}")
 
 
 @dataclass(frozen=True)
@@ -245,6 +268,12 @@ class Manifest:
         _require(
             len(self.labels) >= 2 and len(set(self.labels)) == len(self.labels), "labels", "found too few or twins"
         )
+        _require(
+            len(self.labels) <= _MOST_LABELS, "labels", f"found {len(self.labels)}, expected at most {_MOST_LABELS}"
+        )
+        for i, label in enumerate(self.labels):  # they reach terminals, JSON, MQTT topics and pages
+            sound = label.isprintable() and label.strip() == label and 0 < len(label) <= _LONGEST_LABEL
+            _require(sound, f"labels[{i}]", f"found {label!r}, expected 1 to {_LONGEST_LABEL} printable characters")
         ids = [variant.id for variant in self.variants]
         _require(len(set(ids)) == len(ids) and bool(ids), "variants", "expected at least one, each id once")
         _require(
