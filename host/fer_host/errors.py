@@ -13,7 +13,15 @@ from __future__ import annotations
 
 
 class HostError(Exception):
-    """Base: the message is one line that says what, found, expected, remedy."""
+    """Base: the message is one line that says what, found, expected, remedy; escapes and line breaks are shown."""
+
+    def __str__(self) -> str:
+        return plain(super().__str__())
+
+
+def plain(text: str) -> str:
+    """A text of somebody else's for one line of a terminal: what does not print is shown as its escape."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class RecipeError(HostError, ValueError):

