@@ -13,6 +13,11 @@ LABEL_SYNONYMS: dict[str, str] = {
     "sad": "sadness",
     "surprised": "surprise",
     "disgusted": "disgust",
+    "afraid": "fear",
+    "contemptuous": "contempt",
+    "joy": "happiness",
+    "smile": "happiness",
+    "natural": "neutral",
 }
 
 # fer2013.csv, column "emotion" (Goodfellow et al. 2013)

@@ -150,9 +150,55 @@ def test_a_split_that_lacks_an_emotion_is_named(tmp_path: Path) -> None:
         open_data(tmp_path)
 
 
+@pytest.mark.parametrize("split", ["", "train"])
+@pytest.mark.parametrize("name", ["Freude", "glad", "7"])
+def test_a_folder_whose_name_is_no_emotion_is_named_and_not_left_out(tmp_path: Path, split: str, name: str) -> None:
+    public_folders(tmp_path) if split else [picture(tmp_path / n / "a.png", i) for i, n in enumerate(PUBLIC)]
+    picture(tmp_path / split / name / "a.png", 50)
+    picture(tmp_path / split / name / "b.png", 51)
+    with pytest.raises(DataError, match=rf"'{name}' \(2 photos\).*expected folders named anger"):
+        open_data(tmp_path)
+
+
+def test_folders_without_photos_are_no_classes(tmp_path: Path) -> None:
+    public_folders(tmp_path)
+    (tmp_path / "train" / "notes").mkdir()
+    (tmp_path / "train" / "notes" / "readme.txt").write_text("about")
+    open_data(tmp_path)
+
+
+def test_class_numbers_are_refused_with_the_orders_that_they_may_mean(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for number in range(1, 8):
+            picture(tmp_path / split / str(number) / "a.png", number)
+    with pytest.raises(DataError, match=r"class numbers.*RAF-DB: 1 surprise.*AffectNet: 0 neutral"):
+        open_data(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "emotion"), [("joy", "happiness"), ("Natural", "neutral"), ("AFRAID", "fear")])
+def test_other_words_for_the_emotions(tmp_path: Path, name: str, emotion: str) -> None:
+    for i, folder in enumerate(("angry", name)):
+        picture(tmp_path / folder / "a.png", i)
+    assert sorted(map(str, names(open_data(tmp_path)))) == sorted(["anger", emotion])
+
+
+@pytest.mark.parametrize(
+    ("sides", "framing"),
+    [((48, 48), "crops"), ((112, 112), "crops"), ((48, 64), "photos"), ((480, 480), "photos")],
+)
+def test_pictures_tell_crops_from_photos_in_split_folders(tmp_path: Path, sides: tuple[int, int], framing: str) -> None:
+    for split in ("train", "test"):
+        for i, name in enumerate(PUBLIC):
+            picture(tmp_path / split / name / "a.png", i, sides[0])
+            picture(tmp_path / split / name / "b.png", i + 10, sides[1])
+    data = open_data(tmp_path)
+    assert isinstance(data, FaceFiles)
+    assert data.framing == framing
+    assert framing.removesuffix("s") in data.source
+
+
 def test_own_photos_need_a_detector(tmp_path: Path) -> None:
     picture(tmp_path / "Happy" / "a.jpg")
-    picture(tmp_path / "other" / "b.jpg")
     data = open_data(tmp_path)
     assert (names(data), data.usage.tolist()) == (["happiness"], ["All"])
     with pytest.raises(DataError, match="detector"):
