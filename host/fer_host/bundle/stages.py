@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -16,13 +16,11 @@ from fer_edge.contract import codec
 from fer_host.bundle.golden import PHOTOS, golden_crops, network_inputs
 from fer_host.convert import int8, onnx_export, saved_model, tflite
 from fer_host.convert.parity import (
-    FLOAT_GATES,
-    QUANTIZED_GATES,
-    Gate,
     Parity,
     check,
     compare,
     format_table,
+    gates_of,
     read_parity,
     write_parity,
 )
@@ -96,7 +94,6 @@ class Build:
                 self.network, self.recipe.input_hw, target, self.recipe.input.channels
             ),
             onnx_export.run_onnx,
-            FLOAT_GATES,
         )
 
     def simplified(self, onnx: Path) -> Path:
@@ -106,7 +103,6 @@ class Build:
             "network.onnx",
             lambda target: onnx_export.simplify_onnx(onnx, target),
             onnx_export.run_onnx,
-            FLOAT_GATES,
         )
 
     def saved_model(self, simplified: Path) -> Path:
@@ -118,7 +114,6 @@ class Build:
             "saved_model",
             lambda target: saved_model.to_saved_model(simplified, target, log),
             lambda path, inputs: saved_model.run_saved_model(path, inputs, log),
-            FLOAT_GATES,
         )
 
     def float_tflite(self, model: Path) -> Path:
@@ -130,7 +125,6 @@ class Build:
             "network.tflite",
             lambda target: tflite.to_float_tflite(model, target, log),
             run_tflite,
-            FLOAT_GATES,
         )
 
     def dynamic(self, float_tflite: Path) -> Path:
@@ -140,7 +134,6 @@ class Build:
             "network.tflite",
             lambda target: int8.quantize_dynamic(float_tflite, target),
             run_tflite,
-            QUANTIZED_GATES,
             scheme="dynamic",
         )
 
@@ -159,7 +152,6 @@ class Build:
             "network.tflite",
             lambda target: int8.quantize_int8(float_tflite, ranges, target, weights_sha256=self.weights_sha256),
             run_tflite,
-            QUANTIZED_GATES,
             scheme="int8",
         )
         self._report_tensors(path)
@@ -182,7 +174,6 @@ class Build:
                 float_tflite, ranges, grids, target, weights_sha256=self.weights_sha256
             ),
             run_tflite,
-            QUANTIZED_GATES,
             scheme="int8",
         )
         self._report_tensors(path)
@@ -209,7 +200,6 @@ class Build:
         name: str,
         make: Callable[[Path], None],
         run: Callable[[Path, NDArray[np.float32]], NDArray[np.float32]],
-        gates: Sequence[Gate],
         scheme: str | None = None,
     ) -> Path:
         """A stage whose artifact is a network: made, run on the golden inputs, compared, gated; all or nothing."""
@@ -222,12 +212,12 @@ class Build:
             parity = compare(stage.name, self._golden["logits"], run(folder / name, self._golden["inputs"]))
             write_parity(folder / "parity.json", [parity])
             self.parity.append(parity)  # before the gate: what stopped the build is to be seen
-            check(parity, gates)
+            check(parity, gates_of(stage.name))
 
         result = self._run(stage, build)
         if result.reused:
             self.parity += read_parity(result.path / "parity.json")
-            check(self.parity[-1], gates)
+            check(self.parity[-1], gates_of(stage.name))
         return result.path / name
 
     def _report_tensors(self, path: Path) -> None:

@@ -129,11 +129,16 @@ def test_json_round_trip_and_refusal(tmp_path: Path) -> None:
         parity.read_parity(tmp_path / "parity.json")
 
 
-def test_table_shows_every_stage() -> None:
-    lines = parity.format_table(
-        [GOOD, dataclasses.replace(GOOD, stage="onnx", top1_agreement_at_margin=None)]
-    ).splitlines()
-    assert len(lines) == 3
-    assert lines[1].split()[:4] == ["int8", "torch", "10", "5.00e-04"]
-    assert lines[1].endswith("95.0%  98.0% of 8")
-    assert lines[2].endswith("-")
+def test_table_shows_every_stage_with_its_gate_and_whether_it_holds() -> None:
+    bad = dataclasses.replace(GOOD, stage="mixed", cosine_mean=0.98)
+    float_stage = dataclasses.replace(GOOD, stage="onnx", max_abs=2e-3)
+    lines = parity.format_table([GOOD, bad, float_stage, dataclasses.replace(float_stage, max_abs=9e-4)]).splitlines()
+    assert lines[1].split()[:3] == ["int8", "torch", "5.00e-04"]
+    assert [line.partition("95%")[2].strip() for line in lines[1:5]] == [
+        "cos mean ≥ 0.99 ok",
+        "cos mean ≥ 0.99 FAILS",
+        "max |Δ| ≤ 0.001 FAILS",
+        "max |Δ| ≤ 0.001 ok",
+    ]
+    assert "no accuracy" in lines[5]
+    assert parity.format_table([]).count("\n") == 0
