@@ -28,6 +28,7 @@ SPLITS = {
     "publictest": "PublicTest",
     "privatetest": "PrivateTest",
 }
+_NO_EMOTION = ("other", "others", "unknown", "uncertain", "none", "unlabelled", "unlabeled")  # their names say so
 _SHOWN = 3  # folders in a message
 _LOOKED_AT = 16  # pictures that tell crops from photos
 _LARGEST_CROP_PX = 128  # published crops have 48 (FER2013), 100 (RAF-DB), 112 px; squares above may be photos
@@ -52,7 +53,7 @@ def check_folder_names(folder: Path) -> None:
         DataError: names the folders and their photos, and what is expected.
     """
     unknown = {path: len(photo_files(path)) for path in sorted(folder.iterdir()) if path.is_dir()}
-    unknown = {path: n for path, n in unknown.items() if n and path.name.lower() not in LABEL_SYNONYMS}
+    unknown = {path: n for path, n in unknown.items() if n and path.name.lower() not in (*LABEL_SYNONYMS, *_NO_EMOTION)}
     if not unknown:
         return
     shown = ", ".join(f"{path.name!r} ({n} photos)" for path, n in list(unknown.items())[:_SHOWN])

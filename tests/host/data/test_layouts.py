@@ -199,6 +199,7 @@ def test_pictures_tell_crops_from_photos_in_split_folders(tmp_path: Path, sides:
 
 def test_own_photos_need_a_detector(tmp_path: Path) -> None:
     picture(tmp_path / "Happy" / "a.jpg")
+    picture(tmp_path / "other" / "b.jpg")  # says itself that it is no emotion
     data = open_data(tmp_path)
     assert (names(data), data.usage.tolist()) == (["happiness"], ["All"])
     with pytest.raises(DataError, match="detector"):
