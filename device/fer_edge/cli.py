@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import os
 import sys
 from pathlib import Path
 
 from fer_edge import __version__
-from fer_edge.errors import EdgeError, UsageError
+from fer_edge.contract import process
+from fer_edge.errors import UsageError
 from fer_edge.profiler.commands import add_commands as add_measuring_commands
 
 _DETECTORS = ("blazeface_short", "blazeface_full", "mtcnn")  # as contract.manifest.DetectorSpec, unimported
@@ -18,36 +18,24 @@ _DETECTOR_HELP = "of faces (default: the bundle's first)"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command; a user's error is one line on stderr and status 2, anything else keeps its traceback."""
-    for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show "→" shows "?" instead of a traceback
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-    line = sys.argv[1:] if argv is None else argv
+    """Runs one command; gives the exit status.
+
+    Args:
+        argv: the command line; None takes this process', and guards its streams and Ctrl-C as well.
+    """
+    if argv is None:
+        return process.run("fer-edge", lambda: _run_command(sys.argv[1:]))
+    return process.status_of("fer-edge", lambda: _run_command(argv))
+
+
+def _run_command(line: list[str]) -> int:
     arguments = _parser(next((word for word in line if not word.startswith("-")), "")).parse_args(line)
     try:
         status: int = arguments.run(arguments)
-        sys.stdout.flush()
-    except EdgeError as error:
-        print(f"fer-edge: error: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # `fer-edge … | head`: nobody reads on, which is no error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except ModuleNotFoundError as error:
         if error.name != "cv2":
             raise
-        print(
-            "fer-edge: error: OpenCV: not installed; pip install 'fer-edge[opencv]', or your system's", file=sys.stderr
-        )
-        return 2
-    except OSError as error:  # a place that cannot be read or written; without a name it is a bug of ours
-        if error.filename is None:
-            raise
-        print(f"fer-edge: error: {error.filename}: {error.strerror}; expected a usable place", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("fer-edge: stopped", file=sys.stderr)
-        return 130
+        raise UsageError("OpenCV: not installed; pip install 'fer-edge[opencv]', or your system's") from error
     return status
 
 
@@ -172,8 +160,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
     flags = config.given_flags(arguments)
     configuration, file = config.load(arguments.config, flags)
-    logs.say(Launcher(configuration, file, flags, arguments.max_frames).run())
-    return 0
+    summary = Launcher(configuration, file, flags, arguments.max_frames).run()
+    logs.say(str(summary))
+    return summary.exit_status
 
 
 def _config(arguments: argparse.Namespace) -> int:

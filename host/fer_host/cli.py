@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 
+from fer_edge.contract import process
 from fer_edge.contract.errors import EdgeError
 from fer_host import __version__
 from fer_host.commands import compress, convert, train
 from fer_host.errors import HostError
 
+ERRORS = (HostError, EdgeError)  # that a user can cause
+
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one command; a user's error is one line on stderr and status 2, anything else keeps its traceback."""
-    for stream in (sys.stdout, sys.stderr):  # a terminal that cannot show "→" shows "?" instead of a traceback
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-    arguments = _parser().parse_args(argv)
-    try:
-        status: int = arguments.run(arguments)
-    except (HostError, EdgeError) as error:
-        print(f"fer-host: error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:  # a place that cannot be read or written; without a name it is a bug of ours
-        if error.filename is None:
-            raise
-        print(f"fer-host: error: {error.filename}: {error.strerror}; expected a usable place", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("fer-host: stopped", file=sys.stderr)
-        return 130
+    """Runs one command; gives the exit status.
+
+    Args:
+        argv: the command line; None takes this process', and guards its streams and Ctrl-C as well.
+    """
+    if argv is None:
+        return process.run("fer-host", lambda: _run_command(sys.argv[1:]), ERRORS)
+    return process.status_of("fer-host", lambda: _run_command(argv), ERRORS)
+
+
+def _run_command(line: list[str]) -> int:
+    arguments = _parser().parse_args(line)
+    status: int = arguments.run(arguments)
     return status
 
 

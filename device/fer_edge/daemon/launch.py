@@ -13,7 +13,7 @@ from fer_edge.board.camera_nodes import camera_nodes
 from fer_edge.board.health import HealthMonitor
 from fer_edge.config import Config
 from fer_edge.contract.bundle import Bundle, open_bundle
-from fer_edge.daemon.loop import Daemon, OnWait, ended_by_sigterm
+from fer_edge.daemon.loop import Daemon, OnWait, Summary, ended_by_sigterm
 from fer_edge.daemon.notify import Notifier
 from fer_edge.detectors import PHOTO_TILES
 from fer_edge.errors import ConfigError, UsageError
@@ -92,8 +92,8 @@ class Launcher:
         self.daemon: Daemon | None = None  # while it runs
         self._first: FrameSource | None = None
 
-    def run(self) -> str:
-        """Runs until the source ends or a signal comes; says what was done.
+    def run(self) -> Summary:
+        """Runs until the source ends or a signal comes; tells what was done.
 
         Raises:
             EdgeError: something could not be opened, or a camera hangs for good.
@@ -119,7 +119,7 @@ class Launcher:
             )
             daemon.add_sinks(self._sinks(Switch(daemon, PhotoDesk(self._photo_pipeline)), opened))
             self.monitor.start(log.warning)
-            return str(daemon.run())
+            return daemon.run()
 
     # -- source ------------------------------------------------------------------------------------------------------
 

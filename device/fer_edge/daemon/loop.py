@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 
 from fer_edge.board.health import HealthMonitor, Pacer
+from fer_edge.contract.process import DONE, INTERRUPTED
 from fer_edge.daemon.notify import Notifier
 from fer_edge.pipeline import Pipeline
 from fer_edge.sinks.fanout import Fanout
@@ -52,6 +53,11 @@ class Summary:
             f"{self.dropped} dropped, {self.faces} faces, a face in {self.frames_with_face}; "
             f"mean ms a frame: {stages or 'none'}"
         )
+
+    @property
+    def exit_status(self) -> int:
+        """Of the command: 130 where Ctrl-C ended it, which leaves a clip half read."""
+        return INTERRUPTED if self.ended_by == "SIGINT" else DONE
 
     def add(self, reading: FrameReading) -> None:
         """Counts one frame."""

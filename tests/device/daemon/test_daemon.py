@@ -187,7 +187,7 @@ def test_a_queue_of_lines_from_a_camera(bundle: Bundle, tmp_path: Path) -> None:
     }
     launcher = Launcher(config.decode(flags), None, flags, 30, camera=lambda: LiveSource(Camera(), "x"))
     before = signal.getsignal(signal.SIGTERM)
-    assert "--max-frames 30: 30 frames" in launcher.run()
+    assert "--max-frames 30: 30 frames" in str(launcher.run())
     assert signal.getsignal(signal.SIGTERM) is before
     lines = [load_line(line) for line in target.read_text().splitlines()]
     assert len(lines) == 30

@@ -7,13 +7,14 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
+from fer_edge.contract.process import DONE, INTERRUPTED
 from fer_edge.sinks.web.controls import Controls
 from fer_edge.sinks.web.settings import WebSettings
 from fer_edge.sinks.web.sink import WebSink
 
 
 def serve(settings: WebSettings, controls: Controls, say: Callable[[str], None]) -> int:
-    """Serves until SIGINT or SIGTERM; gives the exit status.
+    """Serves until SIGINT or SIGTERM; gives the exit status, 130 after SIGINT.
 
     Raises:
         UsageError: see ``WebSink``.
@@ -38,4 +39,4 @@ def serve(settings: WebSettings, controls: Controls, say: Callable[[str], None])
         for number, handler in before.items():
             signal.signal(number, handler)
     say(f"{names[0]}: stopped")
-    return 0
+    return INTERRUPTED if names[0] == "SIGINT" else DONE
