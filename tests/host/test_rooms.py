@@ -25,14 +25,14 @@ HOST_ROOMS = """
     train boards calibration prune quantize
     bundle
     pipeline calibrate release
-    pack commands cli
+    pack commands cli __main__
 """
 DEVICE_ROOMS = """
     __init__ contract errors types logs
     board pictures tracking classifier detectors setting
     pipeline
     sources sinks doctor config
-    daemon profiler commands cli
+    daemon profiler commands cli __main__
 """
 ORDER = {
     "host/fer_host": HOST_ROOMS.split(),

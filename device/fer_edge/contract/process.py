@@ -13,6 +13,7 @@ import os
 import select
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, TextIO
@@ -20,6 +21,7 @@ from typing import Any, TextIO
 from fer_edge.contract.errors import EdgeError
 
 DONE, REFUSED, INCOMPLETE, INTERRUPTED = 0, 2, 3, 130
+HEARD_S = 0.05  # longer than a destructor takes
 
 
 class OutputError(EdgeError):
@@ -121,9 +123,11 @@ class Interrupt:
         raise KeyboardInterrupt
 
     def _unraisable(self, found: Any) -> None:
-        """An interrupt in a ``__del__`` or a C library's callback: raised again where it can be heard."""
+        """An interrupt in a ``__del__`` or a C library's callback: raised again in a moment, where it can be heard."""
         if issubclass(found.exc_type, KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+            again = threading.Timer(HEARD_S, os.kill, (os.getpid(), signal.SIGINT))
+            again.daemon = True
+            again.start()
         else:
             sys.__unraisablehook__(found)
 

@@ -56,7 +56,11 @@ def start(bundle: Bundle, drawn: RgbImage, tmp_path_factory: pytest.TempPathFact
     """Starts a command's line of LINES as a user does."""
     photo = tmp_path_factory.mktemp("photo") / "drawn.png"
     cv2.imwrite(str(photo), drawn[:, :, ::-1])
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(photo.parent)}
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOME": str(photo.parent),
+    }
     environment["PYTHONPATH"] = str(ROOT / "device")
 
     def begin(line: list[str], redirected: str = "", **options: object) -> subprocess.Popen[str]:
@@ -166,7 +170,7 @@ def test_ctrl_c_at_any_moment(start: Start, usual: Callable[[str], Done], name: 
     line = list(LINES[name])
     if name == "run":
         line[2] = "synthetic://"  # without an end
-    if not Path("/usr/bin/env").exists() or subprocess.run(["env", "--block-signal=INT", "true"]).returncode:
+    if subprocess.run(["env", "--block-signal=INT", "true"], check=False).returncode:
         pytest.skip("this machine's env cannot block signals (coreutils before 8.31)")
     seen = set()
     for delay_ms in (2, 10, 20, 30, 45, 60, 90, 130, 180, 240, 320, 500, 800, 1300):
@@ -197,3 +201,24 @@ def test_a_second_ctrl_c_is_answered_too(start: Start) -> None:
     for _ in range(20):
         process.send_signal(signal.SIGINT)
     assert finish(process).returncode in (130, -signal.SIGINT)
+
+
+def test_an_interrupt_that_a_destructor_swallows_is_heard() -> None:
+    """Python prints and forgets what a ``__del__`` raises."""
+    code = """if True:
+        import os, signal, sys, time
+        from fer_edge.contract import process
+        class Swallows:
+            def __del__(self):
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.01)
+        def command():
+            Swallows()
+            time.sleep(20)
+            return 0
+        sys.exit(process.run("fer-edge", command))
+    """
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "fer-edge: stopped\n")
+    assert time.monotonic() - began < 10
