@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.contract.reading import FaceReadingDoc, ReadingDoc
+from fer_edge.contract.reading import FaceReadingDoc, ReadingDoc, wall_time
 
 Point = tuple[float, float]
 State = Literal["running", "waiting", "stopped"]
@@ -22,6 +23,8 @@ class Frame:
 
     Where the picture is a large photo scaled down, ``scale`` is its px per px of the original and ``original_hw`` the
     original's (height, width). ``t_media_s`` is the place in a clip, which may be read faster than it was filmed.
+    ``can_be_late`` says that the next frame does not wait for this one to be read, as a camera's does not: only then
+    may anything depend on how long reading takes.
     """
 
     image: RgbImage
@@ -31,6 +34,7 @@ class Frame:
     scale: float = 1.0
     original_hw: tuple[int, int] | None = None
     t_media_s: float | None = None
+    can_be_late: bool = False
 
     @property
     def t_s(self) -> float:
@@ -67,12 +71,26 @@ class FrameReading:
     """All faces of one frame in px of its picture, and how long each stage took in ms.
 
     ``rate_factor`` is below 1 while the daemon lowers its own rate because of heat or an alarm of the board.
+    ``published_s`` (clock of ``Frame.t_capture_s``) and ``captured_unix_s`` (wall clock of the capture) are set by
+    ``published``, once, when the reading goes to the sinks.
     """
 
     frame: Frame
     faces: tuple[FaceReading, ...]
     stage_ms: dict[str, float] = field(default_factory=dict)
     rate_factor: float = 1.0
+    published_s: float | None = None
+    captured_unix_s: float | None = None
+
+    @property
+    def age_s(self) -> float | None:
+        """From capture to published; None before it is."""
+        return None if self.published_s is None else max(0.0, self.published_s - self.frame.t_capture_s)
+
+    def published(self) -> FrameReading:
+        """The reading as it goes out now: with its moment, and when its capture was by the wall clock."""
+        now_s = time.monotonic()
+        return replace(self, published_s=now_s, captured_unix_s=time.time() - (now_s - self.frame.t_capture_s))
 
     def to_doc(self, path: str | None = None) -> ReadingDoc:
         """As the reading schema, in px of the original; with ``path`` as a photo's reading, else as a stream's."""
@@ -99,7 +117,10 @@ class FrameReading:
             faces,
             source=self.frame.source,
             frame_index=self.frame.index,
+            time=None if self.captured_unix_s is None else wall_time(self.captured_unix_s),
+            t_media_s=None if self.frame.t_media_s is None else round(self.frame.t_media_s, 6),
             t_capture_s=round(self.frame.t_capture_s, 6),
+            published_s=None if self.published_s is None else round(self.published_s, 6),
             stage_ms=stage_ms,
             rate_factor=None if self.rate_factor == 1 else self.rate_factor,
         )

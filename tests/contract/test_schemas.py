@@ -1,4 +1,6 @@
+import dataclasses
 import json
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -72,3 +74,33 @@ def test_a_wrong_field_is_named() -> None:
     data["stages"]["infer"]["ci95_ms"] = [1.0]
     with pytest.raises(SchemaError, match=r"^bench\.stages\.infer\.ci95_ms: found 1 values, expected 2"):
         bench.loads(json.dumps(data))
+
+
+def test_times_and_places_of_a_reading_come_back() -> None:
+    timed = dataclasses.replace(
+        READING,
+        time=reading.wall_time(1_764_194_400.1234),
+        t_media_s=4.69,
+        published_s=0.3,
+        faces=(dataclasses.replace(READING.faces[0], zone="door", shift={"happiness": 0.4}),),
+    )
+    line = reading.dump_line(timed)
+    assert reading.load_line(line) == timed
+    assert json.loads(line)["time"] == "2025-11-26T22:00:00.123+00:00"
+
+
+def test_a_line_of_the_first_version_is_still_read() -> None:
+    """As 0.1.0 wrote it, before readings said when they were."""
+    line = (
+        '{"schema": "fer-edge/reading/1", "width": 64, "height": 48, "faces": [], "source": "file://a.mp4", '
+        '"frame_index": 7, "t_capture_s": 12.5, "stage_ms": {"detect": 1.5}}'
+    )
+    assert reading.load_line(line).frame_index == 7
+    assert reading.dump_line(reading.load_line(line)) == line
+
+
+def test_wall_times_sort_as_text_and_are_read_by_python() -> None:
+    times = [reading.wall_time(t_s) for t_s in (0, 0.0005, 1_761_440_399.9996, 1_761_440_400, 4_000_000_000)]
+    assert times == sorted(times)
+    for text in times:
+        assert datetime.fromisoformat(text).utcoffset() == timedelta(0)

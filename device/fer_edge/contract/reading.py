@@ -1,9 +1,14 @@
-"""The reading schema (``fer-edge/reading/1``): one JSON line a frame; for photos a list of them."""
+"""The reading schema (``fer-edge/reading/1``): one JSON line per frame; for photos a list of them.
+
+Three times, none of which stands for another: where in the clip (``t_media_s``), when by the wall clock (``time``), and
+when by a clock that never jumps (``t_capture_s``, ``published_s``).
+"""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 from fer_edge.contract import codec
 
@@ -12,20 +17,49 @@ SCHEMA = "fer-edge/reading/1"
 
 @dataclass(frozen=True)
 class FaceReadingDoc:
-    """One face. Positions are px of the upright picture; probabilities are the classifier's, score the detector's."""
+    """One face. Positions are px of the upright picture; probabilities are the classifier's, score the detector's.
 
-    box: tuple[float, float, float, float]  # x, y, width, height
+    Attributes:
+        box: x, y, width, height.
+        landmarks: x, y by name.
+        score: the detector's, 0 to 1.
+        label: the expression shown.
+        probabilities: by label.
+        track: the same number for the same face over frames; absent for a photo.
+        uncertain: no label leads clearly; absent where nobody decided.
+        zone: name of the configured zone that the face is in; absent without zones.
+        shift: log-odds against this face's own neutral, by label; absent where none is known.
+    """
+
+    box: tuple[float, float, float, float]
     landmarks: dict[str, tuple[float, float]]
     score: float
     label: str
     probabilities: dict[str, float]
     track: int | None = None
     uncertain: bool | None = None
+    zone: str | None = None
+    shift: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
 class ReadingDoc:
-    """One frame or photo. ``source`` for a stream, ``path`` for a photo; no face is an empty list, not an error."""
+    """One frame or photo. ``source`` for a stream, ``path`` for a photo; no face is an empty list, not an error.
+
+    Attributes:
+        width: of the upright picture, px.
+        height: of it.
+        faces: none is a result.
+        source: of a stream's frame.
+        path: of a photo.
+        frame_index: number of the frame in its source, from 0.
+        time: wall clock of the capture, RFC 3339 in UTC with ms; of a clip's frame, when it was read.
+        t_media_s: place in the clip, s, by the container's own time stamps; absent for cameras and photos.
+        t_capture_s: capture, s of CLOCK_MONOTONIC since this boot; of a clip's frame, when it was read.
+        published_s: when the reading was given to the sinks, s of the same clock as ``t_capture_s``.
+        stage_ms: how long each stage took.
+        rate_factor: 0.5 or 0.25 while the device slows a live source because of heat or an alarm.
+    """
 
     width: int
     height: int
@@ -33,9 +67,12 @@ class ReadingDoc:
     source: str | None = None
     path: str | None = None
     frame_index: int | None = None
+    time: str | None = None
+    t_media_s: float | None = None
     t_capture_s: float | None = None
+    published_s: float | None = None
     stage_ms: dict[str, float] | None = None
-    rate_factor: float | None = None  # 0.5 or 0.25 while the device slows itself because of heat or an alarm
+    rate_factor: float | None = None
 
 
 def dump_line(reading: ReadingDoc) -> str:
@@ -46,3 +83,11 @@ def dump_line(reading: ReadingDoc) -> str:
 def load_line(text: str | bytes) -> ReadingDoc:
     """Reads a line that ``dump_line`` wrote; raises SchemaError with the field's path."""
     return codec.loads(SCHEMA, ReadingDoc, text)
+
+
+def wall_time(t_s: float) -> str:
+    """Unix time in s as RFC 3339 in UTC with ms, e.g. ``2026-11-26T21:50:53.120+00:00``: sorts as text, on every day.
+
+    Written as ``+00:00``, which every reader of RFC 3339 knows (``datetime.fromisoformat`` of Python 3.10 has no Z).
+    """
+    return datetime.fromtimestamp(t_s, timezone.utc).isoformat(timespec="milliseconds")

@@ -196,8 +196,9 @@ class Daemon:
         """One frame, from the source to the sinks; False where it was the last."""
         reading = self.pipeline.read_frame(frame)
         factor = self.health.rate_factor if self.health else 1.0
-        if factor != 1:
+        if factor != 1 and frame.can_be_late:  # a file is read more slowly as well, but its readings stay the same
             reading = dataclasses.replace(reading, rate_factor=factor)
+        reading = reading.published()
         self._summary.add(reading)
         try:
             if self._strict_sink is not None:
@@ -207,7 +208,7 @@ class Daemon:
             self._summary.ended_by, self._ended = "the reader of the output went away", True
             return False
         now_s = time.monotonic()
-        self._age_s = max(0.0, now_s - frame.t_capture_s)
+        self._age_s = reading.age_s
         self._done_at.append(now_s)
         self._notifier.progress()
         if self._state != "running":

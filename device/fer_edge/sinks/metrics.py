@@ -71,16 +71,18 @@ class MetricsSink:
         self._faces = dict.fromkeys(labels, 0)
         self._age, self._stages = Histogram(), dict[str, Histogram]()
         self._status: Status | None = None
+        self._captured_unix_s: float | None = None
 
     def publish(self, reading: FrameReading) -> None:
         """Counts a frame."""
-        age_s = time.monotonic() - reading.frame.t_capture_s
         with self._lock:
+            self._captured_unix_s = reading.captured_unix_s
             self._frames += 1
             self._with_face += bool(reading.faces)
             for face in reading.faces:
                 self._faces[face.label] = self._faces.get(face.label, 0) + 1
-            self._age.add(max(0.0, age_s))
+            if reading.age_s is not None:
+                self._age.add(reading.age_s)
             for stage, ms in reading.stage_ms.items():
                 self._stages.setdefault(stage, Histogram()).add(ms / 1000)
 
@@ -102,6 +104,9 @@ class MetricsSink:
             add(family("fer_edge_frames_with_face_total", "counter", "Frames with a face.", with_face))
             faces = [({"expression": label}, n) for label, n in self._faces.items()]
             add(family("fer_edge_faces_total", "counter", "Faces read, by expression, over all frames.", faces))
+            if self._captured_unix_s is not None:
+                at = [(NONE, self._captured_unix_s)]
+                add(family("fer_edge_last_capture_timestamp_seconds", "gauge", "Unix time of the newest frame.", at))
             add(family("fer_edge_frame_age_seconds", "histogram", "From a frame's capture to its reading.", []))
             add(self._age.samples("fer_edge_frame_age_seconds", {}))
             add(family("fer_edge_stage_seconds", "histogram", "Time a stage took for a frame.", []))

@@ -173,7 +173,7 @@ class LiveSource(FrameSource):
             index = 0
             while not self._mailbox.closed:
                 image, t_capture_s = self._read_good()
-                self._mailbox.put(Frame(image, index, t_capture_s, self.name))
+                self._mailbox.put(Frame(image, index, t_capture_s, self.name, can_be_late=True))
                 self._ready.set()
                 index += 1
         except SourceError as error:

@@ -44,7 +44,8 @@ class SyntheticSource(FrameSource):
         while not self._closed and (self.n is None or index < self.n):
             if self._realtime:
                 time.sleep(max(0.0, started + index / self.fps - time.monotonic()))
-            yield Frame(self.draw(index), index, time.monotonic(), self.name)
+            image, t_s = self.draw(index), index / self.fps
+            yield Frame(image, index, time.monotonic(), self.name, t_media_s=t_s, can_be_late=self._realtime)
             index += 1
 
     def draw(self, index: int) -> RgbImage:

@@ -105,7 +105,9 @@ class VideoFileSource(FrameSource):
                     self._dropped += 1
                 else:
                     self._wait(due_s)
-                    yield Frame(_rgb(decoded), index, time.monotonic(), self.name, t_media_s=t_s)
+                    yield Frame(
+                        _rgb(decoded), index, time.monotonic(), self.name, t_media_s=t_s, can_be_late=self._realtime
+                    )
                 index += 1
                 following = None if self._closed else self._decoder.read()
                 if following is None and not self._closed:

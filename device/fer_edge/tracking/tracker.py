@@ -110,11 +110,16 @@ class Tracker:
         return tuple(readings)
 
     def took(self, frame: Frame, seconds: float) -> None:
-        """Tells how long a frame took to read, for the load: the mean of the last few frames' shares."""
-        if self._last_s is not None and frame.t_s > self._last_s:
-            share = min(2.0, seconds / (frame.t_s - self._last_s))
+        """Tells how long a frame took to read, for the load: the mean of the last few frames' shares.
+
+        Where no frame can be late there is none, however slow the machine is: a file gives the same every time.
+        """
+        if not frame.can_be_late:
+            return
+        if self._last_s is not None and frame.t_capture_s > self._last_s:
+            share = min(2.0, seconds / (frame.t_capture_s - self._last_s))
             self._load += (share - self._load) / 8
-        self._last_s = frame.t_s
+        self._last_s = frame.t_capture_s
 
     def _followed(self, track: Track, image: RgbImage, t_s: float) -> Track | None:
         """The track in a new frame; None where the face cannot be followed, or its middle has left the picture."""

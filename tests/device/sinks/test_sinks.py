@@ -219,9 +219,9 @@ def test_metrics_are_what_prometheus_reads() -> None:
     parser = pytest.importorskip("prometheus_client.parser", reason="prometheus-client is not installed")
     sink = MetricsSink({"model": 'a"b\\c\nd'}, labels=("anger", "happiness"))
     for index in range(5):
-        sink.publish(a_reading(index, *["anger", "anger"][: index % 3]))
+        sink.publish(a_reading(index, *["anger", "anger"][: index % 3]).published())
     old = dataclasses.replace(a_reading(5).frame, t_capture_s=time.monotonic() - 3)
-    sink.publish(FrameReading(old, (), {"detect": 12.0}))
+    sink.publish(FrameReading(old, (), {"detect": 12.0}).published())
     sink.status(
         Status("waiting", "x", dropped={"source": 3, "mqtt": 1}, temperature_c=61.5, throttled="hot", corrupt=2)
     )
@@ -237,6 +237,7 @@ def test_metrics_are_what_prometheus_reads() -> None:
     assert values["fer_edge_state", ("state", "waiting")] == 1
     assert values["fer_edge_state", ("state", "running")] == 0
     assert values["fer_edge_temperature_celsius",] == 61.5
+    assert values["fer_edge_last_capture_timestamp_seconds",] == pytest.approx(time.time() - 3, abs=2)
     assert values["fer_edge_throttled",] == 1
     (info,) = families["fer_edge_build_info"].samples
     assert info.labels["model"] == 'a"b\\c\nd'

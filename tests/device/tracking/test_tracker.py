@@ -145,14 +145,14 @@ def test_numbers_are_not_given_again(astronaut: RgbImage) -> None:
 
 
 def test_load_is_the_share_of_the_time_between_frames(astronaut: RgbImage) -> None:
-    """A tracker that is told of slow frames detects less often than one that is told of quick ones."""
+    """A tracker that is told of slow frames detects less often than one of quick ones, if frames can be late."""
     calls = {}
-    for name, seconds in (("quick", 0.001), ("slow", 0.06)):
+    for name, seconds, can_be_late in (("quick", 0.001, True), ("slow", 0.06, True), ("file", 0.06, False)):
         tracker = Tracker(TrackSettings(drift=0.0, detect_every=8))  # every drift is too large
         calls[name] = 0
         jitter = np.random.default_rng(0).uniform(-2, 2, 60)
         for i, by in enumerate(jitter):
-            frame = Frame(astronaut, i, i / 25, "script")
+            frame = Frame(astronaut, i, i / 25, "script", can_be_late=can_be_late)
             marks = {mark: (x + by, y) for mark, (x, y) in FACE.landmarks.items()}
             if tracker.follow(frame):
                 calls[name] += 1
@@ -160,6 +160,7 @@ def test_load_is_the_share_of_the_time_between_frames(astronaut: RgbImage) -> No
             tracker.took(frame, seconds)
     assert calls["quick"] > 55
     assert calls["slow"] < 30
+    assert calls["file"] == calls["quick"]
 
 
 def test_readings_carry_track_and_uncertain_into_the_document(bundle: Bundle, astronaut: RgbImage) -> None:
