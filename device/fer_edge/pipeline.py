@@ -44,6 +44,22 @@ class Pipeline:
         self.detector = detector
         self.runner = runner
         self.tracker = tracker
+        self._resting = tracker  # while it is switched off
+
+    def retrack(self, settings: TrackSettings) -> None:
+        """Takes other settings of tracking while running; a face's number is never given again, also after a time off.
+
+        Not for photos. Ends OpenCV's own threads for this process.
+        """
+        if not settings.enabled:
+            self.tracker, self._resting = None, self.tracker or self._resting
+        elif self.tracker is not None:
+            self.tracker.settings = settings
+        else:
+            cv2.setNumThreads(1)  # a face's small pictures take less time than waking OpenCV's threads for them
+            self.tracker = self._resting or Tracker()
+            self.tracker.reset()
+            self.tracker.settings = settings
 
     def read_frame(self, frame: Frame) -> FrameReading:
         """All faces of a frame with their expressions, and the ms that each stage took."""
@@ -118,10 +134,10 @@ def open_pipeline(
     variant = manifest.variant(variant_id)
     runner = LiteRunner(bundle.read(variant.file), variant, threads)
     detector = make_detector(manifest.find_detector(detector_id), bundle.read, tiles, threads)
-    tracker = Tracker(tracking) if tracking is not None and tracking.enabled else None
-    if tracker is not None:  # a face's small pictures take less time than waking OpenCV's threads for them
-        cv2.setNumThreads(1)
-    return Pipeline(manifest, variant, detector, runner, tracker)
+    pipeline = Pipeline(manifest, variant, detector, runner)
+    if tracking is not None:
+        pipeline.retrack(tracking)
+    return pipeline
 
 
 class _timed:  # noqa: N801  # used as `with _timed(…):`; a third of the cost of contextlib's

@@ -15,6 +15,7 @@ from fer_edge.board.commands import Run, run
 from fer_edge.contract.errors import SchemaError
 from fer_edge.doctor.facts import ThermalFacts, ThrottleFacts
 from fer_edge.doctor.probe_machine import thermal_facts, throttle_facts
+from fer_edge.threads import GuardedThread
 
 FACTORS = (1.0, 0.5, 0.25)
 # vcgencmd get_throttled (Raspberry Pi's documentation, raspberrypi.com/documentation/computers/os.html)
@@ -148,7 +149,7 @@ class HealthMonitor:
         self._over_current: dict[str, int] | None = None
         self.health, self.rate_factor = Health(), 1.0
         self._ended = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread: GuardedThread | None = None
 
     def look(self, now_s: float) -> Health:
         """Reads the sensors once and decides."""
@@ -164,12 +165,14 @@ class HealthMonitor:
 
     def start(self, on_change: Callable[[str], None]) -> None:
         """Begins to look; ``on_change`` is told a line where the rate changes."""
-        self._thread = threading.Thread(target=self._watch, args=(on_change,), name="health", daemon=True)
+        self._thread = GuardedThread("health", lambda: self._watch(on_change))
         self._thread.start()
 
     def close(self) -> None:
         """Stops looking."""
         self._ended.set()
+        if self._thread is not None:
+            self._thread.close()
 
     def _watch(self, on_change: Callable[[str], None]) -> None:
         while not self._ended.is_set():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +28,6 @@ from fer_edge.sinks.web.controls import Controls, PhotoDesk
 from fer_edge.sources import SCHEMES, Playback, SourceUri, opener, parse_uri
 from fer_edge.sources.camera import find_camera
 from fer_edge.sources.reconnect import ReconnectingSource
-from fer_edge.tracking.tracker import Tracker
 from fer_edge.types import FrameReading, FrameSource, Sink
 
 log = logging.getLogger(__name__)
@@ -147,7 +147,8 @@ class Launcher:
         scheme = None if self._uri is None else SCHEMES[self._uri.scheme]
         can_wait = scheme is not None and scheme.can_wait and not source.realtime and source.rate is None
         tiles = model.tiles if model.tiles is not None else PHOTO_TILES if can_wait else ()
-        track = self.config.track if scheme is None or scheme.tracks_faces else None
+        self._follows_faces = scheme is None or scheme.tracks_faces
+        track = self.config.track if self._follows_faces else None
         variant, threads, detector = tuned.choose(self.bundle, model.variant, model.threads, model.detector)
         return open_pipeline(self.bundle, variant, threads, _grids(tiles), detector, track)
 
@@ -212,20 +213,24 @@ class Launcher:
             log.error("reload: %s; going on as before", error)
             return
         changed = configuration.differences(self.config, after)
-        later = [key for key in changed if key.partition(".")[0] not in configuration.RELOADABLE]
+        taken = [key for key in changed if key.partition(".")[0] in configuration.RELOADABLE]
+        later = [key for key in changed if key not in taken]
+        idle = [key for key in taken if key.startswith("track.") and not self._follows_faces]
+        taken = [key for key in taken if key not in idle]
         if after.log != self.config.log:
             logs.set_up(after.log)
         if after.health != self.config.health:
             self.monitor.reload(after.health)
-        if after.track != self.config.track and self.pipeline.tracker is not None:
-            self.pipeline.tracker = Tracker(after.track) if after.track.enabled else None
-        taken = [key for key in changed if key not in later]
+        if after.track != self.config.track and self._follows_faces:
+            self.pipeline.retrack(after.track)
         log.warning(
-            "reload: %s%s",
+            "reload: %s%s%s",
             f"now in use: {', '.join(taken)}" if taken else "nothing to take over",
+            f"; of no use for photos: {', '.join(idle)}" if idle else "",
             f"; needs a restart: {', '.join(later)}" if later else "",
         )
-        self.config = after
+        # what is in use: the next reload says again what still needs a restart
+        self.config = dataclasses.replace(self.config, log=after.log, health=after.health, track=after.track)
 
 
 def _source_uri(config: Config) -> SourceUri | None:

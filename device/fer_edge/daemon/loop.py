@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import queue
 import signal
 import sys
@@ -19,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
 
+from fer_edge import threads
 from fer_edge.board.health import HealthMonitor, Pacer
 from fer_edge.contract.process import DONE, INTERRUPTED
 from fer_edge.daemon.notify import Notifier
@@ -27,6 +29,7 @@ from fer_edge.sinks.fanout import Fanout
 from fer_edge.sources.mailbox import LONGEST_WAIT_S
 from fer_edge.types import Frame, FrameReading, FrameSource, Sink, State, Status
 
+log = logging.getLogger(__name__)
 STATUS_S = 1.0  # between two status snapshots
 FPS_WINDOW_S = 5.0
 OnWait = Callable[[str], None]
@@ -121,7 +124,7 @@ class Daemon:
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._source: FrameSource | None = None
         self._ended = self._is_stopped = self._must_reload = False
-        self._is_connecting = self._was_cut = False
+        self._is_connecting = self._was_cut = self._is_crippled = False
         self._counts = Counts()  # of connections that are over
         self._state: State = "waiting"
         self._reason, self._since_s, self._status_at_s = "", time.monotonic(), -STATUS_S
@@ -210,7 +213,7 @@ class Daemon:
         now_s = time.monotonic()
         self._age_s = reading.age_s
         self._done_at.append(now_s)
-        self._notifier.progress()
+        self._progress()
         if self._state != "running":
             self._enter("running", "")
         self._tick()
@@ -222,15 +225,24 @@ class Daemon:
 
     def _on_wait(self, reason: str) -> None:
         """Called in each slice of a wait for a lost source."""
-        self._notifier.progress()
+        self._progress()
         if self._state != "waiting" or self._reason != reason:
             self._enter("waiting", reason)
         self._tick()
 
+    def _progress(self) -> None:
+        """Feeds the watchdog, unless a thread in the background is dead: then only a new process has them all."""
+        dead = threads.dead()
+        if not dead:
+            self._notifier.progress()
+        elif not self._is_crippled:
+            self._is_crippled = True
+            log.critical("ended unexpectedly: thread %s; the watchdog is not fed any more", ", ".join(dead))
+
     def _wait_for_start(self) -> None:
         self._enter("stopped", "stopped by hand")
         while self._is_stopped and not self._ended:
-            self._notifier.progress()
+            self._progress()
             self._tick()
             with contextlib.suppress(queue.Empty):
                 self._bell.get(timeout=LONGEST_WAIT_S)

@@ -12,6 +12,7 @@ from typing import ParamSpec
 
 import numpy as np
 
+from fer_edge.threads import GuardedThread
 from fer_edge.types import FrameReading, Sink, Status
 
 log = logging.getLogger(__name__)
@@ -37,8 +38,7 @@ class QueuedSink:
         self._wake = threading.Condition()
         self._closed, self._lost = False, 0
         self._reader_gone: BrokenPipeError | None = None
-        # a daemon thread: a write that never returns must not keep the process alive
-        self._thread = threading.Thread(target=self._deliver, name=f"sink {sink.name}", daemon=True)
+        self._thread = GuardedThread(f"sink {sink.name}", self._deliver)
         self._thread.start()
 
     @property
@@ -76,7 +76,7 @@ class QueuedSink:
         with self._wake:
             self._closed = True
             self._wake.notify()
-        self._thread.join(self._close_s)
+        self._thread.close(self._close_s)
         with self._wake:
             self._lost += len(self._waiting)
             self._waiting.clear()

@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fer_edge import __version__
+from fer_edge import __version__, threads
 from fer_edge.types import FrameReading, Status
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -131,6 +131,8 @@ def _status_lines(status: Status) -> Iterable[str]:
     yield from family("fer_edge_throttled", "gauge", "1 while the board slows itself or lacks power.", throttled)
     rate = [(NONE, status.rate_factor)]
     yield from family("fer_edge_rate_ratio", "gauge", "1 at full rate, less while slowed by heat or load.", rate)
+    failed = [({"thread": name}, n) for name, n in threads.errors().items()]
+    yield from family("fer_edge_thread_errors_total", "counter", "Errors of threads in the background.", failed)
     if status.temperature_c is not None:
         heat = [(NONE, status.temperature_c)]
         yield from family("fer_edge_temperature_celsius", "gauge", "Of the hottest zone of the board.", heat)

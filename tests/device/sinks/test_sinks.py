@@ -122,7 +122,7 @@ def test_reader_of_standard_output_that_goes_ends_the_run() -> None:
     gone.error = BrokenPipeError()
     queued = QueuedSink(gone)
     queued.publish(a_reading())
-    helpers.until(lambda: not queued._thread.is_alive(), "it is noticed in the thread")
+    helpers.until(lambda: queued._thread.is_done, "it is noticed in the thread")
     with pytest.raises(BrokenPipeError):
         queued.publish(a_reading())
     queued.close()

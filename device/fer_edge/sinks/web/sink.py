@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Callable
 
 from fer_edge.sinks.metrics import MetricsSink
@@ -15,6 +14,7 @@ from fer_edge.sinks.web.live import Live
 from fer_edge.sinks.web.settings import WebSettings, checked
 from fer_edge.sinks.web.site import Site
 from fer_edge.sinks.web.token_place import find_token, show
+from fer_edge.threads import GuardedThread
 from fer_edge.types import FrameReading, Status
 
 
@@ -45,8 +45,7 @@ class WebSink:
         )
         self._server = LimitedServer(settings.address, settings.port, handler)
         self._closed = False
-        serve = self._server.serve_forever
-        self._thread = threading.Thread(target=serve, kwargs={"poll_interval": 0.2}, name="web", daemon=True)
+        self._thread = GuardedThread("web", lambda: self._server.serve_forever(poll_interval=0.2))
         self._thread.start()
 
     @property
@@ -95,7 +94,7 @@ class WebSink:
         self.live.close()
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(2)
+        self._thread.close(2)
 
 
 def _own_address() -> str:
