@@ -138,10 +138,8 @@ def busy(patterns: Iterable[str], proc: Path = Path("/proc")) -> str:
 
 
 def _index(node: Path) -> int:
-    try:
-        return int((node / "index").read_text())
-    except (OSError, ValueError):  # old kernels have none
-        return 0
+    text = read_text(node / "index")
+    return int(text) if text.isdecimal() else 0  # old kernels have none
 
 
 def _number(name: str) -> int:

@@ -6,6 +6,8 @@ import os
 import platform
 from pathlib import Path
 
+from fer_edge.board.identify import read_text
+
 # Machine names whose programs one processor runs by itself: 32-bit ones run on their 64-bit sibling.
 _FAMILIES = {
     "x86": ("x86_64", "amd64", "i386", "i486", "i586", "i686"),
@@ -31,10 +33,10 @@ def emulation(root: Path = Path("/"), machine: str | None = None) -> str:
     program = _link_name(root / "proc" / "thread-self" / "exe")
     if program.lower().startswith(_INTERPRETERS):
         return program
-    kernel = _text(root / "proc" / "sys" / "kernel" / "arch")
+    kernel = read_text(root / "proc" / "sys" / "kernel" / "arch")
     if kernel and _family(kernel) != _family(machine):
         return f"{machine} on a kernel for {kernel}"
-    return _emulated_cpu(_text(root / "proc" / "cpuinfo"))
+    return _emulated_cpu(read_text(root / "proc" / "cpuinfo"))
 
 
 def _emulated_cpu(cpuinfo: str) -> str:
@@ -56,12 +58,5 @@ def _family(machine: str) -> str:
 def _link_name(path: Path) -> str:
     try:
         return os.path.basename(os.readlink(path))
-    except OSError:
-        return ""
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace").strip()
     except OSError:
         return ""

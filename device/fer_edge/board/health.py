@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer_edge.board.commands import Run, run
+from fer_edge.board.sensors import ThermalFacts, ThrottleFacts, thermal_facts, throttle_facts
 from fer_edge.contract.errors import SchemaError
-from fer_edge.doctor.facts import ThermalFacts, ThrottleFacts
-from fer_edge.doctor.probe_machine import thermal_facts, throttle_facts
 from fer_edge.threads import GuardedThread
 
 FACTORS = (1.0, 0.5, 0.25)

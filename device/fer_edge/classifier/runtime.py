@@ -12,13 +12,12 @@ import importlib.metadata
 import logging
 import os
 import re
-import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from fer_edge.contract.descriptors import captured
 from fer_edge.errors import RunnerError
 
 # (distribution, module that holds Interpreter and OpResolverType), best first.
@@ -156,20 +155,11 @@ def _problem(what: str, message: str, runtime: Runtime, min_runtime: str) -> str
 @contextlib.contextmanager
 def _without_info_lines() -> Iterator[None]:
     """Keeps the native library's "INFO: Created TensorFlow Lite XNNPACK delegate" lines off stderr; others pass."""
+    printed = bytearray()
     try:
-        sys.stderr.flush()
-        saved = os.dup(2)
-    except (OSError, ValueError, AttributeError):  # no stderr to keep clean
-        yield
-        return
-    with tempfile.TemporaryFile() as caught:
-        os.dup2(caught.fileno(), 2)
-        try:
+        with captured(2) as printed:
             yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            caught.seek(0)
-            lines = [line for line in caught.read().splitlines(keepends=True) if not line.startswith(b"INFO:")]
-            if lines:
-                os.write(2, b"".join(lines))
+    finally:
+        lines = [line for line in printed.splitlines(keepends=True) if not line.startswith(b"INFO:")]
+        if lines:
+            os.write(2, b"".join(lines))

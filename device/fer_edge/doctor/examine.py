@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fer_edge import __version__
 from fer_edge.board import identify as board
+from fer_edge.board import sensors
 from fer_edge.board.commands import Run, recorded, run
 from fer_edge.doctor import judge_camera, judge_machine, judge_software, probe_camera, probe_machine, probe_software
 from fer_edge.doctor.facts import (
@@ -106,8 +107,8 @@ CHECKS: tuple[tuple[str, Callable[[Machine], Finding | None]], ...] = (
     ("camera-users", lambda m: _c.judge_holders(m.camera)),
     ("memory", lambda m: _m.judge_memory(m.memory)),
     ("cma", lambda m: _m.judge_cma(m.memory, m.board)),
-    ("temperature", lambda m: _m.judge_temperature(probe_machine.thermal_facts(m.root), m.board)),
-    ("throttling", lambda m: _m.judge_throttling(probe_machine.throttle_facts(m.root, m.run), m.user, m.board)),
+    ("temperature", lambda m: _m.judge_temperature(sensors.thermal_facts(m.root), m.board)),
+    ("throttling", lambda m: _m.judge_throttling(sensors.throttle_facts(m.root, m.run), m.user, m.board)),
     ("governor", lambda m: _m.judge_governor(probe_machine.governor_facts(m.root))),
     ("disk", lambda m: _s.judge_disk(probe_software.disk_facts(Path(m.bundle.path or ".")))),
     ("clock", lambda m: _m.judge_clock(probe_machine.clock_facts())),

@@ -137,25 +137,6 @@ class MemoryFacts:
 
 
 @dataclass(frozen=True)
-class ThermalFacts:
-    """Zones that answered, in °C, and the names of those left out (no answer, or a fixed value)."""
-
-    zones_c: dict[str, float]
-    left_out: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class ThrottleFacts:
-    """The board's own alarms; None or empty where it has no such sensor. ``flags`` are vcgencmd's bits."""
-
-    flags: int | None
-    flags_problem: str
-    under_voltage_alarm: bool | None
-    over_current_counts: dict[str, int]
-    power_mode: str
-
-
-@dataclass(frozen=True)
 class GovernorFacts:
     """The frequency governor of the first CPU, its driver, and the governors that can be chosen."""
 

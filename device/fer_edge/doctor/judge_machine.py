@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fer_edge.board.identify import Board, Cpu, L4t
-from fer_edge.doctor.facts import ClockFacts, GovernorFacts, MemoryFacts, ThermalFacts, ThrottleFacts, UserFacts
+from fer_edge.board.sensors import ThermalFacts, ThrottleFacts
+from fer_edge.doctor.facts import ClockFacts, GovernorFacts, MemoryFacts, UserFacts
 from fer_edge.doctor.finding import Finding, fail, ok, warn
 from fer_edge.doctor.remedies import remedy
 

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from fer_edge.board.commands import Run, run
 from fer_edge.board.identify import read_text
-from fer_edge.doctor.facts import ThermalFacts, ThrottleFacts
-from fer_edge.doctor.probe_machine import thermal_facts, throttle_facts
+from fer_edge.board.sensors import ThermalFacts, ThrottleFacts, thermal_facts, throttle_facts
 
 UNKNOWN = "unknown"  # throttling flags of a machine that has none that we read
 OTHERS_SHARE = 0.10  # of all processors: above it, others took part of this run's time

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from fer_edge.board.identify import kib_field, read_text
+from fer_edge.board.sensors import thermal_facts
 from fer_edge.contract.bench import Signal
-from fer_edge.doctor.probe_machine import thermal_facts
 from fer_edge.profiler.interference import clocks_mhz
 from fer_edge.profiler.power import PowerProbe
 from fer_edge.profiler.power.energy import Sample

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import re
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import cv2
 import numpy as np
 
+from fer_edge.board.identify import read_text
+from fer_edge.contract.descriptors import captured
 from fer_edge.errors import SourceError
 from fer_edge.sources.live import Camera, LiveSource
 from fer_edge.sources.opencv import opencv_log_level
@@ -98,13 +96,11 @@ class GstreamerCamera(Camera):
         """Starts the pipeline and reads the first frame."""
         require_gstreamer(self.name)
         opencv_log_level("WARNING")  # its warnings carry GStreamer's reasons, which end up in our line
-        with _captured_output() as printed:
+        with captured(1, 2) as printed:
             self._capture = cv2.VideoCapture(self.pipeline, cv2.CAP_GSTREAMER)
             ok, picture = self._capture.read() if self._capture.isOpened() else (False, None)
         if not ok or picture is None:
-            printed.seek(0)
-            raise SourceError(f"source {self.name}: {advice(printed.read().decode('utf-8', 'replace'))}")
-        printed.close()
+            raise SourceError(f"source {self.name}: {advice(printed.decode('utf-8', 'replace'))}")
         self._first = np.asarray(picture, dtype=np.uint8)
         height, width = self._first.shape[:2]
         fps = float(self._capture.get(cv2.CAP_PROP_FPS))
@@ -146,10 +142,7 @@ def argus_source(uri: SourceUri) -> LiveSource:
 
 def is_jetson(root: Path = Path("/")) -> bool:
     """Whether this is an NVIDIA Tegra, from its device tree below ``root``."""
-    try:
-        return b"nvidia,tegra" in (root / "proc/device-tree/compatible").read_bytes()
-    except OSError:
-        return False
+    return "nvidia,tegra" in read_text(root / "proc/device-tree/compatible")
 
 
 def require_gstreamer(name: str) -> None:
@@ -168,7 +161,7 @@ def require_gstreamer(name: str) -> None:
 def keep_streams_clean() -> None:
     """Keeps stdout and stderr for us, and sends what C libraries print on stdout to stderr.
 
-    Argus' chatter would stand between our JSON lines; and while ``_captured_output`` has file descriptor 2, our own
+    Argus' chatter would stand between our JSON lines; and while ``captured`` has file descriptor 2, our own
     lines must still come through.
     """
     try:
@@ -180,18 +173,3 @@ def keep_streams_clean() -> None:
     os.dup2(err, 1)
     sys.stdout = os.fdopen(out, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)
     sys.stderr = os.fdopen(err, "w", encoding=sys.stderr.encoding, errors=sys.stderr.errors, buffering=1)
-
-
-@contextmanager
-def _captured_output() -> Iterator[IO[bytes]]:
-    """Catches what C code writes to stdout and stderr; kept for a message where opening fails, else dropped."""
-    printed = tempfile.TemporaryFile()  # noqa: SIM115 read by the caller
-    before = {number: os.dup(number) for number in (1, 2)}
-    for number in before:
-        os.dup2(printed.fileno(), number)
-    try:
-        yield printed
-    finally:
-        for number, copy in before.items():
-            os.dup2(copy, number)
-            os.close(copy)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fer_edge.board.camera_nodes import busy
+from fer_edge.board.identify import read_text
 from fer_edge.errors import SourceError
 from fer_edge.sources.live import Camera, LiveSource, one_line
 from fer_edge.sources.options import CameraOptions, camera_number, camera_options, differences
@@ -221,11 +222,8 @@ def _missing(module: str) -> str:
 
 
 def _sees_system_packages() -> bool:
-    try:
-        text = Path(sys.prefix, "pyvenv.cfg").read_text()
-    except OSError:
-        return True
-    return "include-system-site-packages = true" in text.lower()
+    text = read_text(Path(sys.prefix, "pyvenv.cfg"))
+    return not text or "include-system-site-packages = true" in text.lower()
 
 
 def _boottime_ns() -> int:

@@ -21,8 +21,8 @@ from fer_edge.board.health import (
     alarms,
     describe,
 )
+from fer_edge.board.sensors import ThrottleFacts
 from fer_edge.contract.errors import SchemaError
-from fer_edge.doctor.facts import ThrottleFacts
 
 HOT, COOL, BETWEEN = Health(80.0), Health(60.0), Health(74.0)
 ALARM = Health(60.0, "under-voltage")

@@ -11,6 +11,7 @@ import recorded_trees
 
 from fer_edge.board.camera_nodes import Holder
 from fer_edge.board.identify import Board, Cpu, L4t
+from fer_edge.board.sensors import ThermalFacts, ThrottleFacts
 from fer_edge.doctor import judge_camera, judge_machine, judge_software
 from fer_edge.doctor.facts import (
     BundleFacts,
@@ -23,8 +24,6 @@ from fer_edge.doctor.facts import (
     MemoryFacts,
     PackageFacts,
     PythonFacts,
-    ThermalFacts,
-    ThrottleFacts,
     UserFacts,
     VideoNode,
 )

@@ -15,8 +15,8 @@ import recorded_trees
 
 from fer_edge.board import identify as board
 from fer_edge.board.commands import recorded
+from fer_edge.board.sensors import thermal_facts, throttle_facts
 from fer_edge.doctor import pack
-from fer_edge.doctor.probe_machine import thermal_facts, throttle_facts
 from fer_edge.profiler.power import find_probe
 
 Edge = Callable[..., subprocess.CompletedProcess[str]]

@@ -10,12 +10,13 @@ import device_helpers as helpers
 import pytest
 import recorded_trees
 
-from fer_edge.board import commands
+from fer_edge.board import commands, sensors
 from fer_edge.board.camera_nodes import Holder
+from fer_edge.board.sensors import ThrottleFacts
 from fer_edge.contract.bundle import Bundle
 from fer_edge.doctor import probe_camera, probe_machine, probe_software
 from fer_edge.doctor.child import ask
-from fer_edge.doctor.facts import GovernorFacts, PackageFacts, ThrottleFacts
+from fer_edge.doctor.facts import GovernorFacts, PackageFacts
 from fer_edge.doctor.judge_camera import camera_kind
 
 
@@ -38,21 +39,21 @@ def tree(tmp_path: Path) -> Path:
 )
 def test_throttling(board: str, expected: ThrottleFacts, tree: Path) -> None:
     root = recorded_trees.unpack(board, tree)
-    assert probe_machine.throttle_facts(root, commands.recorded(root)) == expected
+    assert sensors.throttle_facts(root, commands.recorded(root)) == expected
 
 
 def test_a_vcgencmd_that_may_not_ask_the_firmware_is_quoted(tree: Path) -> None:
     root = recorded_trees.unpack("zero2w", tree)
-    facts = probe_machine.throttle_facts(root, commands.recorded(root))
+    facts = sensors.throttle_facts(root, commands.recorded(root))
     assert facts.flags is None
     assert facts.flags_problem.startswith("Can't open device file: /dev/vcio")
 
 
 def test_temperatures_leave_out_what_does_not_answer_and_what_is_fixed(tree: Path) -> None:
-    orin = probe_machine.thermal_facts(recorded_trees.unpack("orin_nano_jp6", tree / "orin"))
+    orin = sensors.thermal_facts(recorded_trees.unpack("orin_nano_jp6", tree / "orin"))
     assert orin.zones_c["tj-thermal"] == 47.125
     assert orin.left_out == ("gpu-thermal", "cv0-thermal", "cv1-thermal", "cv2-thermal")
-    nano = probe_machine.thermal_facts(recorded_trees.unpack("nano_jp4", tree / "nano"))
+    nano = sensors.thermal_facts(recorded_trees.unpack("nano_jp4", tree / "nano"))
     assert "PMIC-Die" in nano.left_out
     assert max(nano.zones_c.values()) == 44.5
 

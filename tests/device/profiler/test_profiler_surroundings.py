@@ -13,8 +13,8 @@ import pytest
 import recorded_trees
 
 from fer_edge.board.commands import recorded
+from fer_edge.board.sensors import ThermalFacts, ThrottleFacts
 from fer_edge.contract.bundle import Bundle
-from fer_edge.doctor.facts import ThermalFacts, ThrottleFacts
 from fer_edge.profiler import interference, memory
 from fer_edge.profiler.measure import Plan, measure
 from fer_edge.setting import tuned

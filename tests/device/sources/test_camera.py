@@ -354,9 +354,9 @@ def test_what_c_code_prints_does_not_stand_between_json_lines() -> None:
         "import os, sys\nfrom fer_edge.sources import argus\n"
         "argus.keep_streams_clean()\n"
         "os.write(1, b'GST_ARGUS: chatter\\n')\nprint('{}')\n"
-        "with argus._captured_output() as printed:\n"
+        "with argus.captured(1, 2) as printed:\n"
         "    os.write(1, b'on one\\n'); os.write(2, b'on two\\n'); print('ours', file=sys.stderr)\n"
-        "printed.seek(0); print(printed.read().decode().split())\n"
+        "print(printed.decode().split())\n"
         "os.write(2, b'after\\n')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
