@@ -44,7 +44,7 @@ need-model:
 	@if [ -z "$(MODEL)" ]; then echo "MODEL: not given; expected a recipe, e.g. make convert MODEL=hawqc_mbv2" >&2; exit 2; fi
 
 convert: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 [CALIB=folder|set] [SCHEME=int8|dynamic|mixed] [WEIGHTS=file] [BUDGET_KIB=n] [COMPRESSION=x] [TUNED=file] [BUDGET_MS=n LATENCY=table.json] [DATA=npz] [OUT=folder]
-	@$(BIN)/fer-host convert "$(MODEL)" $(if $(CALIB),--calib "$(CALIB)") $(if $(SCHEME),--scheme "$(SCHEME)") \
+	@$(BIN)/fer-host convert "$(MODEL)" $(if $(CALIB),--calib "$(CALIB)") $(if $(SCHEME),--variant "$(SCHEME)") \
 	  $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(DATA),--data "$(DATA)") $(if $(OUT),--out "$(OUT)") \
 	  $(if $(BUDGET_KIB),--budget-kib "$(BUDGET_KIB)") $(if $(COMPRESSION),--compression "$(COMPRESSION)") \
 	  $(if $(TUNED),--tuned "$(TUNED)") \

@@ -19,6 +19,7 @@ import numpy as np
 
 from fer_edge.contract.preprocess import softmax
 from fer_host.bundle.assemble import variant_of
+from fer_host.bundle.stages import Converted
 from fer_host.calibration.faces import faces_from_folder
 from fer_host.calibration.ranges import inputs_of
 from fer_host.convert.int8 import quantize_int8
@@ -71,7 +72,7 @@ def main() -> int:
         ).crops
 
     def logits(path: Path) -> np.ndarray:
-        runner = LiteRunner(path.read_bytes(), variant_of("int8", path), threads=1)
+        runner = LiteRunner(path.read_bytes(), variant_of("int8", Converted(path, "")), threads=1)
         return np.concatenate([runner(row) for row in inputs])
 
     reference = logits(float_tflite)

@@ -25,7 +25,8 @@ from fer_host.convert import int8, onnx_export, rewrites, saved_model, tflite
 from fer_host.errors import HostError
 from fer_host.models.blocks import Mish
 from fer_host.tflite import ranges
-from fer_host.tflite.inspection import inspect_tflite, not_int8
+from fer_host.tflite.arithmetic import not_int8
+from fer_host.tflite.inspection import inspect_tflite
 from fer_host.tflite.run import check_runs, open_interpreter, run_tflite
 
 RESULT = Path(__file__).parent / "results" / "rewrites.md"

@@ -9,8 +9,8 @@ from pathlib import Path
 from torch import nn
 
 from fer_edge.contract.bundle import Bundle
-from fer_host.bundle.assemble import Converted, assemble, check_places, wanted_schemes
-from fer_host.bundle.stages import Build
+from fer_host.bundle.assemble import assemble, check_places, wanted_variants
+from fer_host.bundle.stages import Build, Converted
 from fer_host.calibration.ranges import open_calibration, ranges_of_tuned, ranges_on
 from fer_host.errors import RecipeError
 from fer_host.files.store import Store
@@ -27,7 +27,7 @@ class ConvertRequest:
 
     Attributes:
         model: a recipe's name or a TOML file.
-        scheme: a variant to add and to make the default; None takes the recipe's.
+        variant: one to add and to make the default; None takes the recipe's.
         calib: photos or a set that give the int8 ranges; None takes the recipe's shipped ranges.
         weights: the user's own weights; None takes the shipped ones.
         data: a labelled data set for the accuracy gates; None leaves them to the model card.
@@ -38,7 +38,7 @@ class ConvertRequest:
     """
 
     model: str
-    scheme: str | None = None
+    variant: str | None = None
     calib: str | None = None
     weights: Path | None = None
     data: Path | None = None
@@ -63,36 +63,36 @@ def convert(request: ConvertRequest) -> Conversion:
         HostError: bad input, a converter that failed, or a gate that does not hold; nothing half-written is left.
     """
     recipe = load_recipe(request.model)
-    schemes = wanted_schemes(recipe, request.scheme)
+    variants = wanted_variants(recipe, request.variant)
     out = request.out or Path("dist") / recipe.id
     check_places(out, request.data)
     network = load_network(recipe, request.weights)
-    if request.weights is not None and request.scheme is None:  # tuned weights ship for the recipe's own only
-        schemes = tuple(scheme for scheme in schemes if scheme != "mixed")
-    if "mixed" not in schemes and (request.budget != MixedBudget() or request.tuned is not None):
+    if request.weights is not None and request.variant is None:  # tuned weights ship for the recipe's own only
+        variants = tuple(variant for variant in variants if variant != "mixed")
+    if "mixed" not in variants and (request.budget != MixedBudget() or request.tuned is not None):
         raise RecipeError(
-            f"COMPRESSION, BUDGET_KIB and --tuned are for a mixed variant, found {', '.join(schemes)} of {recipe.id}; "
+            f"COMPRESSION, BUDGET_KIB and --tuned are for a mixed variant, found {', '.join(variants)} of {recipe.id}; "
             "expected SCHEME=mixed and the recipe's own weights"
         )
-    tuned = find_tuned(recipe, network, request.budget, request.tuned) if "mixed" in schemes else None
+    tuned = find_tuned(recipe, network, request.budget, request.tuned) if "mixed" in variants else None
     calibration = (
-        open_calibration(request.calib, recipe, weights_sha256(network), request.quiet) if "int8" in schemes else None
+        open_calibration(request.calib, recipe, weights_sha256(network), request.quiet) if "int8" in variants else None
     )
     with Store(Path("build") / recipe.id) as store:
         build = Build(store, recipe, network, quiet=request.quiet)
         try:
             float32 = to_float_tflite(build)
-            networks = {"float32": Converted(float32, build.conditions("float32"))}
-            if "dynamic" in schemes:
-                networks["dynamic"] = Converted(build.dynamic(float32), build.conditions("dynamic"))
+            networks = {"float32": float32}
+            if "dynamic" in variants:
+                networks["dynamic"] = build.dynamic(float32)
             if calibration is not None:
-                ranges = ranges_on(calibration, recipe, float32, build.weights_sha256)
-                networks["int8"] = Converted(build.int8(float32, ranges), build.conditions("int8"))
+                ranges = ranges_on(calibration, recipe, float32.path, build.weights_sha256)
+                networks["int8"] = build.int8(float32, ranges)
             if tuned is not None:
                 networks["mixed"] = _mixed(recipe, tuned, request.calib, request.quiet)
         finally:
             build.report_parity()
-        bundle = assemble(build, networks, request.scheme, out, request.data)
+        bundle = assemble(build, networks, request.variant, out, request.data)
     if not request.quiet:
         print(f"bundle: {bundle.path}")
     return Conversion(bundle, networks)
@@ -107,14 +107,13 @@ def _mixed(recipe: Recipe, tuned: ChosenTuning, calib: str | None, quiet: bool) 
         build = Build(store, recipe, network.network, quiet=quiet)
         try:
             float32 = to_float_tflite(build)
-            ranges = ranges_on(calibration, recipe, float32, digest)
-            file = build.mixed(float32, ranges, network.layers)
+            ranges = ranges_on(calibration, recipe, float32.path, digest)
+            return build.mixed(float32, ranges, network.layers)
         finally:
             build.report_parity()
-        return Converted(file, build.conditions("mixed"), network.layers, float32)
 
 
-def to_float_tflite(build: Build) -> Path:
+def to_float_tflite(build: Build) -> Converted:
     """The stages from the checkpoint to the float tflite file."""
     onnx = build.onnx(build.checkpoint())
     simplified = build.simplified(onnx)
@@ -136,4 +135,4 @@ def tuned_float_network(recipe: Recipe, tuned: Path) -> tuple[Path, str]:
 def _float_of(recipe: Recipe, network: nn.Module, folder: str) -> tuple[Path, str]:
     with Store(Path("build") / folder) as store:
         build = Build(store, recipe, network, quiet=True)
-        return to_float_tflite(build), build.weights_sha256
+        return to_float_tflite(build).path, build.weights_sha256

@@ -13,6 +13,7 @@ import pytest
 from fer_edge.contract.bundle import open_bundle
 from fer_host.convert.parity import read_parity
 from fer_host.recipe.recipe import load_recipe
+from fer_host.tflite.arithmetic import scheme_of
 from fer_host.tflite.inspection import inspect_tflite
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +30,7 @@ def test_the_bundle_is_what_it_says(bundle: Path, tmp_path: Path) -> None:
         file.write_bytes(opened.read(variant.file))
         info = inspect_tflite(file)
         assert variant.scheme == variant.id
-        assert info.scheme == ("int8" if variant.id == "mixed" else variant.id)
+        assert scheme_of(info) == ("int8" if variant.id == "mixed" else variant.id)
         assert sum(layer.n_weights for layer in variant.layers) == 2_200_000
         assert variant.metrics, "no accuracy from the model card"
     int8 = manifest.variant("int8")

@@ -18,10 +18,11 @@ from fer_host.data import fer2013
 from fer_host.device_pipeline import LiteRunner
 from fer_host.models.weights import load_network
 from fer_host.quantize.grids import TunedNetwork
-from fer_host.quantize.mixed import as_rows, check_grids, read_weights, torch_rows
+from fer_host.quantize.placed import as_rows, find_layers, read_weights, torch_rows
 from fer_host.quantize.policy import float_bytes, weights_per_channel
 from fer_host.quantize.shipped import ChosenTuning, MixedBudget, find_tuned
 from fer_host.recipe.recipe import load_recipe
+from fer_host.tflite.arithmetic import scheme_of
 from fer_host.tflite.inspection import inspect_tflite
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -47,7 +48,7 @@ def mixed_file(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_weight_is_the_tuned_one_to_the_bit(mixed_file: Path, tuned: TunedNetwork) -> None:
     info = inspect_tflite(mixed_file)
-    layer_of = check_grids(mixed_file, tuned.layers)
+    layer_of = {layer.operator: layer.layer for layer in find_layers(mixed_file, tuned.layers)}
     assert sorted(layer_of.values()) == sorted(tuned.layers)
     for op, weights in read_weights(mixed_file, info):
         grid = tuned.layers[layer_of[op.index]]
@@ -56,7 +57,7 @@ def test_every_weight_is_the_tuned_one_to_the_bit(mixed_file: Path, tuned: Tuned
         integers = torch_rows(grid.integers).astype(int)
         assert (integers.min(axis=1) >= low).all()
         assert (integers.max(axis=1) < -low).all()
-    assert info.scheme == "int8"  # nothing fell back to float
+    assert scheme_of(info) == "int8"  # nothing fell back to float
 
 
 def test_the_manifest_says_how_many_bits_and_where_they_are_saved(

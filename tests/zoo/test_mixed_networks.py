@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from fer_host.bundle.assemble import Converted, variant_of
+from fer_host.bundle.assemble import variant_of
 from fer_host.bundle.stages import Build
 from fer_host.files.store import Store
 from fer_host.models.weights import weights_sha256
@@ -19,11 +19,11 @@ from fer_host.quantize.allocate import knapsack
 from fer_host.quantize.finetune import grids, on_grids
 from fer_host.quantize.fold import fold_batch_norms
 from fer_host.quantize.grids import load_tuned, save_tuned, tuning_of
-from fer_host.quantize.mixed import check_grids
 from fer_host.quantize.policy import budget_bytes, compression, weights_per_channel
 from fer_host.quantize.sensitivity import sensitivity_table
 from fer_host.quantize.traces import exact
 from fer_host.recipe.recipe import load_recipe
+from fer_host.tflite.arithmetic import scheme_of
 from fer_host.tflite.inspection import inspect_tflite
 from fer_host.tflite.ranges import collect_ranges
 from fer_host.tflite.run import run_tflite
@@ -45,15 +45,15 @@ def test_a_policy_reaches_the_file_to_the_bit(name: str, drawn: Callable[[str], 
     tuned = load_tuned(folded, file)
     with Store(tmp_path / "build") as store:
         build = Build(store, recipe, tuned.network, quiet=True)
-        float_tflite = to_float_tflite(build)
+        float32 = to_float_tflite(build)
         with np.load(tmp_path / "build" / "01-checkpoint" / "golden.npz") as golden:
             inputs = golden["inputs"]
         rows = (row[None] for row in inputs[:16])
-        ranges = collect_ranges(float_tflite, rows, weights_sha256=build.weights_sha256)
-        mixed = build.mixed(float_tflite, ranges, tuned.layers)
-        variant = variant_of("mixed", Converted(mixed, build.conditions("mixed"), tuned.layers, float_tflite))
+        ranges = collect_ranges(float32.path, rows, weights_sha256=build.weights_sha256)
+        mixed = build.mixed(float32, ranges, tuned.layers)
+        variant = variant_of("mixed", mixed)
     assert {layer.effective_bits for layer in variant.layers} >= {round(g.mean_bits, 4) for g in tuned.layers.values()}
-    assert set(check_grids(mixed, tuned.layers).values()) == set(tuned.layers)
-    assert inspect_tflite(mixed).scheme == "int8"
+    assert {layer.layer for layer in mixed.placed} == set(tuned.layers)
+    assert scheme_of(inspect_tflite(mixed.path)) == "int8"
     assert (tmp_path / "build" / "not-int8.json").is_file()
-    assert np.isfinite(run_tflite(mixed, inputs[:2])).all()
+    assert np.isfinite(run_tflite(mixed.path, inputs[:2])).all()

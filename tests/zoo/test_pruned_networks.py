@@ -16,7 +16,7 @@ import pytest
 from torch import nn
 
 from fer_edge.contract.bundle import open_bundle
-from fer_host.bundle.assemble import Converted, assemble
+from fer_host.bundle.assemble import assemble
 from fer_host.bundle.stages import Build
 from fer_host.files.store import Store
 from fer_host.models.weights import load_network, save_weights
@@ -70,11 +70,11 @@ def test_a_pruned_network_becomes_a_bundle_that_verifies(
         float32 = to_float_tflite(build)
         with np.load(tmp_path / "build" / "01-checkpoint" / "golden.npz") as golden:
             rows = (row[None] for row in golden["inputs"])
-            ranges = collect_ranges(float32, rows, weights_sha256=build.weights_sha256)
+            ranges = collect_ranges(float32.path, rows, weights_sha256=build.weights_sha256)
         networks = {
-            "float32": Converted(float32, build.conditions("float32")),
-            "dynamic": Converted(build.dynamic(float32), build.conditions("dynamic")),
-            "int8": Converted(build.int8(float32, ranges), build.conditions("int8")),
+            "float32": float32,
+            "dynamic": build.dynamic(float32),
+            "int8": build.int8(float32, ranges),
         }
         bundle = assemble(build, networks, None, tmp_path / "bundle", None)
     assert {variant.id for variant in open_bundle(bundle.path).manifest.variants} == set(networks)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from fer_edge.contract.bundle import Bundle, check_output, encode_file, write_bundle
 from fer_edge.contract.manifest import SCHEMES, FileEntry, Golden, Layer, Manifest, Metric, Provenance, Scheme, Variant
 from fer_host.bundle.golden import N_SHIPPED, golden_file
-from fer_host.bundle.stages import Build
+from fer_host.bundle.stages import Build, Converted
 from fer_host.convert.parity import MARGIN
 from fer_host.detector.networks import detector_contents, detector_spec
 from fer_host.errors import DataError, RecipeError
@@ -18,9 +18,8 @@ from fer_host.evaluate import gates
 from fer_host.files.artifacts import one_line_if_disk_full, tool_versions
 from fer_host.files.paths import ROOT
 from fer_host.models.weights import zoo_path
-from fer_host.quantize.grids import LayerGrid
-from fer_host.quantize.mixed import check_grids, packed_regions
 from fer_host.recipe.recipe import Recipe, load_detector
+from fer_host.tflite.arithmetic import scheme_of
 from fer_host.tflite.inspection import inspect_tflite
 from fer_host.zoo.card import read_card
 
@@ -32,37 +31,20 @@ _MIN_RUNTIME_ELSE = "tflite-runtime 2.14.0"
 _TOOLS = ("torch", "onnx", "onnxsim", "onnx2tf", "tensorflow", "ai-edge-quantizer", "ai-edge-litert", "numpy")
 
 
-@dataclass(frozen=True)
-class Converted:
-    """One converted network.
-
-    Attributes:
-        path: the tflite file.
-        conditions: digest of all that its accuracy depends on; see ``Build.conditions``.
-        grids: the tuned weights that a mixed file holds.
-        reference: the float file that a mixed one was made from; None: the bundle's own.
-    """
-
-    path: Path
-    conditions: str
-    grids: Mapping[str, LayerGrid] | None = None
-    reference: Path | None = None
-
-
-def wanted_schemes(recipe: Recipe, scheme: str | None) -> tuple[str, ...]:
+def wanted_variants(recipe: Recipe, variant: str | None) -> tuple[str, ...]:
     """The variants to make: the recipe's, or float32 and the one asked for.
 
     Raises:
-        RecipeError: no such scheme, or one that this version does not make.
+        RecipeError: no such variant, or one that this version does not make.
     """
     if recipe.labels == "identities":
         raise RecipeError(f"recipe {recipe.id}: tells people apart; a bundle needs a recipe with expression labels")
-    if scheme is not None and scheme not in MADE_HERE:
-        why = "is not made by this version" if scheme in SCHEMES else "is no scheme"
-        raise RecipeError(f"SCHEME {scheme!r}: {why}; expected one of {', '.join(MADE_HERE)}")
-    if scheme is None:
+    if variant is not None and variant not in MADE_HERE:
+        why = "is not made by this version" if variant in SCHEMES else "is no variant"
+        raise RecipeError(f"SCHEME {variant!r}: {why}; expected one of {', '.join(MADE_HERE)}")
+    if variant is None:
         return recipe.convert.variants
-    return tuple(dict.fromkeys(("float32", scheme)))
+    return tuple(dict.fromkeys(("float32", variant)))
 
 
 def check_places(out: Path, data: Path | None) -> None:
@@ -78,14 +60,14 @@ def check_places(out: Path, data: Path | None) -> None:
 
 
 def assemble(
-    build: Build, networks: Mapping[str, Converted], scheme: str | None, out: Path, data: Path | None
+    build: Build, networks: Mapping[str, Converted], variant: str | None, out: Path, data: Path | None
 ) -> Bundle:
     """Writes the bundle, whole or not at all.
 
     Args:
         build: the finished stages.
-        networks: by scheme.
-        scheme: the default variant; None takes the recipe's.
+        networks: by variant.
+        variant: the default one; None takes the recipe's.
         out: the bundle's folder.
         data: labelled data for the accuracy gates, or None.
 
@@ -125,7 +107,7 @@ def assemble(
         input=recipe.input,
         align=recipe.align,
         detector=specs[0],
-        default_variant=_default(scheme or recipe.convert.default_variant, variants),
+        default_variant=_default(variant or recipe.convert.default_variant, variants),
         variants=tuple(_with_metrics(variant, measured.get(variant.id, ())) for variant in variants.values()),
         files=files,
         golden=Golden("golden", N_SHIPPED, MARGIN, {n: recipe.convert.tolerance_of(n) for n in variants}),
@@ -142,47 +124,44 @@ def _default(wanted: str, made: Mapping[str, Variant]) -> str:
     return next((name for name in (wanted, "int8") if name in made), "float32")
 
 
-def tuned_bits(layers: Sequence[Layer], bits: Mapping[int, float]) -> tuple[Layer, ...]:
-    """Layers with the tuned bits of their operators, by operator index.
+def tuned_bits(layers: Mapping[int, Layer], bits: Mapping[int, float]) -> tuple[Layer, ...]:
+    """Layers with the tuned bits of their operators, both by operator index.
 
     An operator with a constant that is no weight (a scalar to add) was not tuned, and keeps its own.
     """
-    indices = [int(layer.name.partition(".")[0]) for layer in layers]
     return tuple(
         replace(layer, effective_bits=round(bits.get(index, layer.effective_bits), 4))
-        for index, layer in zip(indices, layers, strict=True)
+        for index, layer in layers.items()
     )
 
 
 def variant_of(name: str, network: Converted) -> Variant:
     """The manifest's entry of a tflite file, read off the file itself."""
     info = inspect_tflite(network.path)
-    layers = info.layers
-    if network.grids is not None:
-        of = check_grids(network.path, network.grids)
-        layers = tuned_bits(layers, {index: network.grids[layer].mean_bits for index, layer in of.items()})
+    scheme = scheme_of(info)
     return Variant(
         id=name,
-        scheme=info.scheme if network.grids is None else "mixed",
+        scheme="mixed" if network.placed else scheme,
         file=f"network/{name}",
         input=info.inputs[0],
         output=info.outputs[0],
-        min_runtime=_MIN_RUNTIME.get(info.scheme, _MIN_RUNTIME_ELSE),
-        layers=layers,
+        min_runtime=_MIN_RUNTIME.get(scheme, _MIN_RUNTIME_ELSE),
+        layers=tuned_bits(info.layers_by_operator, {layer.operator: layer.grid.mean_bits for layer in network.placed}),
     )
 
 
 def _smallest(path: str, content: bytes, network: Converted) -> tuple[FileEntry, bytes]:
     """A network as it lies in the bundle: as it is, or where it has few bits, in the encoding that takes least."""
-    if network.grids is None:
+    if not network.placed:
         return encode_file(path, content)
-    regions = packed_regions(content, network.path, network.grids)
+    by_offset = {layer.offset: layer.region for layer in network.placed}  # two operators may share one tensor
+    regions = [by_offset[offset] for offset in sorted(by_offset)]
     candidates = (encode_file(path, content, "xz"), encode_file(path, content, "bits1", regions))
     return min(candidates, key=lambda candidate: candidate[0].size_bytes)
 
 
 def _with_metrics(variant: Variant, metrics: tuple[Metric, ...]) -> Variant:
-    return Variant(**{**variant.__dict__, "metrics": metrics})
+    return replace(variant, metrics=metrics)
 
 
 def _release_metrics(recipe: Recipe, networks: Mapping[str, Converted]) -> dict[str, tuple[Metric, ...]]:

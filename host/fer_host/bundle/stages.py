@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -31,11 +31,30 @@ from fer_host.files.store import Stage, StageResult, Store
 from fer_host.models.weights import package_file, save_exact, weights_sha256
 from fer_host.quantize import mixed
 from fer_host.quantize.grids import LayerGrid
+from fer_host.quantize.placed import PlacedLayer, find_layers, place_layers
 from fer_host.recipe.recipe import Recipe, load_detector
 from fer_host.tflite import ranges as ranges_format
-from fer_host.tflite.inspection import inspect_tflite, not_int8, tensors_not_int8
+from fer_host.tflite.arithmetic import not_int8, scheme_of, tensors_not_int8
+from fer_host.tflite.inspection import inspect_tflite
 from fer_host.tflite.ranges import ActivationRanges
 from fer_host.tflite.run import check_runs, run_tflite
+
+
+@dataclass(frozen=True)
+class Converted:
+    """One converted network.
+
+    Attributes:
+        path: the tflite file.
+        conditions: digest of all that its accuracy depends on: weights, preprocess, and of an int8 file the ranges.
+        placed: the tuned layers that a mixed file holds; empty for every other.
+        reference: the float file that a mixed one was made from; None: the bundle's own.
+    """
+
+    path: Path
+    conditions: str
+    placed: tuple[PlacedLayer, ...] = ()
+    reference: Path | None = None
 
 
 class Build:
@@ -56,7 +75,6 @@ class Build:
         self.weights_sha256 = weights_sha256(network)
         self.parity: list[Parity] = []
         self._digests: dict[Path, str] = {}
-        self._ranges_text = ""
 
     @cached_property
     def _golden(self) -> dict[str, NDArray[np.float32]]:
@@ -116,72 +134,76 @@ class Build:
             lambda path, inputs: saved_model.run_saved_model(path, inputs, log),
         )
 
-    def float_tflite(self, model: Path) -> Path:
+    def float_tflite(self, model: Path) -> Converted:
         """05: tflite in float."""
         stage = Stage(5, "float32", inputs=self._input(model.parent), tools=tflite.TOOLS)
         log = self.store.log(stage)
-        return self._network_stage(
+        path = self._network_stage(
             stage,
             "network.tflite",
             lambda target: tflite.to_float_tflite(model, target, log),
             run_tflite,
         )
+        return Converted(path, self._conditions())
 
-    def dynamic(self, float_tflite: Path) -> Path:
+    def dynamic(self, float32: Converted) -> Converted:
         """06: int8 weights, float activations; needs no calibration."""
-        return self._network_stage(
-            Stage(6, "dynamic", inputs=self._input(float_tflite.parent), tools=int8.TOOLS),
+        path = self._network_stage(
+            Stage(6, "dynamic", inputs=self._input(float32.path.parent), tools=int8.TOOLS),
             "network.tflite",
-            lambda target: int8.quantize_dynamic(float_tflite, target),
+            lambda target: int8.quantize_dynamic(float32.path, target),
             run_tflite,
-            scheme="dynamic",
+            arithmetic="dynamic",
         )
+        return Converted(path, self._conditions())
 
-    def int8(self, float_tflite: Path, ranges: ActivationRanges) -> Path:
+    def int8(self, float32: Converted, ranges: ActivationRanges) -> Converted:
         """07: int8 weights and activations, by the ranges of a calibration set."""
-        self._ranges_text = ranges_format.dumps(ranges)
+        text = ranges_format.dumps(ranges)
         stage = Stage(
             7,
             "int8",
-            config={"ranges": self._ranges_text},
-            inputs=self._input(float_tflite.parent),
+            config={"ranges": text},
+            inputs=self._input(float32.path.parent),
             tools=int8.TOOLS,
         )
         path = self._network_stage(
             stage,
             "network.tflite",
-            lambda target: int8.quantize_int8(float_tflite, ranges, target, weights_sha256=self.weights_sha256),
+            lambda target: int8.quantize_int8(float32.path, ranges, target, weights_sha256=self.weights_sha256),
             run_tflite,
-            scheme="int8",
+            arithmetic="int8",
         )
         self._report_tensors(path)
-        return path
+        return Converted(path, self._conditions(text))
 
-    def mixed(self, float_tflite: Path, ranges: ActivationRanges, grids: Mapping[str, LayerGrid]) -> Path:
+    def mixed(self, float32: Converted, ranges: ActivationRanges, grids: Mapping[str, LayerGrid]) -> Converted:
         """08: int8 activations, and weights on their tuned grids, whose values ``self.network`` holds."""
-        self._ranges_text = ranges_format.dumps(ranges)
+        text = ranges_format.dumps(ranges)
+        found = find_layers(float32.path, grids)
+        made: list[PlacedLayer] = []
         stage = Stage(
             8,
             "mixed",
-            config={"ranges": self._ranges_text, "bits": {name: grid.bits.tolist() for name, grid in grids.items()}},
-            inputs=self._input(float_tflite.parent),
+            config={"ranges": text, "bits": {name: grid.bits.tolist() for name, grid in grids.items()}},
+            inputs=self._input(float32.path.parent),
             tools=int8.TOOLS,
         )
         path = self._network_stage(
             stage,
             "network.tflite",
-            lambda target: mixed.quantize_mixed(
-                float_tflite, ranges, grids, target, weights_sha256=self.weights_sha256
+            lambda target: made.extend(
+                mixed.quantize_mixed(float32.path, ranges, found, target, weights_sha256=self.weights_sha256)
             ),
             run_tflite,
-            scheme="int8",
+            arithmetic="int8",
         )
         self._report_tensors(path)
-        return path
+        placed = tuple(made) or place_layers(path, found)  # none made: the stage is an earlier run's
+        return Converted(path, self._conditions(text), placed, float32.path)
 
-    def conditions(self, variant: str) -> str:
-        """Digest of all that a variant's accuracy depends on: weights, preprocess, and for int8 the ranges."""
-        ranges = self._ranges_text if variant in ("int8", "mixed") else ""
+    def _conditions(self, ranges: str = "") -> str:
+        """See ``Converted.conditions``; ``ranges`` as text, empty where no activation is quantized."""
         return digest_json([self.weights_sha256, codec.encode(self.recipe.input), self.recipe.size_px, ranges])
 
     def report_parity(self) -> None:
@@ -200,14 +222,14 @@ class Build:
         name: str,
         make: Callable[[Path], None],
         run: Callable[[Path, NDArray[np.float32]], NDArray[np.float32]],
-        scheme: str | None = None,
+        arithmetic: str | None = None,
     ) -> Path:
         """A stage whose artifact is a network: made, run on the golden inputs, compared, gated; all or nothing."""
 
         def build(folder: Path) -> None:
             make(folder / name)
-            if scheme is not None:
-                _check_scheme(stage.name, folder / name, scheme)
+            if arithmetic is not None:
+                _check_arithmetic(stage.name, folder / name, arithmetic)
                 check_runs(folder / name)
             parity = compare(stage.name, self._golden["logits"], run(folder / name, self._golden["inputs"]))
             write_parity(folder / "parity.json", [parity])
@@ -245,12 +267,11 @@ class Build:
         return {folder.name: self._digests[folder]}
 
 
-def _check_scheme(stage: str, path: Path, expected: str) -> None:
+def _check_arithmetic(stage: str, path: Path, expected: str) -> None:
     """Refuses a file that is not what its name would say."""
     info = inspect_tflite(path)
-    if info.scheme != expected:
+    found = scheme_of(info)
+    if found != expected:
         notes = not_int8(info, int8.static_int8_operators())
         first = f"; operator {notes[0].index} {notes[0].type}: {notes[0].reason}" if notes else ""
-        raise GateError(
-            f"stage {stage}: the file is {info.scheme}, expected {expected}{first}; use SCHEME={info.scheme}"
-        )
+        raise GateError(f"stage {stage}: the file is {found}, expected {expected}{first}; use SCHEME={found}")

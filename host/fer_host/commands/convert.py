@@ -16,7 +16,9 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     convert = commands.add_parser("convert", help="make a bundle from a recipe")
     convert.add_argument("model", metavar="MODEL", help="a recipe's name, e.g. hawqc_mbv2, or a TOML file")
     convert.add_argument("--calib", metavar="FOLDER|SET", help="photos, or a shipped set, that give the int8 ranges")
-    convert.add_argument("--scheme", metavar="SCHEME", help="make this variant too, and the default")
+    convert.add_argument(
+        "--variant", "--scheme", metavar="VARIANT", help="make this one too, and the default (SCHEME= of make names it)"
+    )
     convert.add_argument("--weights", type=Path, metavar="FILE", help="your own .safetensors or .pt state dict")
     convert.add_argument("--data", type=Path, metavar="NPZ", help="also gate accuracy on this data set")
     convert.add_argument("--out", type=Path, metavar="DIR", help="bundle folder (default: dist/MODEL)")
@@ -73,7 +75,7 @@ def _convert(arguments: argparse.Namespace) -> int:
     convert(
         ConvertRequest(
             model=model,
-            scheme=arguments.scheme,
+            variant=arguments.variant,
             calib=arguments.calib,
             weights=arguments.weights,
             data=arguments.data,

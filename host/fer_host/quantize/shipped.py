@@ -110,15 +110,15 @@ def _remedy(recipe: Recipe, digest: str, folded: nn.Module, budget: MixedBudget)
     if recipe.quantize is None:
         return (
             f"its recipe has no [quantize] table: copy it to my.toml, add tables [quantize] and [quantize.tune] like "
-            f"hawqc_mbv2's with phases of {recipe.size_px} px, and {_commands('my.toml', '--scheme mixed ', factor)}"
+            f"hawqc_mbv2's with phases of {recipe.size_px} px, and {_commands('my.toml', '--variant mixed ', factor)}"
         )
-    return _commands(model_of(recipe), "" if "mixed" in recipe.convert.variants else "--scheme mixed ", factor)
+    return _commands(model_of(recipe), "" if "mixed" in recipe.convert.variants else "--variant mixed ", factor)
 
 
-def _commands(model: str, scheme: str, factor: float | None) -> str:
+def _commands(model: str, variant: str, factor: float | None) -> str:
     """The commands from a network to a bundle with tuned weights; ``factor`` None takes the recipe's compression."""
     data, out = "--data FER2013.npz", "my.safetensors"
-    qat, convert = f"fer-host qat {model} {data}", f"`fer-host convert {model} {scheme}--tuned {out}`"
+    qat, convert = f"fer-host qat {model} {data}", f"`fer-host convert {model} {variant}--tuned {out}`"
     if factor is None:
         return f"`{qat} --out {out}` and {convert} make one"
     search = f"`fer-host search {model} {data} --compression {factor!r} --out my.bits.json`"

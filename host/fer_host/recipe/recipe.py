@@ -29,7 +29,7 @@ class ConvertConfig:
     """What the bundle holds and how far a variant may fall below float.
 
     Attributes:
-        variants: schemes to convert, float32 first.
+        variants: those to convert, float32 first.
         default_variant: the one that the device takes unless told otherwise.
         accuracy_drop: largest loss of accuracy (fraction) that the data gate lets through.
         tolerance_p: by variant, the golden tolerance of a probability with a board's default kernels.

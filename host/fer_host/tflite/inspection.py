@@ -1,27 +1,19 @@
-"""What a tflite file really holds: tensors, operators, dtypes, and the scheme they amount to.
-
-Reads the file itself; runs and changes nothing.
-"""
+"""What a tflite file really holds: tensors, operators, dtypes. Reads the file itself; runs and changes nothing."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fer_edge.contract.manifest import Layer, TensorSpec
 from fer_host.errors import DataError
 
-Scheme = Literal["float32", "dynamic", "int8", "mixed"]
-Arithmetic = Literal["float32", "dynamic", "int8", "other", "border"]
-
 _BITS = {"float32": 32, "float16": 16, "int16": 16, "int8": 8, "uint8": 8, "int4": 4, "int2": 2}
-_BORDER = ("QUANTIZE", "DEQUANTIZE")
 
 
 @dataclass(frozen=True)
@@ -61,25 +53,6 @@ class OpInfo:
 
 
 @dataclass(frozen=True)
-class OpNote:
-    """Why an operator is not int8."""
-
-    index: int
-    type: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class TensorNote:
-    """Why a tensor is not int8."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class TfliteInfo:
     """A tflite file's main graph.
 
@@ -106,109 +79,27 @@ class TfliteInfo:
     min_runtime: str
 
     @property
-    def scheme(self) -> Scheme:
-        """The scheme the file really has.
-
-        ``float32``: every operator computes on float32 with float32 weights. ``int8``: every operator computes on int8
-        with int8 weights (32-bit biases); converting at the inputs and outputs is allowed. ``dynamic``: activations
-        are float32, some weights int8. ``mixed``: everything else.
-        """
-        found = {arithmetic(self, op) for op in self.ops} - {"border"}
-        if found == {"int8"}:
-            return "int8"
-        if found <= {"float32"}:
-            return "float32"
-        return "dynamic" if found <= {"float32", "dynamic"} else "mixed"
-
-    @property
     def dtypes(self) -> dict[str, int]:
         """Number of tensors of each dtype."""
         return dict(Counter(tensor.dtype for tensor in self.tensors))
 
     @property
-    def layers(self) -> tuple[Layer, ...]:
-        """Every operator with weights, by how they are stored; effective bits are the storage's."""
-        found = []
+    def layers_by_operator(self) -> dict[int, Layer]:
+        """Operator index -> how its weights are stored, of every operator with weights; in execution order."""
+        found = {}
         for op in self.ops:
             weights = _weights(self, op)
             if weights:
                 n_weights = sum(int(np.prod(tensor.shape)) for tensor in weights)
                 storage: Any = weights[0].dtype
-                found.append(Layer(f"{op.index:03d}.{op.type}", op.type, storage, float(_BITS[storage]), n_weights))
-        return tuple(found)
+                bits = float(_BITS[storage])
+                found[op.index] = Layer(f"{op.index:03d}.{op.type}", op.type, storage, bits, n_weights)
+        return found
 
-
-def scheme_of(path: Path) -> Scheme:
-    """The scheme that the file really has; see ``TfliteInfo.scheme``."""
-    return inspect_tflite(path).scheme
-
-
-def arithmetic(info: TfliteInfo, op: OpInfo) -> Arithmetic:
-    """In what an operator computes; "border" where it only converts between float and int8."""
-    activations = {info.tensors[i].dtype for i in (*op.inputs, *op.outputs) if i >= 0 and not info.tensors[i].constant}
-    if op.type in _BORDER and activations == {"int8"}:
-        return "int8"  # from one scale to another
-    if op.type in _BORDER:
-        # dequantizing a constant means weights stored small and computed with in float
-        return "other" if any(i >= 0 and info.tensors[i].constant for i in op.inputs) else "border"
-    weights = {tensor.dtype for tensor in _constants(info, op)}
-    data = activations - {"int32", "int64", "bool"}
-    if not data:
-        return "border"  # shapes and indices only
-    if data == {"int8"} and weights <= {"int8"}:
-        return "int8"
-    if data == {"float32"} and weights <= {"float32"}:
-        return "float32"
-    if data == {"float32"} and weights <= {"float32", "int8"}:
-        return "dynamic"
-    return "other"
-
-
-def not_int8(info: TfliteInfo, supported: frozenset[str] | None = None) -> tuple[OpNote, ...]:
-    """Every operator that does not compute in int8, with the reason.
-
-    Args:
-        info: the file.
-        supported: operators that the quantizer can make int8 (``quantize.static_int8_operators()``), to say which
-            were out of its reach; None leaves that out.
-    """
-    notes = []
-    for op in info.ops:
-        kind = arithmetic(info, op)
-        if kind == "int8":
-            continue
-        if kind == "border":
-            reason = "converts between float and int8"
-        else:
-            activations = sorted({info.tensors[i].dtype for i in op.outputs})
-            weights = sorted({tensor.dtype for tensor in _constants(info, op)})
-            reason = f"activations {'/'.join(activations)}" + (f", weights {'/'.join(weights)}" if weights else "")
-            if supported is not None and op.type not in supported:
-                reason += f"; ai-edge-quantizer has no static int8 {op.type}"
-        notes.append(OpNote(op.index, op.type, reason))
-    return tuple(notes)
-
-
-def tensors_not_int8(info: TfliteInfo) -> tuple[TensorNote, ...]:
-    """Every tensor that is used and is not int8, with the reason; in an int8 network, biases and shapes alone."""
-    notes = []
-    for tensor in info.tensors:
-        readers = [op for op in info.ops if tensor.index in op.inputs]
-        writers = [op for op in info.ops if tensor.index in op.outputs]
-        if tensor.dtype == "int8" or not (readers or writers):
-            continue
-        if tensor.constant and tensor.dtype == "int32" and tensor.scales:
-            reason = "bias, added to 32-bit sums"
-        elif tensor.constant and tensor.dtype in ("int32", "int64", "bool"):
-            reason = "axes, shape, padding or slice, not data"
-        elif tensor.constant:
-            reason = f"weights of {readers[0].type}, which is not int8"
-        elif any(op.type in _BORDER for op in (*readers, *writers)):
-            reason = "the float side of a conversion"
-        else:
-            reason = f"activation of {(*writers, *readers)[0].type}, which is not int8"
-        notes.append(TensorNote(tensor.name, tensor.shape, tensor.dtype, reason))
-    return tuple(notes)
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Every operator with weights, by how they are stored; effective bits are the storage's."""
+        return tuple(self.layers_by_operator.values())
 
 
 def inspect_tflite(path: Path) -> TfliteInfo:
@@ -248,21 +139,7 @@ def inspect_tflite(path: Path) -> TfliteInfo:
     )
 
 
-def read_constants(path: Path, indices: Iterable[int]) -> dict[int, NDArray[Any]]:
-    """The values that a file stores for these tensors, as they lie there, in their shapes."""
-    from ai_edge_litert.tools import flatbuffer_utils
-
-    model = flatbuffer_utils.read_model_from_bytearray(path.read_bytes())
-    info = inspect_tflite(path)
-    found = {}
-    for index in indices:
-        tensor = model.subgraphs[0].tensors[index]
-        data = bytes(model.buffers[tensor.buffer].data)
-        found[index] = np.frombuffer(data, np.dtype(info.tensors[index].dtype)).reshape(info.tensors[index].shape)
-    return found
-
-
-def _constants(info: TfliteInfo, op: OpInfo) -> list[TensorInfo]:
+def constants_of(info: TfliteInfo, op: OpInfo) -> list[TensorInfo]:
     """An operator's constant inputs that are numbers to compute with: no biases in int32, no axes or shapes."""
     tensors = [info.tensors[i] for i in op.inputs if i >= 0]
     return [tensor for tensor in tensors if tensor.constant and tensor.dtype not in ("int32", "int64", "bool")]
@@ -270,7 +147,7 @@ def _constants(info: TfliteInfo, op: OpInfo) -> list[TensorInfo]:
 
 def _weights(info: TfliteInfo, op: OpInfo) -> list[TensorInfo]:
     """Kernels, matrices and PReLU slopes, without biases: the constant at an operator's second input."""
-    second = [tensor for tensor in _constants(info, op) if tensor.index == (*op.inputs, -1, -1)[1]]
+    second = [tensor for tensor in constants_of(info, op) if tensor.index == (*op.inputs, -1, -1)[1]]
     return [tensor for tensor in second if tensor.dtype in _BITS]
 
 

@@ -19,7 +19,7 @@ from torch import nn
 from fer_host.convert import int8, onnx_export, parity, saved_model, tflite
 from fer_host.errors import DataError, ToolError
 from fer_host.models.mobilenet_v2 import InvertedResidual, conv_bn_relu6
-from fer_host.tflite import inspection, ranges
+from fer_host.tflite import arithmetic, inspection, ranges
 from fer_host.tflite.run import check_runs, run_tflite
 
 HW = (32, 24)  # not square: a swapped height and width shows
@@ -156,7 +156,7 @@ def test_saved_model_is_a_pb_with_its_weights(chain: Chain) -> None:
 
 def test_what_the_files_really_are(chain: Chain) -> None:
     for file, scheme in {"f.tflite": "float32", "i.tflite": "int8", "d.tflite": "dynamic"}.items():
-        assert inspection.scheme_of(chain.folder / file) == scheme
+        assert arithmetic.scheme_of(inspection.inspect_tflite(chain.folder / file)) == scheme
 
 
 def test_int8_file_is_int8_from_input_to_output(chain: Chain) -> None:
@@ -167,17 +167,17 @@ def test_int8_file_is_int8_from_input_to_output(chain: Chain) -> None:
     low, high = chain.ranges.ranges["input.0"]
     assert source.scale == pytest.approx((high - low) / 255, rel=1e-3)
     assert set(info.dtypes) == {"int8", "int32"}
-    assert inspection.not_int8(info) == ()
+    assert arithmetic.not_int8(info) == ()
     assert info.size_bytes == (chain.folder / "i.tflite").stat().st_size
 
 
 def test_every_tensor_that_is_not_int8_has_a_reason(chain: Chain) -> None:
     whole = inspection.inspect_tflite(chain.folder / "i.tflite")
-    notes = inspection.tensors_not_int8(whole)
+    notes = arithmetic.tensors_not_int8(whole)
     assert {(note.dtype, note.reason.split(",")[0]) for note in notes} == {("int32", "bias"), ("int32", "axes")}
     assert sum(note.reason.startswith("bias") for note in notes) == len(whole.layers)
     info = inspection.inspect_tflite(chain.folder / "f.tflite")
-    reasons = [note.reason for note in inspection.tensors_not_int8(info)]
+    reasons = [note.reason for note in arithmetic.tensors_not_int8(info)]
     assert len(reasons) == len({i for op in info.ops for i in (*op.inputs, *op.outputs) if i >= 0})
     assert any("weights of CONV_2D, which is not int8" in reason for reason in reasons)
 
@@ -186,10 +186,10 @@ def test_from_one_int8_scale_to_another_is_int8(chain: Chain) -> None:
     info = inspection.inspect_tflite(chain.folder / "i.tflite")
     activations = [tensor.index for tensor in info.tensors if not tensor.constant]
     same = inspection.OpInfo(0, "QUANTIZE", (activations[0],), (activations[1],), {})
-    assert inspection.arithmetic(info, same) == "int8"
+    assert arithmetic.arithmetic(info, same) == "int8"
     mixed = replace(info.tensors[activations[1]], dtype="float32")
     tensors = tuple(mixed if tensor.index == activations[1] else tensor for tensor in info.tensors)
-    assert inspection.arithmetic(replace(info, tensors=tensors), same) == "border"
+    assert arithmetic.arithmetic(replace(info, tensors=tensors), same) == "border"
 
 
 def test_weights_are_per_output_channel(chain: Chain) -> None:
@@ -213,7 +213,7 @@ def test_float_file_states_float_io(chain: Chain) -> None:
         ("logits", "float32"),
     ]
     assert info.min_runtime
-    assert len(inspection.not_int8(info)) == len(info.ops)
+    assert len(arithmetic.not_int8(info)) == len(info.ops)
 
 
 def test_reloaded_ranges_quantize_to_the_same_bytes(chain: Chain, tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ from fer_host.quantize.fold import fold_batch_norms, quantized_layers
 from fer_host.quantize.grid import WIDTHS, best_scales, integers, limits, on_grid
 from fer_host.quantize.grids import load_tuned, save_tuned, tuning_of
 from fer_host.quantize.hawqc import Workshop
-from fer_host.quantize.mixed import free_place
 from fer_host.quantize.policy import (
     BitPolicy,
     budget_bytes,
@@ -347,14 +346,6 @@ def test_too_few_images_for_the_traces_are_refused(tmp_path: Path) -> None:
     workshop = Workshop(recipe, tmp_path / "set", tmp_path / "state")
     with pytest.raises(DataError, match="expected more than 256"):
         _ = workshop.table
-
-
-def test_packed_tensors_do_not_overlap() -> None:
-    content = b"ab" + b"xyzxyz" + b"yz" + b"end"
-    assert free_place(content, b"xyzxyz", []) == 2
-    assert free_place(content, b"yz", [(2, 8)]) == 8  # not the one inside the longer tensor
-    assert free_place(content, b"yz", [(2, 8), (8, 10)]) is None
-    assert free_place(content, b"q", []) is None
 
 
 # bad files

@@ -182,7 +182,7 @@ def test_make_converts_tuned_weights() -> None:
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
     (command,) = re.findall(r"^absent/bin/fer-host (convert .*)$", done.stdout.replace("\\\n", ""), re.MULTILINE)
     arguments = cli._parser().parse_args(shlex.split(command))
-    assert (arguments.model, arguments.scheme, arguments.tuned) == ("larn", "mixed", Path("my own.safetensors"))
+    assert (arguments.model, arguments.variant, arguments.tuned) == ("larn", "mixed", Path("my own.safetensors"))
 
 
 def test_a_record_rounds_a_budget_that_is_just_kept() -> None:

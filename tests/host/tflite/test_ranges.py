@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from fer_edge.contract.manifest import TensorSpec
 from fer_host.errors import DataError
 from fer_host.tflite import ranges
-from fer_host.tflite.inspection import OpInfo, TensorInfo, TfliteInfo, not_int8
+from fer_host.tflite.arithmetic import not_int8, scheme_of
+from fer_host.tflite.inspection import OpInfo, TensorInfo, TfliteInfo
 
 SPEC = TensorSpec("input", (1, 4, 4, 3), "float32")
 TENSORS = (
@@ -224,7 +225,7 @@ def network(*dtypes: str) -> TfliteInfo:
     ],
 )
 def test_scheme_is_what_the_file_has(dtypes: tuple[str, ...], scheme: str) -> None:
-    assert network(*dtypes).scheme == scheme
+    assert scheme_of(network(*dtypes)) == scheme
 
 
 def test_float_weights_stored_small_are_not_float32() -> None:
@@ -233,14 +234,14 @@ def test_float_weights_stored_small_are_not_float32() -> None:
     weights = dataclasses.replace(TENSORS[1], constant=False)
     dequantize = OpInfo(0, "DEQUANTIZE", (5,), (1,), {})
     info = dataclasses.replace(INFO, tensors=(TENSORS[0], weights, *TENSORS[2:], stored), ops=(dequantize, *OPS))
-    assert info.scheme == "mixed"
+    assert scheme_of(info) == "mixed"
 
 
 def test_conversion_at_the_borders_stays_int8() -> None:
     tensors = (*network("int8", "int8", "int8", "int32", "int8").tensors, dataclasses.replace(TENSORS[4], index=5))
     ops = (*OPS, OpInfo(2, "DEQUANTIZE", (4,), (5,), {}))
     info = dataclasses.replace(INFO, tensors=tensors, ops=ops, output_indices=(5,))
-    assert info.scheme == "int8"
+    assert scheme_of(info) == "int8"
     assert [(note.type, note.reason) for note in not_int8(info)] == [("DEQUANTIZE", "converts between float and int8")]
 
 
