@@ -9,9 +9,30 @@ import cmath
 from collections.abc import Mapping, Sequence
 
 from fer_edge.contract.errors import LandmarkError
-from fer_edge.contract.manifest import AlignSpec
+from fer_edge.contract.manifest import LANDMARKS, AlignSpec, Landmark
 
 Point = tuple[float, float]
+
+# The one crop template: where landmarks come to lie in a crop of 96 px, as they lie in FER2013's Training images, made
+# mirror-symmetric; `fer-host geometry` measures it. Crops of other sizes have it in proportion.
+TEMPLATE_PX = 96
+TEMPLATE: Mapping[Landmark, Point] = {
+    "right_eye": (29.9, 37.8),
+    "left_eye": (66.1, 37.8),
+    "nose": (48.0, 56.9),
+    "mouth": (48.0, 74.4),
+}
+
+
+def align_for(crop_px: int) -> AlignSpec:
+    """The template for a square crop of this side, to a tenth of a px.
+
+    Raises:
+        SchemaError: a side below 8 px.
+    """
+    points = [TEMPLATE[name] for name in LANDMARKS]
+    scaled = tuple((round(x * crop_px / TEMPLATE_PX, 1), round(y * crop_px / TEMPLATE_PX, 1)) for x, y in points)
+    return AlignSpec(LANDMARKS, scaled, (crop_px, crop_px))
 
 
 def similarity(source: Sequence[complex], target: Sequence[complex]) -> tuple[complex, complex]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -12,6 +13,7 @@ from typing import Any, Literal, TypeVar
 import tomllib
 
 from fer_edge.contract import codec
+from fer_edge.contract.align import align_for
 from fer_edge.contract.errors import SchemaError
 from fer_edge.contract.labels import LABEL_SETS, LabelSet, label_sets
 from fer_edge.contract.manifest import PLAIN_NAME, AlignSpec, InputSpec, License, Scheme, is_plain_name
@@ -60,6 +62,8 @@ class ConvertConfig:
 class Recipe:
     """One network, its training, its conversion and its bundle.
 
+    A TOML file has ``crop_px``, the side of the crop, in the place of ``align``: the template follows from it. Only a
+    recipe with a geometry of its own states an ``[align]`` table.
     ``detector`` is the default one, which the crop geometry was measured with; the others are there to be chosen.
     ``heads`` are the label sets of a network that answers in several, ``labels`` first; empty: in ``labels`` only.
     ``identities`` is the number of people that a face-recognition stage tells apart; 0 for expressions.
@@ -191,7 +195,7 @@ def load_recipe(name: str) -> Recipe:
     """
     papers = paper_recipe_names()
     folder = RECIPES / "paper" if name in papers else RECIPES
-    recipe, digest = _load(Recipe, folder, name, [*recipe_names(), *papers])
+    recipe, digest = _load(Recipe, folder, name, [*recipe_names(), *papers], _with_align)
     return dataclasses.replace(recipe, sha256=digest)
 
 
@@ -207,7 +211,31 @@ def load_detector(name: str) -> DetectorRecipe:
     return _load(DetectorRecipe, folder, name, sorted(path.stem for path in folder.glob("*.toml")))[0]
 
 
-def _load(cls: type[T], folder: Path, name: str, known: list[str]) -> tuple[T, str]:
+def _with_align(data: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's table with the crop geometry that its ``crop_px`` stands for."""
+    if "crop_px" not in data and "align" in data:
+        return data
+    if "crop_px" not in data:
+        raise SchemaError("crop_px", "missing; expected the side of the crop in px, e.g. 96")
+    rest = {key: value for key, value in data.items() if key != "crop_px"}
+    if "align" in rest:
+        raise SchemaError("crop_px", "found beside [align]; expected one of them")
+    if type(data["crop_px"]) is not int or data["crop_px"] < 8:
+        raise SchemaError("crop_px", f"found {data['crop_px']!r}, expected a whole number of px, at least 8")
+    return {**rest, "align": codec.encode(align_for(data["crop_px"]))}
+
+
+def _as_it_is(data: dict[str, Any]) -> dict[str, Any]:
+    return data
+
+
+def _load(
+    cls: type[T],
+    folder: Path,
+    name: str,
+    known: list[str],
+    completed: Callable[[dict[str, Any]], dict[str, Any]] = _as_it_is,
+) -> tuple[T, str]:
     path = Path(name) if name.endswith(".toml") else folder / f"{name}.toml"
     if not path.is_file():
         close = difflib.get_close_matches(name, known, n=1)
@@ -217,7 +245,7 @@ def _load(cls: type[T], folder: Path, name: str, known: list[str]) -> tuple[T, s
     text = path.read_bytes()
     try:
         data: dict[str, Any] = tomllib.loads(text.decode())
-        return codec.decode(cls, data, path.stem), hashlib.sha256(text).hexdigest()
+        return codec.decode(cls, completed(data), path.stem), hashlib.sha256(text).hexdigest()
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"recipe {path}: not valid TOML ({error})") from error
     except SchemaError as error:

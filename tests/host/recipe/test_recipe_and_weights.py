@@ -9,13 +9,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from fer_edge.contract.manifest import LANDMARKS, AlignSpec
 from fer_host.errors import RecipeError, WeightsError
 from fer_host.evaluate.metrics import drop_label, expected_calibration_error, score
 from fer_host.files.paths import RECIPES
 from fer_host.models import MODELS
 from fer_host.models.mobilenet_v2 import MobileNetV2
 from fer_host.models.weights import load_network, save_weights, start_from_body, start_from_imagenet, weights_sha256
-from fer_host.recipe.recipe import load_detector, load_recipe, recipe_names
+from fer_host.recipe.recipe import load_detector, load_recipe, paper_recipe_names, recipe_names
 
 RECIPE = load_recipe("hawqc_mbv2")
 
@@ -53,6 +54,41 @@ def test_a_resnet_lends_its_body_and_keeps_its_head() -> None:
     start_from_body(network, other, "mine")
     assert torch.equal(network.get_parameter("layer4.2.conv3.weight"), other.get_parameter("layer4.2.conv3.weight"))
     assert torch.equal(network.get_parameter("fc.weight"), head)
+
+
+# as the recipes stated them one by one before they had one source: manifests and training digests hold these numbers
+TEMPLATES = {
+    48: ((14.9, 18.9), (33.0, 18.9), (24.0, 28.4), (24.0, 37.2)),
+    96: ((29.9, 37.8), (66.1, 37.8), (48.0, 56.9), (48.0, 74.4)),
+    112: ((34.9, 44.1), (77.1, 44.1), (56.0, 66.4), (56.0, 86.8)),
+    224: ((69.8, 88.2), (154.2, 88.2), (112.0, 132.8), (112.0, 173.6)),
+}
+
+
+def test_every_recipe_has_the_one_crop_template_to_the_last_digit() -> None:
+    sides = set()
+    for name in (*recipe_names(), *paper_recipe_names()):
+        align = load_recipe(name).align
+        side = align.crop_hw[0]
+        assert align == AlignSpec(LANDMARKS, TEMPLATES[side], (side, side)), name
+        sides.add(side)
+    assert sides == set(TEMPLATES)
+
+
+def test_a_recipe_may_have_a_crop_geometry_of_its_own(tmp_path: Path) -> None:
+    text = (RECIPES / "larn.toml").read_text()
+    table = '[align]\nlandmarks = ["nose", "mouth"]\ntemplate = [[1.0, 2.0], [3.0, 4.0]]\ncrop_hw = [16, 8]\n'
+    (tmp_path / "own.toml").write_text(text.replace("crop_px = 96\n", "") + table)
+    assert load_recipe(str(tmp_path / "own.toml")).align.crop_hw == (16, 8)
+    for wrong, said in (
+        (text + table, r"crop_px: found beside \[align\]"),
+        (text.replace("crop_px = 96\n", ""), "crop_px: missing; expected the side"),
+        (text.replace("crop_px = 96", "crop_px = 7"), "crop_px: found 7, expected a whole number of px, at least 8"),
+        (text.replace("crop_px = 96", 'crop_px = "96"'), "crop_px: found '96'"),
+    ):
+        (tmp_path / "own.toml").write_text(wrong)
+        with pytest.raises(RecipeError, match=said):
+            load_recipe(str(tmp_path / "own.toml"))
 
 
 def test_every_recipe_decodes_and_names_a_known_detector() -> None:
