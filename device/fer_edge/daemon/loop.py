@@ -22,7 +22,7 @@ from types import FrameType
 
 from fer_edge import threads
 from fer_edge.board.health import HealthMonitor, Pacer
-from fer_edge.contract.process import DONE, INTERRUPTED
+from fer_edge.contract.process import DONE, INCOMPLETE, INTERRUPTED
 from fer_edge.daemon.notify import Notifier
 from fer_edge.pipeline import Pipeline
 from fer_edge.sinks.fanout import Fanout
@@ -44,6 +44,8 @@ class Summary:
     faces: int = 0
     frames_with_face: int = 0
     dropped: int = 0
+    corrupt: int = 0
+    incomplete: str = ""
     seconds: float = 0.0
     stage_ms: dict[str, float] = field(default_factory=dict)
     ended_by: str = "end of source"
@@ -53,14 +55,26 @@ class Summary:
         stages = ", ".join(f"{name} {ms / max(1, self.frames):.1f}" for name, ms in self.stage_ms.items())
         return (
             f"{self.ended_by}: {self.frames} frames in {self.seconds:.1f} s ({fps:.1f} per second), "
-            f"{self.dropped} dropped, {self.faces} faces, a face in {self.frames_with_face}; "
-            f"mean ms a frame: {stages or 'none'}"
+            f"{self.dropped} dropped, {self.undecoded}{self.faces} faces, a face in {self.frames_with_face}; "
+            f"mean ms a frame: {stages or 'none'}{self.missing}"
         )
 
     @property
     def exit_status(self) -> int:
-        """Of the command: 130 where Ctrl-C ended it, which leaves a clip half read."""
-        return INTERRUPTED if self.ended_by == "SIGINT" else DONE
+        """Of the command: 130 where Ctrl-C ended it, which leaves a clip half read; 3 where the clip itself is."""
+        if self.ended_by == "SIGINT":
+            return INTERRUPTED
+        return INCOMPLETE if self.incomplete else DONE
+
+    @property
+    def undecoded(self) -> str:
+        """The frames that came damaged, where there are any."""
+        return f"{self.corrupt} could not be decoded, " if self.corrupt else ""
+
+    @property
+    def missing(self) -> str:
+        """What the source announced and did not hold."""
+        return f"; incomplete: {self.incomplete}" if self.incomplete else ""
 
     def add(self, reading: FrameReading) -> None:
         """Counts one frame."""
@@ -171,6 +185,7 @@ class Daemon:
                 self._enter("stopped", self._summary.ended_by)
         self._summary.seconds = time.monotonic() - started
         self._summary.dropped = self._counts.dropped
+        self._summary.corrupt = self._counts.corrupt
         return self._summary
 
     def _connection(self) -> bool:
@@ -193,6 +208,7 @@ class Daemon:
         finally:
             self._source = None
             self._counts = self._counts.plus(source)
+            self._summary.incomplete = self._summary.incomplete or source.incomplete
         return not (self._ended or self._is_stopped or self._was_cut)  # stopped and started again at once: it was cut
 
     def _take(self, frame: Frame) -> bool:
