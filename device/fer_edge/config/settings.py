@@ -13,6 +13,7 @@ from typing import Any
 from fer_edge.board.health import HealthSettings
 from fer_edge.contract.errors import SchemaError
 from fer_edge.logs import LogSettings
+from fer_edge.sinks.csv_file import CsvSettings
 from fer_edge.sinks.jsonl import JsonlSettings
 from fer_edge.sinks.metrics import MetricsSettings
 from fer_edge.sinks.mqtt.settings import MqttSettings
@@ -35,6 +36,7 @@ NAMES = {
     ("model", "detector"): "detector",
     ("track", "enabled"): "track",
     ("jsonl", "path"): "jsonl",
+    ("csv", "path"): "csv",
     ("web", "enabled"): "web",
     ("web", "blur"): "blur",
     ("metrics", "enabled"): "metrics",
@@ -108,6 +110,7 @@ class Config:
     track: TrackSettings = field(default_factory=TrackSettings)
     health: HealthSettings = field(default_factory=HealthSettings)
     jsonl: JsonlSettings = field(default_factory=JsonlSettings)
+    csv: CsvSettings = field(default_factory=CsvSettings)
     mqtt: MqttSettings = field(default_factory=MqttSettings)
     web: WebSettings = field(default_factory=WebSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)

@@ -16,13 +16,13 @@ from fer_edge.config import Config
 from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.daemon.loop import Daemon, OnWait, Summary, ended_by_sigterm
 from fer_edge.daemon.notify import Notifier
+from fer_edge.daemon.outputs import check_outputs, open_files
 from fer_edge.detectors import PHOTO_TILES
 from fer_edge.errors import ConfigError, UsageError
 from fer_edge.pipeline import Pipeline, open_pipeline
 from fer_edge.setting import tuned
 from fer_edge.setting.find import find_bundle
-from fer_edge.sinks.fanout import QueuedSink
-from fer_edge.sinks.jsonl import JsonlSink
+from fer_edge.sinks.fanout import Together
 from fer_edge.sinks.metrics import MetricsSink
 from fer_edge.sinks.web.controls import Controls, PhotoDesk
 from fer_edge.sources import SCHEMES, Playback, SourceUri, opener, parse_uri
@@ -87,6 +87,7 @@ class Launcher:
             )
         self._open = camera or _opener(config, self._uri)
         self.bundle: Bundle = open_bundle(find_bundle(Path(config.model.bundle) if config.model.bundle else None))
+        check_outputs(config, self._uri, self.bundle, file)
         self.pipeline = self._pipeline()
         self.monitor = HealthMonitor(config.health)
         self.daemon: Daemon | None = None  # while it runs
@@ -106,12 +107,13 @@ class Launcher:
                 with ended_by_sigterm():
                     self._first = self._opened()
                 opened.callback(self._close_first)
+            files = open_files(self.config, self.bundle, opened, self.is_camera)
             self.daemon = daemon = Daemon(
                 self._connect,
                 self.name,
                 self.pipeline,
-                (),
-                self._strict_jsonl(opened),
+                files if self.is_camera else (),
+                Together(files) if files and not self.is_camera else None,
                 notifier,
                 self.monitor,
                 self._max_frames,
@@ -161,11 +163,6 @@ class Launcher:
 
     # -- sinks -------------------------------------------------------------------------------------------------------
 
-    def _strict_jsonl(self, opened: contextlib.ExitStack) -> Sink | None:
-        """The JSON lines of a clip, which must be complete, or the run ends."""
-        path = self.config.jsonl.path
-        return opened.enter_context(JsonlSink(path)) if path and not self.is_camera else None
-
     def _sinks(self, controls: Controls, opened: contextlib.ExitStack) -> list[Sink]:
         """The sinks that never delay a frame; each is closed at the end."""
         sinks: list[Sink] = []
@@ -175,8 +172,6 @@ class Launcher:
             opened.callback(sink.close)
 
         config = self.config
-        if config.jsonl.path and self.is_camera:
-            add(QueuedSink(JsonlSink(config.jsonl.path, strict=False)))
         if config.mqtt.host:
             from fer_edge.sinks.mqtt.sink import MqttSink
 

@@ -154,6 +154,39 @@ class Fanout:
             _call(sink, sink.close)
 
 
+class Together:
+    """Gives every reading to every sink, in order; an error in one is the caller's: for files, which must be complete.
+
+    Args:
+        sinks: each quick enough to wait for.
+    """
+
+    name = "files"
+
+    def __init__(self, sinks: Iterable[Sink]) -> None:
+        self.sinks = tuple(sinks)
+
+    @property
+    def dropped(self) -> int:
+        """Over all sinks."""
+        return sum(sink.dropped for sink in self.sinks)
+
+    def publish(self, reading: FrameReading) -> None:
+        """Gives a reading to every sink; raises what one of them raises."""
+        for sink in self.sinks:
+            sink.publish(reading)
+
+    def status(self, status: Status) -> None:
+        """Gives the status to every sink."""
+        for sink in self.sinks:
+            sink.status(status)
+
+    def close(self) -> None:
+        """Closes every sink."""
+        for sink in self.sinks:
+            sink.close()
+
+
 _said: dict[tuple[int, str], float] = {}
 SAY_AGAIN_S = 60.0
 

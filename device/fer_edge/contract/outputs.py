@@ -1,0 +1,51 @@
+"""An output that is an input: found before anything is written, by the file itself and not by its name."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Mapping
+
+STDOUT = 1
+FileId = tuple[int, int] | str  # device and inode; the real path of what is not there yet
+
+
+def clash(outputs: Mapping[str, str | os.PathLike[str]], inputs: Iterable[str | os.PathLike[str]]) -> str:
+    """Why something would be written over: an output that is an input or another output; "" where nothing would.
+
+    Links, hard links, other spellings of a path and a redirected standard output are seen through. Devices such as
+    /dev/null may be given twice.
+
+    Args:
+        outputs: by the flag that names it; a target of "-" is standard output, "" is none.
+        inputs: files that are read, "" is none.
+    """
+    read: dict[FileId, str] = {}
+    for path in inputs:
+        identity = _identity(path) if os.fspath(path) else None
+        if identity is not None:
+            read.setdefault(identity, os.fspath(path))
+    written: dict[FileId, str] = {}
+    for flag, target in outputs.items():
+        identity = _identity(target) if os.fspath(target) else None
+        if identity is None:
+            continue
+        what = f"{flag} {os.fspath(target)}"
+        if identity in read:
+            return f"{what}: is {read[identity]}, which is read; expected another file"
+        if identity in written:
+            return f"{what}: is the file of {written[identity]} as well; expected another file"
+        written[identity] = flag
+    return ""
+
+
+def _identity(path: str | os.PathLike[str]) -> FileId | None:
+    """Of a regular file, there or not yet, or standard output; None for what can be written twice."""
+    is_stdout = os.fspath(path) == "-"
+    try:
+        state = os.fstat(STDOUT) if is_stdout else os.stat(path)
+    except (OSError, ValueError):
+        return "-" if is_stdout else os.path.realpath(path)
+    if stat.S_ISREG(state.st_mode):
+        return state.st_dev, state.st_ino
+    return "-" if is_stdout else None
