@@ -50,6 +50,7 @@ def _parser(command: str = "") -> argparse.ArgumentParser:
 
     image = commands.add_parser("image", parents=[common], help="read the expressions in photos")
     image.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    image.add_argument("--labels", metavar="SET", help="ferplus8 or fer7, where the bundle answers in both")
     image.add_argument("--detector", choices=_DETECTORS, help=_DETECTOR_HELP)
     image.add_argument("--json", action="store_true", help="a list of fer-edge/reading/1 documents")
     image.add_argument("--annotate", type=Path, metavar="OUT", help="picture to write; a folder for several photos")
@@ -75,6 +76,7 @@ def _parser(command: str = "") -> argparse.ArgumentParser:
     service.set_defaults(run=_service)
 
     web = commands.add_parser("web", parents=[common], help="serve a page that reads photos; no camera")
+    web.add_argument("--labels", metavar="SET", help="ferplus8 or fer7, where the bundle answers in both")
     web.add_argument("--address", default="127.0.0.1", help="to listen on; any but this machine's own needs a token")
     web.add_argument("--port", type=_port, default=8080, help="0: a free one (default: 8080)")
     web.add_argument("--token-file", default="", metavar="FILE", help="its first line is the token; default: a new one")
@@ -139,7 +141,7 @@ def _image(arguments: argparse.Namespace) -> int:
     from fer_edge.setting import tuned
     from fer_edge.setting.find import find_bundle
 
-    bundle = open_bundle(find_bundle(arguments.bundle))
+    bundle = open_bundle(find_bundle(arguments.bundle)).answering_in(arguments.labels)
     variant, threads, detector = tuned.choose(bundle, arguments.variant, arguments.threads, arguments.detector)
     return read_images(
         bundle,
@@ -204,7 +206,7 @@ def _web(arguments: argparse.Namespace) -> int:
     from fer_edge.sinks.web.controls import PhotoDesk
     from fer_edge.sinks.web.settings import WebSettings
 
-    bundle = open_bundle(find_bundle(arguments.bundle))
+    bundle = open_bundle(find_bundle(arguments.bundle)).answering_in(arguments.labels)
     variant, threads, detector = tuned.choose(bundle, arguments.variant, arguments.threads, None)
     pipeline = open_pipeline(bundle, variant, threads, PHOTO_TILES, detector)  # here, so that errors show now
     settings = WebSettings(

@@ -9,9 +9,10 @@ import numpy as np
 
 from fer_edge.classifier.crop import crop_face
 from fer_edge.classifier.runner import LiteRunner
+from fer_edge.contract.answer import answer
 from fer_edge.contract.bundle import Bundle
 from fer_edge.contract.manifest import Manifest, Variant
-from fer_edge.contract.preprocess import preprocess, softmax
+from fer_edge.contract.preprocess import preprocess
 from fer_edge.detectors import make_detector
 from fer_edge.tracking.track import TrackSettings
 from fer_edge.tracking.tracker import Tracker
@@ -44,6 +45,7 @@ class Pipeline:
         self.detector = detector
         self.runner = runner
         self.tracker = tracker
+        self.labels = manifest.label_set()
         self._resting = tracker  # while it is switched off
 
     def retrack(self, settings: TrackSettings) -> None:
@@ -103,7 +105,7 @@ class Pipeline:
             prepared = [preprocess(crop, self.manifest.input, self.variant.input_hw) for crop in crops]
             inputs = np.stack(prepared) if len(prepared) > 1 else prepared[0][None]
         with _timed(stage_ms, "infer"):
-            probabilities: list[list[float]] = softmax(self.runner(inputs)).tolist()
+            probabilities: list[list[float]] = answer(self.runner(inputs), self.labels).tolist()
         return probabilities
 
 

@@ -29,7 +29,7 @@ from fer_host.tflite.ranges import collect_ranges
 from fer_host.tflite.run import run_tflite
 
 
-@pytest.mark.parametrize("name", ["hawqc_mbv2", "larn", "ddamfn", "shufflenet_ldam", "lfer_ldl"])
+@pytest.mark.parametrize("name", ["hawqc_mbv2", "fer48", "larn", "ddamfn", "shufflenet_ldam", "lfer_ldl"])
 def test_a_policy_reaches_the_file_to_the_bit(name: str, drawn: Callable[[str], nn.Module], tmp_path: Path) -> None:
     recipe, source = load_recipe(name), drawn(name)
     folded = fold_batch_norms(source, recipe.input.channels, recipe.size_px)

@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from fer_edge.contract.bundle import Bundle
+from fer_edge.contract.labels import LabelSet
+
+
+def _labels(labels: LabelSet, default: bool) -> str:
+    """One label set, and whether its probabilities mean what they say."""
+    known = labels.calibration
+    sure = "not calibrated"
+    if known is not None:
+        sure = f"calibrated (temperature {known.temperature:.3f}, ECE {known.ece_before:.3f} -> {known.ece_after:.3f})"
+    return f"labels: {', '.join(labels.labels)}; {sure}{'  (default)' if default else ''}"
 
 
 def describe(bundle: Bundle) -> str:
@@ -11,7 +21,7 @@ def describe(bundle: Bundle) -> str:
     source = manifest.input
     lines = [
         f"{manifest.model_id} {manifest.version}   bundle {bundle.path}   sha256 {bundle.sha256[:16]}",
-        f"labels: {', '.join(manifest.labels)}",
+        *(_labels(each, len(manifest.sets) > 1 and each.id == manifest.default_label_set) for each in manifest.sets),
         f"input: {source.color}, crop {manifest.align.crop_hw[0]} px → {source.source_px} px → network",
         *(
             f"detector: {spec.id} " + ", ".join(f"{name} {value:g}" for name, value in spec.thresholds.items())

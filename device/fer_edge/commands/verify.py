@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.classifier.runner import LiteRunner
+from fer_edge.contract.answer import raw_answers
 from fer_edge.contract.arrays import ArraySpec, read_arrays
 from fer_edge.contract.bundle import Bundle
+from fer_edge.contract.labels import LabelSet
 from fer_edge.contract.manifest import Golden, Variant
-from fer_edge.contract.preprocess import preprocess, softmax
+from fer_edge.contract.preprocess import preprocess
 from fer_edge.errors import BundleError, SchemaError, VerifyError
 
 SCHEMA = "fer-edge/verify/1"
@@ -77,8 +80,10 @@ def _verify_variant(bundle: Bundle, variant: Variant, arrays: dict[str, NDArray[
     difference = None
     if variant.scheme != "dynamic":  # reference kernels for float activations and int8 weights differ by runtime
         difference = _reference_difference(content, variant, inputs, arrays[f"reference/{variant.id}"], threads)
-    probabilities = softmax(LiteRunner(content, variant, threads)(inputs))
-    distance, n_top1 = compare_probabilities(variant.id, probabilities, arrays[f"probabilities/{variant.id}"], golden)
+    probabilities = raw_answers(LiteRunner(content, variant, threads)(inputs), bundle.manifest.sets)
+    distance, n_top1 = compare_probabilities(
+        variant.id, probabilities, arrays[f"probabilities/{variant.id}"], golden, bundle.manifest.sets
+    )
     return Verified(variant.id, difference, distance, n_top1)
 
 
@@ -97,18 +102,24 @@ def _reference_difference(
 
 
 def compare_probabilities(
-    variant_id: str, found: NDArray[np.float32], expected: NDArray[np.float32], golden: Golden
+    variant_id: str,
+    found: NDArray[np.float32],
+    expected: NDArray[np.float32],
+    golden: Golden,
+    sets: Sequence[LabelSet] = (),
 ) -> tuple[float, int]:
-    """Largest |difference| (n, labels) and how many clear top-1 answers agreed.
+    """Largest |difference| (n, outputs) and how many clear top-1 answers agreed, each label set's counted by itself.
 
     Raises:
         VerifyError: a probability is outside the tolerance, or a clear answer differs.
     """
     distance = float(np.abs(found - expected).max())
+    slices = [slice(*each.slice) for each in sets] or [slice(None)]
     _limit(f"variant {variant_id}, default kernels", "probability", distance, golden.tolerance_p[variant_id])
-    ordered = np.sort(expected, axis=1)
-    clear = ordered[:, -1] - ordered[:, -2] >= golden.margin
-    wrong = np.flatnonzero(clear & (found.argmax(axis=1) != expected.argmax(axis=1)))
+    ordered = [np.sort(expected[:, own], axis=1) for own in slices]
+    clear = np.concatenate([own[:, -1] - own[:, -2] >= golden.margin for own in ordered])
+    differs = np.concatenate([found[:, own].argmax(axis=1) != expected[:, own].argmax(axis=1) for own in slices])
+    wrong = np.flatnonzero(clear & differs)
     if len(wrong):
         raise VerifyError(
             f"variant {variant_id}, default kernels: another answer on {len(wrong)} of {int(clear.sum())} golden "

@@ -31,6 +31,7 @@ NAMES = {
     ("source", "rate"): "rate",
     ("model", "bundle"): "bundle",
     ("model", "variant"): "variant",
+    ("model", "labels"): "labels",
     ("model", "threads"): "threads",
     ("model", "tiles"): "tiles",
     ("model", "detector"): "detector",
@@ -83,6 +84,7 @@ class ModelSettings:
     Args:
         bundle: folder; without it FER_EDGE_BUNDLE, the installed one, or dist/.
         variant: of the classifier; without it what fer-edge tune found here, else the bundle's default.
+        labels: set to answer in, ferplus8 or fer7; without it the bundle's default.
         threads: of the interpreters; without it what fer-edge tune found here, else up to 4.
         detector: of faces; without it what fer-edge tune found here, else the bundle's default.
         tiles: grids searched for small faces; 0 for none. Without it 2,3 for photos, none for a live picture.
@@ -93,6 +95,7 @@ class ModelSettings:
     threads: int | None = None
     detector: str | None = None
     tiles: tuple[int, ...] | None = None
+    labels: str | None = None
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import lzma
 from collections.abc import Sequence
@@ -33,6 +34,10 @@ class Bundle:
     path: Path
     manifest: Manifest
     sha256: str
+
+    def answering_in(self, label_set: str | None) -> Bundle:
+        """The bundle with another default label set, see ``Manifest.answering_in``."""
+        return dataclasses.replace(self, manifest=self.manifest.answering_in(label_set))
 
     def read(self, role: str) -> bytes:
         """The decoded content of the file with this role; what takes time to decode is kept, see ``kept``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -9,6 +10,7 @@ from typing import Literal
 
 from fer_edge.contract import codec
 from fer_edge.contract.errors import SchemaError
+from fer_edge.contract.labels import LABEL_SETS, Calibration, LabelSet, check_labels, check_sets, find_set
 
 SCHEMA = "fer-edge/manifest/1"
 SCHEMES = ("float32", "dynamic", "int8", "mixed")
@@ -30,7 +32,6 @@ def is_plain_name(text: str) -> bool:
 _CROP_PX = (8, 1024)
 _LARGEST_NORM, _SMALLEST_STD = 1e3, 1e-6
 _LARGEST_SCALE, _LARGEST_AXIS = 1e6, 4096
-_MOST_LABELS, _LONGEST_LABEL = 1024, 64
 
 
 def _not_in(low: float, high: float) -> str:
@@ -242,7 +243,8 @@ class Manifest:
     """The whole document; ``loads`` and ``dumps`` are its file format.
 
     ``detector`` is the one that the crop geometry was measured with, and the default; ``other_detectors`` are those
-    that a user may choose instead.
+    that a user may choose instead. ``label_sets`` are those that the network answers in, where there are several;
+    ``labels`` and ``calibration`` are those of ``default_label_set`` then.
     """
 
     model_id: str
@@ -260,20 +262,19 @@ class Manifest:
     licenses: tuple[License, ...]
     provenance: Provenance
     other_detectors: tuple[DetectorSpec, ...] = ()
+    label_sets: tuple[LabelSet, ...] | None = None
+    default_label_set: str | None = None
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         for name in ("model_id", "version"):
             found = getattr(self, name)
             _require(is_plain_name(found), name, f"found {found!r}, expected {PLAIN_NAME}")
-        _require(
-            len(self.labels) >= 2 and len(set(self.labels)) == len(self.labels), "labels", "found too few or twins"
-        )
-        _require(
-            len(self.labels) <= _MOST_LABELS, "labels", f"found {len(self.labels)}, expected at most {_MOST_LABELS}"
-        )
-        for i, label in enumerate(self.labels):  # they reach terminals, JSON, MQTT topics and pages
-            sound = label.isprintable() and label.strip() == label and 0 < len(label) <= _LONGEST_LABEL
-            _require(sound, f"labels[{i}]", f"found {label!r}, expected 1 to {_LONGEST_LABEL} printable characters")
+        check_labels(self.labels)
+        check_sets(self.label_sets, self.default_label_set)
+        own = self.label_set()
+        _require(self.labels == own.labels, "labels", f"expected those of {own.id}")
+        _require(self.calibration == own.calibration, "calibration", f"expected that of {own.id}")
         ids = [variant.id for variant in self.variants]
         _require(len(set(ids)) == len(ids) and bool(ids), "variants", "expected at least one, each id once")
         _require(
@@ -282,7 +283,8 @@ class Manifest:
         for i, variant in enumerate(self.variants):
             _require(variant.file in self.files, f"variants[{i}].file", f"no role {variant.file!r} in files")
             shape = variant.output.shape
-            _require(shape == (1, len(self.labels)), f"variants[{i}].output.shape", f"found {shape}, one value a label")
+            one_each = f"found {shape}, one value a label"
+            _require(shape == (1, self.sets[-1].slice[1]), f"variants[{i}].output.shape", one_each)
             shape, channels = variant.input.shape, self.input.channels
             _require(
                 shape[3] == channels,
@@ -298,6 +300,35 @@ class Manifest:
         paths = [entry.path for entry in self.files.values()]
         _require(len(set(paths)) == len(paths), "files", "found one path under two roles")
         _require(not {"manifest.json", "bundle.sha256"} & set(paths), "files", "found the manifest itself listed")
+
+    @property
+    def sets(self) -> tuple[LabelSet, ...]:
+        """The label sets that the network answers in: one in most bundles."""
+        if self.label_sets is not None:
+            return self.label_sets
+        known = next((name for name, labels in LABEL_SETS.items() if labels == self.labels), "own")
+        return (LabelSet(known, self.labels, (0, len(self.labels)), self.calibration),)
+
+    def label_set(self, set_id: str | None = None) -> LabelSet:
+        """The named label set, or the default one.
+
+        Raises:
+            SchemaError: the bundle does not answer in it.
+        """
+        return find_set(self.sets, set_id or self.default_label_set or self.sets[0].id)
+
+    def answering_in(self, set_id: str | None) -> Manifest:
+        """The manifest with another default label set; itself where there is nothing to choose.
+
+        Raises:
+            SchemaError: the bundle does not answer in it.
+        """
+        chosen = self.label_set(set_id)
+        if self.label_sets is None or chosen.id == self.default_label_set:
+            return self
+        return dataclasses.replace(
+            self, labels=chosen.labels, default_label_set=chosen.id, calibration=chosen.calibration
+        )
 
     @property
     def _detectors(self) -> dict[str, DetectorSpec]:

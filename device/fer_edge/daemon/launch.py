@@ -86,7 +86,8 @@ class Launcher:
                 f"--wait: {self.name} is no camera; expected --camera, csi://, v4l2://, argus:// or rtsp://"
             )
         self._open = camera or _opener(config, self._uri)
-        self.bundle: Bundle = open_bundle(find_bundle(Path(config.model.bundle) if config.model.bundle else None))
+        bundle = open_bundle(find_bundle(Path(config.model.bundle) if config.model.bundle else None))
+        self.bundle: Bundle = bundle.answering_in(config.model.labels)
         check_outputs(config, self._uri, self.bundle, file)
         self.pipeline = self._pipeline()
         self.monitor = HealthMonitor(config.health)

@@ -60,10 +60,10 @@ def measure_accuracy(setting: Setting, data: Path, limit: int | None = None) -> 
         known = [known[round(i * (len(known) - 1) / max(1, limit - 1))] for i in range(limit)]
     variant = manifest.variant(setting.variant)
     runner = LiteRunner(setting.bundle.read(variant.file), variant, setting.threads)
-    hits = 0
+    hits, (first, end) = 0, manifest.label_set().slice
     for i in known:
         logits = runner(preprocess(rows.crops[i], manifest.input, variant.input_hw)[None])[0]
-        hits += manifest.labels[int(np.argmax(logits))] == rows.names[i]
+        hits += manifest.labels[int(np.argmax(logits[first:end]))] == rows.names[i]
     n_dropped = rows.n_dropped + (len(rows.names) - len(known) if limit is None else 0)
     return Accuracy(data.name, rows.labels, len(known), n_dropped, round(hits / len(known), 6))
 

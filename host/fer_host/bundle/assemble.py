@@ -114,6 +114,8 @@ def assemble(
         licenses=(*recipe.licenses, *(detector.license for detector in detectors)),
         provenance=Provenance(git_commit(), recipe.train[0].seed, tool_versions(_TOOLS)),
         other_detectors=tuple(specs[1:]),
+        label_sets=recipe.label_sets if recipe.heads else None,
+        default_label_set=recipe.labels if recipe.heads else None,
     )
     with one_line_if_disk_full(out):
         return write_bundle(out, manifest, stored)

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.contract.answer import raw_answers
 from fer_edge.contract.manifest import AlignSpec, Variant
-from fer_edge.contract.preprocess import preprocess, softmax
+from fer_edge.contract.preprocess import preprocess
 from fer_host.device_pipeline import FaceDetector, LiteRunner, crop_face, largest_face, open_source, read_photo
 from fer_host.errors import ToolError
 from fer_host.models.weights import package_file
@@ -87,7 +88,8 @@ def golden_file(crops: NDArray[np.uint8], recipe: Recipe, networks: dict[str, tu
         reference = LiteRunner(content, variant, reference_kernels=True)
         default = LiteRunner(content, variant)
         arrays[f"reference/{name}"] = np.concatenate([reference.raw(row[None]) for row in arrays["inputs"]])
-        arrays[f"probabilities/{name}"] = softmax(np.concatenate([default(row[None]) for row in arrays["inputs"]]))
+        logits = np.concatenate([default(row[None]) for row in arrays["inputs"]])
+        arrays[f"probabilities/{name}"] = raw_answers(logits, recipe.label_sets)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()

@@ -231,7 +231,9 @@ class Build:
             if arithmetic is not None:
                 _check_arithmetic(stage.name, folder / name, arithmetic)
                 check_runs(folder / name)
-            parity = compare(stage.name, self._golden["logits"], run(folder / name, self._golden["inputs"]))
+            found = run(folder / name, self._golden["inputs"])
+            sets = tuple(slice(*each.slice) for each in self.recipe.label_sets)
+            parity = compare(stage.name, self._golden["logits"], found, sets=sets)
             write_parity(folder / "parity.json", [parity])
             self.parity.append(parity)  # before the gate: what stopped the build is to be seen
             check(parity, gates_of(stage.name))

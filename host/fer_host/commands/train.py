@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from fer_edge.contract.labels import PROTOCOLS
 from fer_host.commands.options import DEFAULT_DATA, positive
 
 
@@ -38,7 +39,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     evaluate = commands.add_parser("evaluate", help="a bundle's accuracy through the device's own code")
     evaluate.add_argument("bundle", type=Path, metavar="BUNDLE")
     evaluate.add_argument("--data", type=Path, required=True, metavar="PATH", help="npz, CSV, or a data set's folder")
-    evaluate.add_argument("--labels", choices=("ferplus8", "fer7"), help="default: what the bundle was trained on")
+    evaluate.add_argument("--labels", choices=tuple(PROTOCOLS), help="default: what the bundle was trained on")
     evaluate.add_argument("--usage", help="split of the set (default: every row that is not Training)")
     evaluate.add_argument("--variant", help="default: the bundle's default variant")
     evaluate.add_argument("--per-class", type=positive, metavar="N", help="a balanced, seeded draw of N a class")

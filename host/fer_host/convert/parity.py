@@ -82,7 +82,11 @@ def gates_of(stage: str) -> tuple[Gate, ...]:
 
 
 def compare(
-    stage: str, reference: NDArray[np.float32], candidate: NDArray[np.float32], reference_name: str = "torch"
+    stage: str,
+    reference: NDArray[np.float32],
+    candidate: NDArray[np.float32],
+    reference_name: str = "torch",
+    sets: Sequence[slice] = (slice(None),),
 ) -> Parity:
     """Compares two sets of logits of the same inputs.
 
@@ -91,6 +95,7 @@ def compare(
         reference: (N, classes) float32, N at least 1.
         candidate: (N, classes) float32.
         reference_name: what made ``reference``.
+        sets: the columns of each label set; each set's answer counts as one.
 
     Raises:
         GateError: other shapes, or a logit that is not finite: nothing to measure.
@@ -108,8 +113,8 @@ def compare(
     lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(found, axis=1)
     alike = (difference.max(axis=1) == 0).astype(np.float64)  # what stands for the cosine where a side is all zero
     cosine = np.divide((expected * found).sum(axis=1), lengths, out=alike, where=lengths > 0)
-    same = expected.argmax(axis=1) == found.argmax(axis=1)
-    clear = margins(reference) >= MARGIN
+    same = np.concatenate([expected[:, own].argmax(axis=1) == found[:, own].argmax(axis=1) for own in sets])
+    clear = np.concatenate([margins(reference[:, own]) >= MARGIN for own in sets])
     return Parity(
         stage=stage,
         reference=reference_name,

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from fer_edge.contract.answer import answer
 from fer_edge.contract.bundle import Bundle
 from fer_edge.contract.evaluate import EvaluateDoc, WithoutDuplicates
-from fer_edge.contract.labels import LABEL_SETS
+from fer_edge.contract.labels import LABEL_SETS, PROTOCOLS
 from fer_edge.contract.manifest import Variant
-from fer_edge.contract.preprocess import preprocess, softmax
+from fer_edge.contract.preprocess import preprocess
 from fer_host.data.faces import ALL, TRAINING, FaceData, FaceFiles, describe
 from fer_host.data.load import open_data
 from fer_host.data.occlude import Part, occlude
@@ -54,10 +55,11 @@ def evaluate(
     """Scores one variant of a bundle.
 
     Args:
-        bundle: a bundle with eight emotions, or the seven of ``fer7``.
+        bundle: a bundle with eight emotions, the seven of ``fer7``, or both.
         data: FER2013's npz, or any data set that ``open_data`` recognizes. Photos that are no crops go through the
             bundle's detector and crop unless ``crops_as_is``.
-        labels: "ferplus8" or "fer7".
+        labels: the protocol: "ferplus8", "ferplus8_majority" (only rows on which more than half of the crowd agreed)
+            or "fer7". A bundle that answers in the protocol's own label set is asked in it.
         usage: a split of the set; None takes every row that is not Training.
         variant_id: None takes the bundle's default variant.
         per_class: draw this many of each class (seeded), as the thesis' app test does.
@@ -70,9 +72,12 @@ def evaluate(
     Raises:
         DataError: no row is left, or the label set does not fit the bundle.
     """
+    label_set = PROTOCOLS[labels]
+    names = LABEL_SETS[label_set]
+    if label_set in {each.id for each in bundle.manifest.sets}:
+        bundle = bundle.answering_in(label_set)
     manifest = bundle.manifest
     variant = manifest.variant(variant_id)
-    names = LABEL_SETS[labels]
     if not set(names) <= set(manifest.labels):
         lacking = ", ".join(sorted(set(names) - set(manifest.labels)))
         raise DataError(f"labels {labels}: the bundle has no output for {lacking}; it has {', '.join(manifest.labels)}")
@@ -115,12 +120,12 @@ def predict(
 ) -> NDArray[np.float32]:
     """Probabilities (n, labels) in the bundle's label order for crops (h, w) or (h, w, 3)."""
     runner = LiteRunner(bundle.read(variant.file), variant, threads=threads)
-    spec = bundle.manifest.input
+    spec, labels = bundle.manifest.input, bundle.manifest.label_set()
     rows = []
     for crop in tqdm(crops, unit="face", desc=variant.id, disable=None, leave=False):
         views = ten_crops(crop) if ten_crop else crop[None]
         logits = [runner(preprocess(view, spec, variant.input_hw)[None])[0] for view in views]
-        rows.append(softmax(np.stack(logits)).mean(axis=0))
+        rows.append(answer(np.stack(logits), labels).mean(axis=0))
     return np.stack(rows)
 
 
@@ -181,7 +186,7 @@ def _balanced(rows: LabelledCrops, per_class: int, seed: int, names: Sequence[st
 
 def format_table(document: EvaluateDoc) -> str:
     """The document for the terminal."""
-    names = LABEL_SETS[document.labels]
+    names = LABEL_SETS[PROTOCOLS[document.labels]]
     lines = [
         f"{document.variant} on {document.data} ({document.labels}): "
         f"accuracy {document.accuracy:.2%} of n = {document.n} ({document.n_dropped} dropped), "

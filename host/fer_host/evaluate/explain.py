@@ -108,7 +108,8 @@ def explain(
             yield Explained(file, None)
             continue
         x = torch.from_numpy(preprocess(face, recipe.input, recipe.input_hw)).permute(2, 0, 1)[None]
-        found = heat_map(network, x, None if label is None else names.index(label), method, map_px)
+        index = None if label is None else names.index(label)
+        found = heat_map(network, x, index, method, map_px, n_classes=len(names))
         name, probability = names[found.index], float(found.probabilities[found.index])
         picture = _free_name(out, file.stem, taken)
         content = cv2.imencode(".png", cv2.cvtColor(draw(face, found.heat, name, probability), cv2.COLOR_RGB2BGR))[1]
@@ -117,7 +118,12 @@ def explain(
 
 
 def heat_map(
-    network: nn.Module, x: torch.Tensor, index: int | None = None, method: Method = "grad-cam", map_px: int = 1
+    network: nn.Module,
+    x: torch.Tensor,
+    index: int | None = None,
+    method: Method = "grad-cam",
+    map_px: int = 1,
+    n_classes: int | None = None,
 ) -> Heat:
     """Grad-CAM on the last convolutional map: relu of its channels' sum, weighed by the class' mean gradient.
 
@@ -129,11 +135,13 @@ def heat_map(
             That is right for networks that end in a global mean. A head that weighs positions (LARN, DDAMFN, LFER-LDL)
             can turn away from where this shows heat; "hires-cam" multiplies position by position (Draelos and Carin
             2020, arXiv 2011.08891), which is exact where a linear layer follows the map.
+        n_classes: the first outputs, which are those of the recipe's own labels; None: all are.
         map_px: take an earlier map, the last one with at least this side: sharper, but less tied to the class.
     """
     network.eval()
     with torch.enable_grad():
         logits, feature = _last_map(network, x.detach().requires_grad_(True), map_px)
+        logits = logits[:, :n_classes]
         chosen = int(logits[0].argmax()) if index is None else index
         (gradient,) = torch.autograd.grad(logits[0, chosen], feature)
     weight = gradient if method == "hires-cam" else gradient.mean(dim=(2, 3), keepdim=True)

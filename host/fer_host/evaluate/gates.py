@@ -38,7 +38,8 @@ def check_accuracy(
     """
     rows = fer2013.load(data)
     rows = rows.select((rows.usage == "PublicTest") & (rows.labels(recipe.labels) >= 0))
-    truth = rows.labels(recipe.labels)
+    truth, own_set = rows.labels(recipe.labels), slice(*recipe.label_sets[0].slice)
+    sets = tuple(slice(*each.slice) for each in recipe.label_sets)
     if not len(rows):
         raise DataError(f"data set {data}: no labelled PublicTest rows; expected some to measure accuracy on")
     inputs = [preprocess(image, recipe.input, recipe.input_hw)[None] for image in rows.images]
@@ -48,13 +49,13 @@ def check_accuracy(
         runner = LiteRunner(content, variant)
         parts = [runner(row) for row in tqdm(inputs, desc=name, unit="face", disable=None, leave=False)]
         logits[name] = np.concatenate(parts)
-        accuracy = float((logits[name].argmax(axis=1) == truth).mean())
+        accuracy = float((logits[name][:, own_set].argmax(axis=1) == truth).mean())
         if name != "float32":
             own = (references or {}).get(name)
             expected = logits["float32"] if own is None else run_tflite(own, np.concatenate(inputs))
             reference = "float32" if own is None else "float of the tuned weights"
-            check(compare(name, expected, logits[name], reference), DATA_GATES if own is None else TUNED_GATES)
-            before = float((logits["float32"].argmax(axis=1) == truth).mean())
+            check(compare(name, expected, logits[name], reference, sets), DATA_GATES if own is None else TUNED_GATES)
+            before = float((logits["float32"][:, own_set].argmax(axis=1) == truth).mean())
             limit = recipe.convert.accuracy_drop if own is None else recipe.convert.accuracy_drop_mixed
             check_accuracy_drop(name, before, accuracy, limit, len(rows))
         metrics[name] = (Metric("FER2013 PublicTest", recipe.labels, len(rows), round(accuracy, 6), "at conversion"),)

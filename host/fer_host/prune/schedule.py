@@ -48,7 +48,7 @@ def balanced_subset(data: TrainSet, per_class: int, seed: int) -> TrainSet:
     labels = data.targets.argmax(axis=1)
     rows = [random.permutation(np.flatnonzero(labels == label))[:per_class] for label in np.unique(labels)]
     picked = np.sort(np.concatenate(rows))
-    return TrainSet(data.images[picked], data.targets[picked])
+    return replace(data, images=data.images[picked], targets=data.targets[picked])
 
 
 def batches(
@@ -198,7 +198,12 @@ def round_widths(run: Run, subset: TrainSet) -> None:
 def gate_scores(run: Run, subset: TrainSet) -> Scores:
     """Of every batch-norm channel, on the Punish subset."""
     inputs = batches(subset, run.recipe, run.config.size_px)
-    return measure_gates(run.network, inputs, functional.cross_entropy, run.config.form)
+
+    def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        each = [functional.cross_entropy(logits[:, own], targets[:, own]) for own in subset.parts]
+        return torch.stack(each).sum()
+
+    return measure_gates(run.network, inputs, loss, run.config.form)
 
 
 def baseline(run: Run, log: Log) -> None:

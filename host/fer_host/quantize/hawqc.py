@@ -134,7 +134,8 @@ class Workshop:
         path = self.state / f"traces-{self.config.trace_images}-{self.config.seed}.safetensors"
         if not _is_timed(path):
             inputs, started = self.trace_inputs(), time.perf_counter()
-            found = exact(self.network, inputs, quiet=False)
+            sets = tuple(slice(*each.slice) for each in self.recipe.label_sets)
+            found = exact(self.network, inputs, quiet=False, sets=sets)
             tensors = {name: torch.from_numpy(values) for name, values in found.traces.items()}
             note = {"n": str(found.n), "change": f"{found.change:.4g}"}
             note[_SECONDS] = f"{time.perf_counter() - started:.1f}"
@@ -145,7 +146,8 @@ class Workshop:
     def held_out_loss(self) -> HeldOutLoss:
         """Cross-entropy on the search images with weights on a policy's grids, no tuning, activations in float."""
         rows = self._drawn.select(np.arange(self.config.trace_images, len(self._drawn)))
-        return HeldOutLoss(self.network, self.inputs(rows), torch.from_numpy(rows.labels(self.recipe.labels)))
+        labels, n_classes = torch.from_numpy(rows.labels(self.recipe.labels)), len(self.recipe.label_names)
+        return HeldOutLoss(self.network, self.inputs(rows), labels, n_classes)
 
     def search(self, name: AllocatorName, compression: float, agent: AgentConfig | None = None) -> BitPolicy:
         """A bit policy by the named allocator; ``agent`` None takes its own constants and the recipe's seed."""
@@ -215,10 +217,13 @@ class HeldOutLoss:
         network: folded; not changed.
         inputs: (N, C, H, W).
         labels: (N,) class indices.
+        n_classes: the first outputs, which ``labels`` are of; None: all.
     """
 
-    def __init__(self, network: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> None:
-        self.network = network
+    def __init__(
+        self, network: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, n_classes: int | None = None
+    ) -> None:
+        self.network, self.n_classes = network, n_classes
         self.inputs = inputs.contiguous(memory_format=torch.channels_last)
         self.labels = labels
         self._grids: dict[str, torch.Tensor] = {}  # layer -> (widths, C, ...), all its weights at every width
@@ -249,7 +254,7 @@ class HeldOutLoss:
         total = 0.0
         for start in range(0, len(self.inputs), 128):
             rows = slice(start, start + 128)
-            logits = torch.func.functional_call(self.network, weights, (self.inputs[rows],))
+            logits = torch.func.functional_call(self.network, weights, (self.inputs[rows],))[:, : self.n_classes]
             total += float(functional.cross_entropy(logits, self.labels[rows], reduction="sum"))
         return total / len(self.inputs)
 

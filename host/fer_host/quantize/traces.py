@@ -95,7 +95,14 @@ def hutchinson(
     return Estimate(traces, n, _change(totals, _LEAST_DRAWS))
 
 
-def exact(network: nn.Module, inputs: torch.Tensor, *, tolerance: float = 0.0, quiet: bool = True) -> Estimate:
+def exact(
+    network: nn.Module,
+    inputs: torch.Tensor,
+    *,
+    tolerance: float = 0.0,
+    quiet: bool = True,
+    sets: Sequence[slice] = (slice(None),),
+) -> Estimate:
     """Traces per output channel of the weights by Gauss-Newton; see the module's text for when they are exact.
 
     Args:
@@ -103,12 +110,14 @@ def exact(network: nn.Module, inputs: torch.Tensor, *, tolerance: float = 0.0, q
         inputs: (N, C, H, W); the mean goes over N. Labels do not matter.
         tolerance: stop early once the total changed by less than this (relative) over the last tenth; 0: use all.
         quiet: show no progress.
+        sets: the outputs of each label set; the loss is the sum over the sets.
     """
     layers = quantized_layers(network)
     weights = [layer.weight for layer in layers.values()]
 
     def squares(x: torch.Tensor) -> list[torch.Tensor]:
-        log_p = functional.log_softmax(network(x), dim=1)[0]
+        logits = network(x)
+        log_p = torch.cat([functional.log_softmax(logits[:, own], dim=1)[0] for own in sets])
         found = [torch.zeros(len(weight), dtype=torch.float64) for weight in weights]
         for c in range(len(log_p)):
             for total, gradient in zip(found, torch.autograd.grad(log_p[c], weights, retain_graph=True), strict=True):

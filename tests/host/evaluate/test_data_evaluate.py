@@ -20,7 +20,7 @@ from fer_host.bundle.golden import write_sample_photos
 from fer_host.data.occlude import GRAY, bar, occlude
 from fer_host.device_pipeline import face_cropper, make_detector, read_photo
 from fer_host.errors import DataError
-from fer_host.evaluate.evaluate import LabelledCrops, _balanced, evaluate, predict
+from fer_host.evaluate.evaluate import LabelledCrops, _balanced, evaluate, format_table, predict
 from fer_host.evaluate.gates import check_accuracy
 from fer_host.evaluate.ten_crop import ten_crops
 from fer_host.recipe.recipe import load_recipe
@@ -162,6 +162,29 @@ def test_seven_classes_are_not_scored_as_eight(bundle: Bundle, rafdb: Path) -> N
     with pytest.raises(DataError, match="ferplus8: the bundle has no output for contempt") as caught:
         evaluate(seven, rafdb, "ferplus8")
     assert "\n" not in str(caught.value)
+
+
+def test_majority_drops_what_the_crowd_disagreed_on(bundle: Bundle, tmp_path: Path) -> None:
+    names = ["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF"]
+    votes = np.zeros((3, 10), dtype=np.int64)
+    votes[0, 1], votes[1, 1], votes[1, 3], votes[2, 8] = 10, 5, 5, 10
+    np.savez(
+        tmp_path / "f.npz",
+        images=np.random.default_rng(0).integers(0, 256, (3, 48, 48), dtype=np.uint8),
+        fer_label=np.array([3, 4, -1], dtype=np.int8),
+        ferplus_votes=votes,
+        usage=np.array(["PublicTest"] * 3),
+        duplicates_training=np.zeros(3, dtype=bool),
+        fer_classes=np.array(["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]),
+        ferplus_classes=np.array(names),
+    )
+    found = {labels: evaluate(bundle, tmp_path / "f.npz", labels) for labels in ("ferplus8", "ferplus8_majority")}
+    assert {labels: (each.n, each.n_dropped) for labels, each in found.items()} == {
+        "ferplus8": (2, 1),
+        "ferplus8_majority": (1, 2),
+    }
+    assert set(found["ferplus8_majority"].recall) == {"happiness"}
+    assert "ferplus8_majority" in format_table(found["ferplus8_majority"])
 
 
 def test_the_data_gate_takes_the_labels_of_the_recipe(bundle: Bundle, tmp_path: Path) -> None:
