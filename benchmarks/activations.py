@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from fer_host.commands.options import DEFAULT_DATA
+from fer_host.commands.options import add_data, given_data
 from fer_host.evaluate.metrics import drop_label
 from fer_host.quantize.activations import activation_table, input_ranges, simulated
 from fer_host.quantize.allocate import knapsack, one_width
@@ -30,11 +30,12 @@ RESULT = Path(__file__).parent / "results" / "activations.md"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
+    add_data(parser)
     parser.add_argument("--model", default="hawqc_mbv2")
     parser.add_argument("--bits", type=int, nargs="*", default=[8, 6, 5, 4, 3])
     parser.add_argument("--traces", type=int, default=64, help="images that the traces are a mean over")
     arguments = parser.parse_args()
+    arguments.data = given_data(arguments.data)
     workshop = Workshop(load_recipe(arguments.model), arguments.data)
     faces = workshop.trace_inputs()
     ranges = input_ranges(workshop.network, faces)

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_edge.contract.bundle import Bundle, open_bundle
-from fer_host.commands.options import DEFAULT_DATA
+from fer_host.commands.options import add_data, given_data
 from fer_host.data.faces import FaceData
 from fer_host.data.load import open_data
 from fer_host.evaluate.evaluate import predict
@@ -98,7 +98,7 @@ class Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
+    add_data(parser)
     parser.add_argument("--model", default="hawqc_mbv2")
     parser.add_argument("--compression", type=float, default=9.93)
     parser.add_argument("--allocators", nargs="*", choices=ALLOCATORS, default=list(ALLOCATORS))
@@ -108,6 +108,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=1, help="of tuning, the same for every row")
     parser.add_argument("--report", action="store_true", help="only write the table of the rows measured so far")
     arguments = parser.parse_args()
+    arguments.data = given_data(arguments.data)
     if not arguments.report:
         measure(arguments)
     write_report()

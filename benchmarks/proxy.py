@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from fer_host.commands.options import DEFAULT_DATA
+from fer_host.commands.options import add_data, given_data
 from fer_host.quantize.allocate import one_width
 from fer_host.quantize.grid import WIDTHS
 from fer_host.quantize.hawqc import HeldOutLoss, Workshop
@@ -68,9 +68,10 @@ def predicted(workshop: Workshop, policy: BitPolicy) -> NDArray[np.float64]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
+    add_data(parser)
     parser.add_argument("--model", default="hawqc_mbv2")
     arguments = parser.parse_args()
+    arguments.data = given_data(arguments.data)
     workshop = Workshop(load_recipe(arguments.model), arguments.data)
     rises = Rises(workshop)
     layers = list(workshop.table.layers)

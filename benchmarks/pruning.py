@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fer_host.commands.options import DEFAULT_DATA
+from fer_host.commands.options import add_data, given_data
 from fer_host.evaluate.metrics import drop_label
 from fer_host.files.artifacts import write_bytes
 from fer_host.files.paths import TRAIN_CACHE
@@ -81,11 +81,12 @@ CONTENDERS = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
+    add_data(parser)
     parser.add_argument("--macs", type=float, choices=(0.66, 0.40), default=0.66, help="budget, of the start's")
     parser.add_argument("--only", nargs="*", help="names of contenders")
     parser.add_argument("--report", action="store_true", help="only write the table of the runs so far")
     arguments = parser.parse_args()
+    arguments.data = given_data(arguments.data)
     if not arguments.report:
         base = load_recipe(str(HERE / "recipes" / "hawqc_mbv2_prune64.toml"))
         for contender in CONTENDERS:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fer_host.commands.options import DEFAULT_DATA
+from fer_host.commands.options import add_data, given_data
 from fer_host.models.weights import build_network
 from fer_host.recipe.ablations import SAM_RHO
 from fer_host.recipe.recipe import Recipe, load_recipe
@@ -40,12 +40,13 @@ def config(recipe: Recipe, epochs: int, seed: int, rho: float) -> TrainConfig:
 def main() -> None:
     """Trains every pair and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
+    add_data(parser)
     parser.add_argument("--model", default="larn")
     parser.add_argument("--rows", type=int, default=6000)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seeds", type=int, default=2)
     arguments = parser.parse_args()
+    arguments.data = given_data(arguments.data)
     recipe = load_recipe(arguments.model)
     data = training_data(recipe, arguments.data)
     whole = train_split(data, recipe, recipe.train[0])

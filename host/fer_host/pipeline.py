@@ -13,6 +13,7 @@ from fer_host.bundle.assemble import assemble, check_places, wanted_variants
 from fer_host.bundle.stages import Build, Converted
 from fer_host.calibration.ranges import open_calibration, ranges_of_tuned, ranges_on
 from fer_host.errors import RecipeError
+from fer_host.files.paths import BUILD, DIST
 from fer_host.files.store import Store
 from fer_host.models.weights import load_network, weights_sha256
 from fer_host.quantize.fold import fold_batch_norms
@@ -64,7 +65,7 @@ def convert(request: ConvertRequest) -> Conversion:
     """
     recipe = load_recipe(request.model)
     variants = wanted_variants(recipe, request.variant)
-    out = request.out or Path("dist") / recipe.id
+    out = request.out or DIST / recipe.id
     check_places(out, request.data)
     network = load_network(recipe, request.weights)
     if request.weights is not None and request.variant is None:  # tuned weights ship for the recipe's own only
@@ -78,7 +79,7 @@ def convert(request: ConvertRequest) -> Conversion:
     calibration = (
         open_calibration(request.calib, recipe, weights_sha256(network), request.quiet) if "int8" in variants else None
     )
-    with Store(Path("build") / recipe.id) as store:
+    with Store(BUILD / recipe.id) as store:
         build = Build(store, recipe, network, quiet=request.quiet)
         try:
             float32 = to_float_tflite(build)
@@ -103,7 +104,7 @@ def _mixed(recipe: Recipe, tuned: ChosenTuning, calib: str | None, quiet: bool) 
     network = tuned.load()
     digest = weights_sha256(network.network)
     calibration = open_calibration(calib, recipe, digest, quiet, own=ranges_of_tuned(tuned.path))
-    with Store(Path("build") / f"{recipe.id}.mixed") as store:
+    with Store(BUILD / f"{recipe.id}.mixed") as store:
         build = Build(store, recipe, network.network, quiet=quiet)
         try:
             float32 = to_float_tflite(build)
@@ -133,6 +134,6 @@ def tuned_float_network(recipe: Recipe, tuned: Path) -> tuple[Path, str]:
 
 
 def _float_of(recipe: Recipe, network: nn.Module, folder: str) -> tuple[Path, str]:
-    with Store(Path("build") / folder) as store:
+    with Store(BUILD / folder) as store:
         build = Build(store, recipe, network, quiet=True)
         return to_float_tflite(build).path, build.weights_sha256

@@ -1,11 +1,10 @@
 """``make test-zoo``: every recipe whose weights ship, from its weights to a bundle that verifies, within the gates.
 
-Accuracies are measured where FER2013's npz is (``FER_TEST_DATA``, or the place that ``fer-host train`` looks at).
+Accuracies are measured where FER2013's npz is: below FER_DATA, or in ``../shared/data``.
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,14 +12,13 @@ from pathlib import Path
 import pytest
 
 from fer_edge.contract.bundle import open_bundle
-from fer_host.commands.options import DEFAULT_DATA
-from fer_host.files.paths import ZOO
+from fer_host.files.paths import FER2013, ZOO, default_data
 from fer_host.models.weights import load_network, weights_sha256
 from fer_host.recipe.recipe import load_recipe, recipe_names
 from fer_host.zoo.card import card_markdown, read_card
 
 ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get("FER_TEST_DATA") or ROOT / DEFAULT_DATA)
+DATA = default_data() or ROOT.parent / "shared" / "data" / FER2013
 SHIPPED = sorted(path.stem for path in ZOO.glob("*.safetensors"))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fer_host.commands.options import DEFAULT_DATA, positive
+from fer_host.commands.options import add_data, given_data, positive
 from fer_host.errors import HostError
 
 _ALLOCATORS = ("uniform", "hawq_v2", "haq", "actor_critic", "thresholds", "knapsack")
@@ -20,7 +20,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     prune.add_argument(
         "model", metavar="RECIPE", help="of the start; hawqc_mbv2_pruned has constants of its own, others take those"
     )
-    prune.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="PATH", help="npz, CSV, a data set's folder")
+    add_data(prune)
     prune.add_argument("--out", type=Path, metavar="FILE", help=".safetensors to write (default: host/zoo)")
     prune.add_argument("--method", choices=("gated", "slimming", "greg", "uniform"), help="default: the recipe's")
     prune.add_argument("--macs", type=float, metavar="SHARE", help="budget: of the start's MACs")
@@ -38,7 +38,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
     search = commands.add_parser("search", help="choose a bit width for every channel within a budget")
     search.add_argument("model", metavar="RECIPE", help="with a [quantize] table, e.g. hawqc_mbv2")
-    search.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="PATH", help="npz, CSV, a data set's folder")
+    add_data(search)
     search.add_argument("--allocator", choices=_ALLOCATORS, help="default: the recipe's")
     search.add_argument(
         "--compression", type=float, metavar="FACTOR", help="of the float network; default: the recipe's"
@@ -48,7 +48,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
     qat = commands.add_parser("qat", help="tune a network on its bit widths; a killed run resumes")
     qat.add_argument("model", metavar="RECIPE", help="with a [quantize] table, e.g. hawqc_mbv2")
-    qat.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="PATH", help="npz, CSV, a data set's folder")
+    add_data(qat)
     qat.add_argument("--policy", type=Path, metavar="FILE", help="by `search` (default: searched as the recipe says)")
     qat.add_argument("--out", type=Path, metavar="FILE", help=".safetensors to write (default: host/zoo)")
     qat.add_argument("--untuned", action="store_true", help="only move the weights to their grids")
@@ -68,7 +68,7 @@ def _prune(arguments: argparse.Namespace) -> int:
     if arguments.method is not None and arguments.out is None:
         raise HostError(f"--out: not given; expected a file, because host/zoo holds {recipe.id} by its own method")
     recipe = with_options(recipe, arguments.method, budget, arguments.round_to, arguments.rank)
-    print(run_pruning(recipe, arguments.data, arguments.out, latency_table=arguments.latency))
+    print(run_pruning(recipe, given_data(arguments.data), arguments.out, latency_table=arguments.latency))
     return 0
 
 
@@ -77,7 +77,7 @@ def _search(arguments: argparse.Namespace) -> int:
     from fer_host.recipe.recipe import load_recipe
 
     recipe = load_recipe(arguments.model)
-    print(run_search(recipe, arguments.data, arguments.allocator, arguments.compression, arguments.out))
+    print(run_search(recipe, given_data(arguments.data), arguments.allocator, arguments.compression, arguments.out))
     return 0
 
 
@@ -87,7 +87,7 @@ def _qat(arguments: argparse.Namespace) -> int:
     from fer_host.recipe.recipe import load_recipe
 
     recipe = load_recipe(arguments.model)
-    target, ranges = tune(recipe, arguments.data, arguments.policy, arguments.out, arguments.untuned)
+    target, ranges = tune(recipe, given_data(arguments.data), arguments.policy, arguments.out, arguments.untuned)
     print(ranges)
     print(format_tuning(read_tuning(target)))
     print(target)

@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from fer_host.errors import HostError
+from fer_host.files.paths import DIST
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -91,8 +92,8 @@ def _convert(arguments: argparse.Namespace) -> int:
 def _pack(arguments: argparse.Namespace) -> int:
     from fer_host.pack import pack
 
-    bundle = arguments.bundle or Path("dist") / arguments.model
-    print(pack(bundle, Path("dist"), arguments.target, arguments.offline))
+    bundle = arguments.bundle or DIST / arguments.model
+    print(pack(bundle, DIST, arguments.target, arguments.offline))
     return 0
 
 

@@ -5,7 +5,27 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-DEFAULT_DATA = Path("../shared/data/fer2013/fer2013_train_public.npz")
+from fer_host.errors import DataError
+from fer_host.files.paths import FER2013, default_data
+
+
+def add_data(parser: argparse.ArgumentParser, what: str = "npz, CSV, a data set's folder") -> None:
+    """``--data``, for ``given_data``."""
+    parser.add_argument("--data", type=Path, metavar="PATH", help=f"{what} (default: {FER2013} below FER_DATA)")
+
+
+def given_data(path: Path | None) -> Path:
+    """The data set that was asked for, else that of FER_DATA.
+
+    Raises:
+        DataError: neither is given.
+    """
+    found = path or default_data()
+    if found is None:
+        raise DataError(
+            f"--data: not given; expected a data set's path, or {FER2013} below the folder that FER_DATA names"
+        )
+    return found
 
 
 def positive(text: str) -> int:

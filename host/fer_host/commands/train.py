@@ -9,14 +9,15 @@ import argparse
 from pathlib import Path
 
 from fer_edge.contract.labels import PROTOCOLS
-from fer_host.commands.options import DEFAULT_DATA, positive
+from fer_host.commands.options import add_data, given_data, positive
+from fer_host.files.paths import BUILD
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds them to the parser."""
     train = commands.add_parser("train", help="train a recipe; a killed run resumes")
     train.add_argument("model", metavar="RECIPE")
-    train.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="PATH", help="npz, CSV, a data set's folder")
+    add_data(train)
     train.add_argument("--out", type=Path, metavar="FILE", help=".safetensors to write (default: host/zoo)")
     train.add_argument("--ablation", metavar="NAME", help="leave something out; `fer-host models` lists the names")
     train.set_defaults(run=_train)
@@ -74,7 +75,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     calibrate.set_defaults(run=_calibrate)
 
     geometry = commands.add_parser("geometry", help="measure where landmarks lie in FER2013's training images")
-    geometry.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="NPZ")
+    add_data(geometry, "FER2013's npz")
     geometry.add_argument("--n", type=positive, default=2000)
     geometry.add_argument("--seed", type=positive, default=1)
     geometry.add_argument("--detector", default="blazeface_short")
@@ -82,7 +83,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
     release = commands.add_parser("release", help="measure a bundle's variants and write them into the model card")
     release.add_argument("model", metavar="RECIPE")
-    release.add_argument("--data", type=Path, default=DEFAULT_DATA, metavar="NPZ")
+    add_data(release, "FER2013's npz")
     release.set_defaults(run=_release)
 
 
@@ -96,10 +97,10 @@ def _train(arguments: argparse.Namespace) -> int:
     if arguments.ablation:
         recipe = ablated(recipe, arguments.ablation)
         if out is None:  # the zoo holds what ships
-            out = Path("build") / "ablations" / f"{recipe.id}.safetensors"
+            out = BUILD / "ablations" / f"{recipe.id}.safetensors"
             out.parent.mkdir(parents=True, exist_ok=True)
     run = run_identities if recipe.labels == "identities" else run_training
-    print(run(recipe, arguments.data, out))
+    print(run(recipe, given_data(arguments.data), out))
     return 0
 
 
@@ -192,7 +193,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
 def _geometry(arguments: argparse.Namespace) -> int:
     from fer_host.detector.geometry import measure
 
-    found = measure(arguments.data, arguments.n, arguments.seed, arguments.detector)
+    found = measure(given_data(arguments.data), arguments.n, arguments.seed, arguments.detector)
     print(f"{found.found} faces in {found.n} images ({found.found / found.n:.1%}), detector {arguments.detector}")
     for name, (x, y) in found.median.items():
         print(
@@ -210,5 +211,5 @@ def _geometry(arguments: argparse.Namespace) -> int:
 def _release(arguments: argparse.Namespace) -> int:
     from fer_host.release import release
 
-    release(arguments.model, arguments.data)
+    release(arguments.model, given_data(arguments.data))
     return 0

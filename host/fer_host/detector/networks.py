@@ -9,6 +9,7 @@ from fer_host.detector.convert import convert_network
 from fer_host.device_pipeline import FaceDetector, make_detector
 from fer_host.errors import WeightsError
 from fer_host.files.artifacts import sha256_bytes
+from fer_host.files.paths import BUILD
 from fer_host.files.store import Store
 from fer_host.models.weights import package_file
 from fer_host.recipe.recipe import DetectorNetwork, DetectorRecipe, load_detector
@@ -25,7 +26,7 @@ def detector_contents(recipe: DetectorRecipe) -> dict[str, bytes]:
     if all(path.suffix == ".tflite" for path in sources.values()):
         return {role: path.read_bytes() for role, path in sources.items()}
     # Every recipe's build shares these stages, so a second build waits for the first.
-    with Store(Path("build") / "detectors" / recipe.id, wait=True) as store:
+    with Store(BUILD / "detectors" / recipe.id, wait=True) as store:
         return {
             network.role: convert_network(store, 10 * i, network, sources[network.role]).read_bytes()
             for i, network in enumerate(recipe.networks)

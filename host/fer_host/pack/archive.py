@@ -13,7 +13,7 @@ from pathlib import Path
 from fer_edge.contract.bundle import DIGEST_NAME, MANIFEST_NAME, open_bundle
 from fer_edge.contract.manifest import Manifest
 from fer_host.errors import PackError
-from fer_host.files.paths import ROOT
+from fer_host.files.paths import ROOT, WHEELS
 from fer_host.pack.targets import TARGETS, Target, find_target, target_document
 from fer_host.pack.wheels import EPOCH, build_wheel, dependency_wheels, metadata, unpacked_bytes
 
@@ -52,7 +52,7 @@ def pack(bundle_path: Path, out: Path, target_name: str | None = None, offline: 
     )
     with tempfile.TemporaryDirectory() as scratch:
         wheel = build_wheel(Path(scratch))
-        wheels = dependency_wheels(target, wheel, ROOT / "build" / "wheels") if target and offline else []
+        wheels = dependency_wheels(target, wheel, WHEELS) if target and offline else []
         folder = Path(scratch, "stage", name)
         _stage(folder, bundle.path, bundle.manifest, target, wheel, wheels)
         return _write(folder, out / f"{name}.tar.gz")
