@@ -20,9 +20,8 @@ from fer_edge.sources.options import CameraOptions, camera_number, camera_option
 from fer_edge.sources.uri import SourceUri
 from fer_edge.types import RgbImage
 
-# nvvidconv's flip-method: 1 turns left, 2 by 180 degrees, 3 right; 4 and 6 mirror
-FLIPS = {(False, False, 0): 0, (True, False, 0): 4, (False, True, 0): 6, (True, True, 0): 2}
-TURNS = {90: 3, 180: 2, 270: 1}  # clockwise degrees
+# nvvidconv's flip-method by EXIF code: 1 turns left, 2 by 180 degrees, 3 right; 4 and 6 mirror, 5 and 7 by a diagonal
+FLIP_METHODS = {1: 0, 2: 4, 3: 2, 4: 6, 5: 7, 6: 3, 7: 5, 8: 1}
 
 # what Argus and GStreamer print when they fail, and what helps
 ADVICE = (
@@ -45,7 +44,7 @@ def argus_pipeline(number: int, wanted: CameraOptions) -> str:
         number: of the sensor.
         wanted: size and rate; the size is that of the picture as mounted, before it is turned.
     """
-    flip = TURNS.get(wanted.rotation) or FLIPS[(wanted.hflip, wanted.vflip, 0)]
+    flip = FLIP_METHODS[wanted.orientation]
     return " ! ".join(
         (
             f"nvarguscamerasrc sensor-id={number}",
@@ -104,7 +103,7 @@ class GstreamerCamera(Camera):
         self._first = np.asarray(picture, dtype=np.uint8)
         height, width = self._first.shape[:2]
         fps = float(self._capture.get(cv2.CAP_PROP_FPS))
-        shape = (height, width) if self.wanted.rotation in (90, 270) else (width, height)
+        shape = (height, width) if self.wanted.orientation >= 5 else (width, height)
         self.description = f"{self.label}, {width}x{height} BGR at {fps:g} fps{differences(self.wanted, *shape, fps)}"
 
     def read(self) -> tuple[RgbImage, float]:

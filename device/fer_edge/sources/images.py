@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fer_edge.errors import ImageError, SourceError
 from fer_edge.pictures.photo import read_photo
-from fer_edge.sources.uri import SourceUri
+from fer_edge.sources.uri import SourceUri, printable
 from fer_edge.types import Frame, FrameSource
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
@@ -48,7 +48,7 @@ class ImagesSource(FrameSource):
                 self._dropped += 1
                 log.warning("skipped: %s", error)
                 continue
-            yield Frame(photo.image, index, time.monotonic(), str(path), photo.scale, photo.original_hw)
+            yield Frame(photo.image, index, time.monotonic(), printable(str(path)), photo.scale, photo.original_hw)
 
     def close(self) -> None:
         """Ends the iteration at the next photo."""

@@ -13,7 +13,9 @@ from functools import partial
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from fer_edge.errors import SourceError
-from fer_edge.sources.uri import Playback, SourceUri
+from fer_edge.sources import upright
+from fer_edge.sources.turned import TurnedSource
+from fer_edge.sources.uri import Playback, SourceUri, printable
 from fer_edge.types import FrameSource
 
 Open = Callable[[], FrameSource]
@@ -73,7 +75,10 @@ class Scheme:
         needs_path: false where a URI without a path means the first one.
         tracks_faces: its frames follow one another; in a folder of photos they do not.
         can_wait: its frames are there whenever they are read, so that small faces may be searched for too.
-        whole_url: its path is the whole URL, whose options are not ours.
+        whole_url: its path is the whole URL, whose other options are not ours.
+        odd_names: its path is a file's name, which may hold ? and #, and bytes that are no UTF-8; options are what
+            follows the last ? and begins with the name of one.
+        turns: EXIF codes of the turns that it does itself, e.g. in hardware; others are done behind it.
     """
 
     opener: Callable[[SourceUri, Playback], Open]
@@ -84,17 +89,19 @@ class Scheme:
     tracks_faces: bool = True
     can_wait: bool = False
     whole_url: bool = False
+    odd_names: bool = False
+    turns: tuple[int, ...] = (upright.UPRIGHT,)
 
 
-_SIZE, _MOUNT = ("width", "height", "fps"), ("hflip", "vflip", "rotation")
+_SIZE, _MOUNT, _ALL = ("width", "height", "fps"), upright.OPTIONS, tuple(upright.MATRICES)
 SCHEMES = {
-    "file": Scheme(_clip, plays=("loop", "rate"), can_wait=True),
-    "images": Scheme(_images, tracks_faces=False, can_wait=True),
-    "csi": Scheme(_csi, (*_SIZE, *_MOUNT), is_camera=True, needs_path=False),
-    "v4l2": Scheme(_v4l2, _SIZE, is_camera=True),
-    "argus": Scheme(_argus, (*_SIZE, *_MOUNT), is_camera=True, needs_path=False),
-    "rtsp": Scheme(_rtsp, is_camera=True, whole_url=True),
-    "synthetic": Scheme(_synthetic, (*_SIZE, "n", "faces", "seed"), plays=("rate",), needs_path=False),
+    "file": Scheme(_clip, _MOUNT, plays=("loop", "rate"), can_wait=True, odd_names=True, turns=_ALL),
+    "images": Scheme(_images, _MOUNT, tracks_faces=False, can_wait=True, odd_names=True),
+    "csi": Scheme(_csi, (*_SIZE, *_MOUNT), is_camera=True, needs_path=False, turns=upright.FLIPPED),
+    "v4l2": Scheme(_v4l2, (*_SIZE, *_MOUNT), is_camera=True),
+    "argus": Scheme(_argus, (*_SIZE, *_MOUNT), is_camera=True, needs_path=False, turns=_ALL),
+    "rtsp": Scheme(_rtsp, _MOUNT, is_camera=True, whole_url=True),
+    "synthetic": Scheme(_synthetic, (*_SIZE, "n", "faces", "seed", *_MOUNT), plays=("rate",), needs_path=False),
 }
 
 
@@ -105,7 +112,7 @@ def parse_uri(text: str) -> SourceUri:
         SourceError: unknown scheme or option, an option that is no whole number, or a missing path.
     """
     if text and "://" not in text:  # a plain path is taken as it is, % and all
-        return SourceUri("file", text, {}, f"file://{text}")
+        return SourceUri("file", text, {}, f"file://{printable(text)}")
     try:
         parts = urlsplit(text.replace("[", "%5B").replace("]", "%5D"))  # brackets are no IPv6 address here
     except ValueError as error:
@@ -114,31 +121,53 @@ def parse_uri(text: str) -> SourceUri:
     if row is None:
         expected = ", ".join(f"{scheme}://" for scheme in SCHEMES)
         raise SourceError(f"source {text!r}: unknown scheme {parts.scheme!r}; expected a path or one of {expected}")
+    if not row.odd_names and printable(text) != text:
+        raise SourceError(f"source {parts.scheme}://: holds bytes that are no UTF-8; expected text")
     if row.whole_url:
-        return _url(parts.scheme, text, parts.netloc)
-    query = parts.query if row.options else ""
-    # a file's own name may hold ? and #; only sources that take options read them as such
-    path = unquote(parts.netloc + parts.path) if row.options else unquote(text.partition("://")[2])
+        return _url(parts.scheme, text, parts.netloc, row)
+    if row.odd_names:
+        path, query = _split_name(text.partition("://")[2], row)
+    else:
+        path, query = parts.netloc + parts.path, parts.query
     if not path and row.needs_path:
         raise SourceError(f"source {text!r}: names no path; expected e.g. {parts.scheme}:///path")
+    return SourceUri(parts.scheme, unquote(path, errors="surrogateescape"), _options(text, query, row), printable(text))
+
+
+def _split_name(rest: str, row: Scheme) -> tuple[str, str]:
+    name, _, query = rest.rpartition("?")
+    is_ours = name and query.partition("=")[0] in row.options and "=" in query
+    return (name, query) if is_ours else (rest, "")
+
+
+def _options(text: str, query: str, row: Scheme) -> dict[str, int]:
     options = {}
     for key, value in parse_qsl(query, keep_blank_values=True):
         if key not in row.options:
             known = ", ".join(row.options)
-            raise SourceError(f"source {text!r}: unknown option {key!r}; expected one of {known}")
-        if not value.isdecimal() or not 0 < int(value) < 100_000_000:
-            raise SourceError(f"source {text!r}: option {key} is {value!r}, expected a whole number above 0")
+            raise SourceError(f"source {printable(text)!r}: unknown option {key!r}; expected one of {known}")
+        least = 0 if key in _MOUNT else 1
+        if not value.isdecimal() or not least <= int(value) < 100_000_000:
+            expected = f"a whole number {'above 0' if least else 'from 0'}"
+            raise SourceError(f"source {printable(text)!r}: option {key} is {value!r}, expected {expected}")
         options[key] = int(value)
-    return SourceUri(parts.scheme, path, options, text)
+    return options
 
 
-def _url(scheme: str, text: str, netloc: str) -> SourceUri:
-    login, at, host = netloc.rpartition("@")
-    if not host.partition(":")[0]:
+def _url(scheme: str, text: str, netloc: str, row: Scheme) -> SourceUri:
+    """The camera gets its URL as it is given, without the options that are ours."""
+    shown = text.replace(f"{netloc.rpartition('@')[0]}@", "***@", 1) if "@" in netloc else text
+    path, question, query = text.partition("?")
+    theirs: list[str] = []
+    ours: list[str] = []
+    for part in query.split("&") if question else []:
+        (ours if part.partition("=")[0] in row.options else theirs).append(part)
+    url = f"{path}?{'&'.join(theirs)}" if theirs else path
+    if not netloc.rpartition("@")[2].partition(":")[0]:
         raise SourceError(
             f"source {scheme}://: names no host; expected e.g. {scheme}://user:password@192.168.1.20/stream"
         )
-    return SourceUri(scheme, text, {}, text.replace(f"{login}@", "***@", 1) if at else text)
+    return SourceUri(scheme, url, _options(shown, "&".join(ours), row), shown)
 
 
 def opener(uri: SourceUri, play: Playback = Playback()) -> Open:  # noqa: B008  # frozen
@@ -147,7 +176,10 @@ def opener(uri: SourceUri, play: Playback = Playback()) -> Open:  # noqa: B008  
     Raises:
         SourceError: options out of range.
     """
-    return SCHEMES[uri.scheme].opener(uri, play)
+    row = SCHEMES[uri.scheme]
+    orientation = upright.from_options(uri.options, uri.text)
+    opened = row.opener(uri, play)
+    return opened if orientation in row.turns else lambda: TurnedSource(opened(), orientation)
 
 
 def open_source(text: str, realtime: bool = False, loop: bool = False, rate: float | None = None) -> FrameSource:

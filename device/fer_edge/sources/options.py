@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fer_edge.errors import SourceError
+from fer_edge.sources.upright import UPRIGHT, from_options
 from fer_edge.sources.uri import SourceUri
 
 
 @dataclass(frozen=True)
 class CameraOptions:
-    """A request: size in px, rate in frames per second, flips, clockwise rotation in degrees."""
+    """A request: size in px, rate in frames per second, and how the picture lies (EXIF code, see ``upright``)."""
 
     width: int = 640
     height: int = 480
     fps: int = 30
-    hflip: bool = False
-    vflip: bool = False
-    rotation: int = 0
+    orientation: int = UPRIGHT
 
 
 def camera_options(uri: SourceUri) -> CameraOptions:
@@ -31,9 +30,7 @@ def camera_options(uri: SourceUri) -> CameraOptions:
         width=given.get("width", 640),
         height=given.get("height", 480),
         fps=given.get("fps", 30),
-        hflip=bool(given.get("hflip", 0)),
-        vflip=bool(given.get("vflip", 0)),
-        rotation=given.get("rotation", 0),
+        orientation=from_options(given, uri.text),
     )
     for key in ("width", "height"):
         value = getattr(wanted, key)
@@ -41,15 +38,6 @@ def camera_options(uri: SourceUri) -> CameraOptions:
             raise SourceError(f"source {uri.text}: {key} is {value}, expected an even number from 64 to 4096")
     if wanted.fps > 240:
         raise SourceError(f"source {uri.text}: fps is {wanted.fps}, expected 1 to 240")
-    for key in ("hflip", "vflip"):
-        if given.get(key, 1) != 1:
-            raise SourceError(f"source {uri.text}: {key} is {given[key]}, expected {key}=1 or no {key}")
-    rotations = (90, 180, 270) if uri.scheme == "argus" else (180,)
-    if "rotation" in given and wanted.rotation not in rotations:
-        expected = " or ".join(map(str, rotations))
-        raise SourceError(f"source {uri.text}: rotation is {wanted.rotation}, expected {expected}")
-    if wanted.rotation and (wanted.hflip or wanted.vflip):
-        raise SourceError(f"source {uri.text}: rotation goes without hflip and vflip; expected one or the other")
     return wanted
 
 

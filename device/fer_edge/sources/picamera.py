@@ -72,10 +72,10 @@ class PicameraCamera(Camera):
             controls = {}
             if "FrameDurationLimits" in camera.camera_controls:
                 controls["FrameDurationLimits"] = (round(1e6 / wanted.fps), round(1e6 / wanted.fps))  # µs
-            turned = wanted.rotation == 180
             configuration = camera.create_video_configuration(
                 main={"size": (wanted.width, wanted.height), "format": FORMAT},
-                transform=libcamera.Transform(hflip=wanted.hflip or turned, vflip=wanted.vflip or turned),
+                # a quarter turn is done behind it
+                transform=libcamera.Transform(hflip=wanted.orientation in (2, 3), vflip=wanted.orientation in (3, 4)),
                 buffer_count=BUFFERS,
                 controls=controls,
             )

@@ -20,6 +20,7 @@ MATRICES: dict[int, Matrix] = {
     7: (0, -1, -1, 0),
     8: (0, -1, 1, 0),
 }
+FLIPPED = (1, 2, 3, 4)  # those without a quarter turn: what a sensor can do by reading its rows and columns backwards
 CODES = {matrix: code for code, matrix in MATRICES.items()}
 TURNS = {0: 1, 90: 6, 180: 3, 270: 8}  # clockwise degrees
 OPTIONS = ("rotation", "hflip", "vflip")

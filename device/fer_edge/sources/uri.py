@@ -9,13 +9,21 @@ from dataclasses import dataclass
 class SourceUri:
     """A parsed source: scheme, path (csi and argus: a number; rtsp: the whole URL) and whole-number options.
 
-    ``text`` is what messages and readings show; a password in the source is not in it.
+    ``text`` is what messages and readings show: a password in the source is not in it, and it is ``printable``.
     """
 
     scheme: str
     path: str
     options: dict[str, int]
     text: str
+
+
+def printable(name: str) -> str:
+    """A file's name as text that every sink can write: a byte that is no UTF-8 becomes a backslash and its number."""
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a character, which no file's name can hold
+        return name.encode("utf-8", "backslashreplace").decode()
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,14 @@ def test_flips(scene: Scene, options: str, flips: tuple[bool, bool]) -> None:
     assert (transform.hflip, transform.vflip) == flips
 
 
+def test_a_quarter_turn_is_done_behind_the_sensor(scene: Scene) -> None:
+    source = open_source("csi://0?width=320&height=240&rotation=90&hflip=1")
+    (frame,) = _first(source)
+    assert frame.image.shape == (320, 240, 3)
+    transform = scene.configurations[0]["transform"]
+    assert (transform.hflip, transform.vflip) == (False, False)
+
+
 def test_a_camera_without_rate_control_or_time_stamps(scene: Scene) -> None:
     scene.controls, scene.stamps, scene.stride_size = (), False, (384, 240)
     source = open_source("csi://0?width=320&height=240")
