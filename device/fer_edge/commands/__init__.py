@@ -1,1 +1,1 @@
-"""The commands of ``fer-edge``, one module each; start with ``image.py``."""
+"""The commands of ``fer-edge``, a module each with ``run(arguments)``. Start with ``image.py``."""

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 from pathlib import Path
 from typing import Any
 
-from fer_edge.contract.bundle import Bundle
+from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.contract.reading import ReadingDoc, dump_line
+from fer_edge.detectors import PHOTO_TILES
 from fer_edge.errors import UsageError
 from fer_edge.pictures.annotate import annotate, write_picture
 from fer_edge.pictures.photo import read_photo
 from fer_edge.pipeline import open_pipeline
+from fer_edge.setting import tuned
+from fer_edge.setting.find import find_bundle
 from fer_edge.types import Frame
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; gives the exit status."""
+    bundle = open_bundle(find_bundle(arguments.bundle)).answering_in(arguments.labels)
+    variant, threads, detector = tuned.choose(bundle, arguments.variant, arguments.threads, arguments.detector)
+    return read_images(
+        bundle,
+        arguments.paths,
+        variant_id=variant,
+        threads=threads,
+        tiles=PHOTO_TILES if arguments.tiles is None else arguments.tiles,
+        detector_id=detector,
+        as_json=arguments.json,
+        annotate_to=arguments.annotate,
+        blur=arguments.blur,
+    )
 
 
 def read_images(

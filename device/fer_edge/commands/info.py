@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from fer_edge.contract.bundle import Bundle
+import argparse
+
+from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.contract.labels import LabelSet
+from fer_edge.setting.find import find_bundle
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; gives the exit status."""
+    print(describe(open_bundle(find_bundle(arguments.bundle))))
+    return 0
 
 
 def _labels(labels: LabelSet, default: bool) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
+import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,16 +16,27 @@ from numpy.typing import NDArray
 from fer_edge.classifier.runner import LiteRunner
 from fer_edge.contract.answer import raw_answers
 from fer_edge.contract.arrays import ArraySpec, read_arrays
-from fer_edge.contract.bundle import Bundle
+from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.contract.labels import LabelSet
 from fer_edge.contract.manifest import Golden, Variant
 from fer_edge.contract.preprocess import preprocess
 from fer_edge.errors import BundleError, SchemaError, VerifyError
+from fer_edge.setting.find import find_bundle
 
 SCHEMA = "fer-edge/verify/1"
 INPUT_TOLERANCE = 1e-3  # of a normalized input: what float32 sums in another order may differ
 _LARGEST_BYTES = 1 << 28  # of one array; eight inputs of 512 px take 25 MB
 FLOAT_TOLERANCE = 1e-4  # of a float output with reference kernels
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; gives the exit status."""
+    bundle = open_bundle(find_bundle(arguments.bundle))
+    names = [arguments.variant] if arguments.variant else [variant.id for variant in bundle.manifest.variants]
+    rows = verify(bundle, names, arguments.threads or min(4, os.cpu_count() or 1))
+    document = {"schema": SCHEMA, "variants": [dataclasses.asdict(row) for row in rows]}
+    print(json.dumps(document) if arguments.json else format_table(rows))
+    return 0
 
 
 @dataclass(frozen=True)
