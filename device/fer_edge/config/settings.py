@@ -29,6 +29,9 @@ NAMES = {
     ("source", "realtime"): "realtime",
     ("source", "loop"): "loop",
     ("source", "rate"): "rate",
+    ("source", "every"): "every",
+    ("source", "from_s"): "from",
+    ("source", "to_s"): "to",
     ("model", "bundle"): "bundle",
     ("model", "variant"): "variant",
     ("model", "labels"): "labels",
@@ -60,6 +63,9 @@ class SourceSettings:
         realtime: play a clip at its own speed, dropping late frames.
         loop: begin a clip again at its end.
         rate: play a clip, or drawn faces, at so many frames per second.
+        every: of a clip, read only one of so many frames.
+        from_s: of a clip, read from this place on, in s.
+        to_s: of a clip, read up to this place, in s.
     """
 
     uri: str = ""
@@ -69,8 +75,19 @@ class SourceSettings:
     realtime: bool = False
     loop: bool = False
     rate: float | None = None
+    every: int = 1
+    from_s: float | None = None
+    to_s: float | None = None
 
     def __post_init__(self) -> None:
+        if self.every < 1:
+            raise SchemaError("every", f"found {self.every}, expected a whole number above 0")
+        for name in ("from_s", "to_s"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1e7:
+                raise SchemaError(name, f"found {value:g}, expected s from the clip's start")
+        if self.to_s is not None and self.to_s <= (self.from_s or 0):
+            raise SchemaError("to_s", f"found {self.to_s:g}, expected more than from_s, which is {self.from_s or 0:g}")
         if self.camera and self.uri:
             raise SchemaError("camera", f"found true beside uri {self.uri!r}, expected one of them")
         if self.rate is not None and not 0.1 <= self.rate <= 1000:

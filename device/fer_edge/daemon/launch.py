@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fer_edge import config as configuration
@@ -13,6 +13,7 @@ from fer_edge import logs
 from fer_edge.board.camera_nodes import camera_nodes
 from fer_edge.board.health import HealthMonitor
 from fer_edge.config import Config
+from fer_edge.config.settings import SourceSettings
 from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.daemon.loop import Daemon, OnWait, Summary, ended_by_sigterm
 from fer_edge.daemon.notify import Notifier
@@ -232,21 +233,29 @@ class Launcher:
 def _source_uri(config: Config) -> SourceUri | None:
     """The source's URI; None for the first camera found."""
     source = config.source
-    if source.uri:
-        uri = parse_uri(source.uri)
-        for flag in ("loop", "rate"):
-            if getattr(source, flag) and flag not in SCHEMES[uri.scheme].plays:
-                raise UsageError(f"--{flag}: {uri.text} is no clip; expected the path of a video, or no --{flag}")
+    if source.uri or source.camera:
+        uri = parse_uri(source.uri) if source.uri else None
+        plays = () if uri is None else SCHEMES[uri.scheme].plays
+        for flag in _asked(source):
+            if flag not in plays:
+                name = "camera://" if uri is None else uri.text
+                raise UsageError(f"--{flag}: {name} is no clip; expected the path of a video, or no --{flag}")
         return uri
-    if source.camera:
-        return None
     raise UsageError("no source; expected --source URI or --camera, or one of them in the [source] table of a file")
 
 
 def _opener(config: Config, uri: SourceUri | None) -> Callable[[], FrameSource]:
     """Opens the source, each time anew."""
     source = config.source
-    return find_camera if uri is None else opener(uri, Playback(source.realtime, source.loop, source.rate))
+    play = Playback(source.realtime, source.loop, source.rate, source.every, source.from_s, source.to_s)
+    return find_camera if uri is None else opener(uri, play)
+
+
+def _asked(source: SourceSettings) -> Iterator[str]:
+    """The flags of playing that were given."""
+    given = {"loop": source.loop, "rate": source.rate, "every": source.every > 1}
+    given |= {"from": source.from_s is not None, "to": source.to_s is not None}
+    yield from (flag for flag, is_given in given.items() if is_given)
 
 
 def _grids(tiles: tuple[int, ...]) -> tuple[int, ...]:

@@ -24,7 +24,7 @@ Open = Callable[[], FrameSource]
 def _clip(uri: SourceUri, play: Playback) -> Open:
     from fer_edge.sources.video_file import VideoFileSource
 
-    return lambda: VideoFileSource(uri, play.realtime, play.loop, play.rate)
+    return partial(VideoFileSource, uri, play)
 
 
 def _images(uri: SourceUri, _: Playback) -> Open:
@@ -70,7 +70,7 @@ class Scheme:
     Args:
         opener: of a URI and how to play it: opens it, each time anew.
         options: that its URI takes, as whole numbers; without any, ? and # are part of its path.
-        plays: which of ``loop`` and ``rate`` it can do.
+        plays: which flags of ``Playback`` it can do.
         is_camera: it is live, may be waited for, and comes back after a loss.
         needs_path: false where a URI without a path means the first one.
         tracks_faces: its frames follow one another; in a folder of photos they do not.
@@ -94,8 +94,9 @@ class Scheme:
 
 
 _SIZE, _MOUNT, _ALL = ("width", "height", "fps"), upright.OPTIONS, tuple(upright.MATRICES)
+_PARTS = ("loop", "rate", "every", "from", "to")
 SCHEMES = {
-    "file": Scheme(_clip, _MOUNT, plays=("loop", "rate"), can_wait=True, odd_names=True, turns=_ALL),
+    "file": Scheme(_clip, _MOUNT, plays=_PARTS, can_wait=True, odd_names=True, turns=_ALL),
     "images": Scheme(_images, _MOUNT, tracks_faces=False, can_wait=True, odd_names=True),
     "csi": Scheme(_csi, (*_SIZE, *_MOUNT), is_camera=True, needs_path=False, turns=upright.FLIPPED),
     "v4l2": Scheme(_v4l2, (*_SIZE, *_MOUNT), is_camera=True),

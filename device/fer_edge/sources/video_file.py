@@ -14,7 +14,7 @@ from fer_edge.sources.container import Container, describe, why_cut
 from fer_edge.sources.decoder import UNKNOWN_FPS, Decoded, Decoder
 from fer_edge.sources.mailbox import LONGEST_WAIT_S
 from fer_edge.sources.upright import from_options, then
-from fer_edge.sources.uri import SourceUri
+from fer_edge.sources.uri import Playback, SourceUri
 from fer_edge.types import Frame, FrameSource
 
 LONGEST_GAP_S = 10.0  # between two frames, in real time: a recorder's pause is not waited for
@@ -25,26 +25,24 @@ class VideoFileSource(FrameSource):
 
     Args:
         uri: ``file://path``.
-        realtime: pace frames by the clip's own times; frames whose time has passed are dropped and counted in
-            ``dropped``.
-        loop: begin again at the end.
-        rate: pace frames by this many per second instead.
+        play: frames that are paced, by the clip's own times or a rate, are dropped and counted in ``dropped`` where
+            their time has passed; those that were not asked for are not counted.
 
     Raises:
         SourceError: no such file, or not a video.
     """
 
-    def __init__(self, uri: SourceUri, realtime: bool = False, loop: bool = False, rate: float | None = None) -> None:
+    def __init__(self, uri: SourceUri, play: Playback) -> None:
         self._path = Path(uri.path)
         if not self._path.is_file():
             raise SourceError(f"source {uri.text}: no such file; expected a video, or images:// for a folder of photos")
         self.name, self._dropped, self._incomplete = uri.text, 0, ""
-        self._realtime, self._loop, self._rate, self._closed = realtime or rate is not None, loop, rate, False
+        self._play, self._closed = play, False
         self._turn = from_options(uri.options, uri.text)
         self._container = self._described()
         self._decoder, self._first = self._open()
         self._corrupt = 0  # of rounds that are over
-        self.fps = rate or self._decoder.fps or UNKNOWN_FPS
+        self.fps = play.rate or self._decoder.fps or UNKNOWN_FPS
 
     @property
     def dropped(self) -> int:
@@ -91,35 +89,48 @@ class VideoFileSource(FrameSource):
         Where the clip begins again, number and ``t_media_s`` go on.
 
         Raises:
-            SourceError: looping, and the file has gone.
+            SourceError: looping, and the file has gone; or nothing lies in the part that was asked for.
         """
-        due_s, index, decoded = time.monotonic(), 0, self._first
-        before_s = at_s = 0.0  # the rounds that are over; the last frame's place
+        play, due_s, last_s, any_yet = self._play, 0.0, 0.0, False
+        period_s = 1 / self.fps if play.rate else play.every / self.fps
         try:
-            while not self._closed:
-                t_s = before_s + decoded.t_s
-                if index:
-                    due_s += 1 / self._rate if self._rate else min(t_s - at_s, LONGEST_GAP_S)
-                at_s = t_s
-                if self._realtime and time.monotonic() - due_s > 1 / self.fps:
-                    self._dropped += 1
+            for index, t_s, decoded in self._wanted():
+                if not any_yet:
+                    due_s, any_yet = time.monotonic(), True
                 else:
-                    self._wait(due_s)
-                    yield Frame(
-                        _rgb(decoded), index, time.monotonic(), self.name, t_media_s=t_s, can_be_late=self._realtime
-                    )
-                index += 1
-                following = None if self._closed else self._decoder.read()
-                if following is None and not self._closed:
-                    self._incomplete = self._incomplete or self._why_incomplete()
-                    if self._loop:
-                        before_s += self._decoder.stamps.end_s
-                        following = self._again()
-                if following is None:
-                    break
-                decoded = following
+                    due_s += 1 / play.rate if play.rate else min(t_s - last_s, LONGEST_GAP_S * play.every)
+                last_s = t_s
+                if play.is_paced and time.monotonic() - due_s > period_s:
+                    self._dropped += 1
+                    continue
+                self._wait(due_s)
+                now_s = time.monotonic()
+                yield Frame(_rgb(decoded), index, now_s, self.name, t_media_s=t_s, can_be_late=play.is_paced)
+            if not any_yet and not self._closed:
+                end = f"it ends at {self._decoder.stamps.end_s:.2f} s"
+                why = f" ({self._incomplete})" if self._incomplete else ""
+                raise SourceError(f"source {self.name}: no frame from {play.from_s or 0:g} s on; {end}{why}")
         finally:
             self._decoder.close()
+
+    def _wanted(self) -> Iterator[tuple[int, float, Decoded]]:
+        """(number, place, picture) of the frames that were asked for, round after round where the clip loops."""
+        play, index, before_s, n = self._play, 0, 0.0, 0  # before_s: of the rounds that are over
+        decoded: Decoded | None = self._first
+        while decoded is not None and not self._closed:
+            is_over = play.to_s is not None and decoded.t_s >= play.to_s
+            if not is_over and decoded.t_s >= (play.from_s or 0.0):
+                if n % play.every == 0:
+                    yield index, before_s + decoded.t_s, decoded
+                n += 1
+            index += 1
+            decoded = None if is_over or self._closed else self._decoder.read()
+            if decoded is None and not self._closed:
+                if not is_over:
+                    self._incomplete = self._incomplete or self._why_incomplete()
+                if play.loop and n:
+                    before_s += self._decoder.stamps.end_s
+                    decoded = self._again()
 
     def _again(self) -> Decoded:
         """The first frame again: seeking to the start is not exact with every codec."""
@@ -129,7 +140,7 @@ class VideoFileSource(FrameSource):
         return first
 
     def _wait(self, due_s: float) -> None:
-        while self._realtime and not self._closed and (left_s := due_s - time.monotonic()) > 0:
+        while self._play.is_paced and not self._closed and (left_s := due_s - time.monotonic()) > 0:
             time.sleep(min(left_s, LONGEST_WAIT_S))
 
     def _why_incomplete(self) -> str:
