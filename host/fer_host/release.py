@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from fer_edge.contract.manifest import Metric
 from fer_host.errors import WeightsError
 from fer_host.evaluate.evaluate import evaluate
-from fer_host.models.weights import zoo_path
+from fer_host.models.weights import load_network, zoo_path
 from fer_host.pipeline import ConvertRequest, convert
 from fer_host.recipe.recipe import load_recipe
-from fer_host.train.scoring import protocols
+from fer_host.train.rows import validation_split
+from fer_host.train.run import training_data
+from fer_host.train.scoring import calibrations, protocols
 from fer_host.zoo.card import Released, read_card, save_card, with_released
 
 
 def release(model: str, data: Path) -> None:
-    """Converts, scores every variant on PublicTest under the protocols of its labels, and rewrites the card.
+    """Calibrates, converts, scores every variant on PublicTest under the protocols of its labels; rewrites the card.
 
     Raises:
         WeightsError: there is no model card to write to; training makes it.
@@ -25,6 +28,9 @@ def release(model: str, data: Path) -> None:
     card = read_card(weights)
     if card is None:
         raise WeightsError(f"weights {weights}: no model card beside them; `fer-host train {model}` writes one")
+    rows = validation_split(training_data(recipe, data, quiet=True))
+    card = dataclasses.replace(card, calibration=calibrations(load_network(recipe), recipe, rows))
+    save_card(card, weights)  # the bundle takes its temperatures from there
     converted = convert(ConvertRequest(model, data=data))
     bundle = converted.bundle
     released = {}

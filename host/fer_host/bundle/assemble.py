@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fer_edge.contract.bundle import Bundle, check_output, encode_file, write_bundle
+from fer_edge.contract.labels import LabelSet
 from fer_edge.contract.manifest import SCHEMES, FileEntry, Golden, Layer, Manifest, Metric, Provenance, Scheme, Variant
 from fer_host.bundle.golden import N_SHIPPED, golden_file
 from fer_host.bundle.stages import Build, Converted
@@ -98,6 +99,7 @@ def assemble(
         files[role], stored[role] = _smallest(path, content, networks[name])
     for role, (path, content) in plain.items():
         files[role], stored[role] = encode_file(path, content)
+    sets = _calibrated(recipe, build.weights_sha256)
     manifest = Manifest(
         model_id=recipe.id,
         version=recipe.version,
@@ -114,8 +116,9 @@ def assemble(
         licenses=(*recipe.licenses, *(detector.license for detector in detectors)),
         provenance=Provenance(git_commit(), recipe.train[0].seed, tool_versions(_TOOLS)),
         other_detectors=tuple(specs[1:]),
-        label_sets=recipe.label_sets if recipe.heads else None,
+        label_sets=sets if recipe.heads else None,
         default_label_set=recipe.labels if recipe.heads else None,
+        calibration=sets[0].calibration,
     )
     with one_line_if_disk_full(out):
         return write_bundle(out, manifest, stored)
@@ -176,6 +179,13 @@ def _release_metrics(recipe: Recipe, networks: Mapping[str, Converted]) -> dict[
         for name, released in card.released.items()
         if name in networks and released.conditions_sha256 == networks[name].conditions
     }
+
+
+def _calibrated(recipe: Recipe, weights_sha256: str) -> tuple[LabelSet, ...]:
+    """The recipe's label sets, with what the card says of these very weights; own weights are not calibrated."""
+    card = read_card(zoo_path(recipe))
+    known = card.calibration if card is not None and card.weights_sha256 == weights_sha256 else {}
+    return tuple(replace(each, calibration=known.get(each.id)) for each in recipe.label_sets)
 
 
 def git_commit() -> str:

@@ -35,7 +35,7 @@ from fer_host.train.loop import TrainSet, train
 from fer_host.train.parallel import Team, join_team, leave_team
 from fer_host.train.protocols import with_validation
 from fer_host.train.rows import train_split, validation_split
-from fer_host.train.scoring import all_scores
+from fer_host.train.scoring import all_scores, calibrations
 from fer_host.train.teacher import load_teacher
 from fer_host.zoo.card import write_card
 
@@ -248,9 +248,10 @@ def write_card_for(recipe: Recipe, weights: Path, data: FaceData, curve: list[Ep
     network = load_network(recipe, weights)
     rows = all_scores(network, recipe, held_out)
     rows |= {f"{name} without training duplicates": found for name, found in all_scores(network, recipe, fresh).items()}
+    calibration = calibrations(network, recipe, held_out)
     n_train = len(train_split(data, recipe, recipe.train[-1]).images)
     lines = [figures(entry) for entry in curve]
-    write_card(recipe, weights, rows, lines, minutes, n_train, data.source, str(held_out.usage[0]))
+    write_card(recipe, weights, rows, lines, minutes, n_train, data.source, str(held_out.usage[0]), calibration)
 
 
 def figures(line: Epoch) -> dict[str, float]:

@@ -9,11 +9,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from fer_edge.contract.labels import Calibration
 from fer_edge.contract.preprocess import preprocess, softmax
 from fer_host.data.faces import FaceData
 from fer_host.evaluate.metrics import Scores, drop_label, score
+from fer_host.evaluate.temperature import calibrate
 from fer_host.recipe.recipe import Recipe
 from fer_host.train.parallel import device_of
+
+_LEAST_ROWS = 500  # fewer say little about a temperature
 
 
 def protocols(recipe: Recipe) -> tuple[str, ...]:
@@ -71,6 +75,19 @@ def all_scores(
     logits = predict_logits(network, recipe, rows.images, size_px or recipe.size_px, precision)
     found = {protocol: protocol_scores(logits, recipe, rows, protocol) for protocol in protocols(recipe)}
     return {protocol: scores for protocol, scores in found.items() if scores is not None}
+
+
+def calibrations(network: nn.Module, recipe: Recipe, rows: FaceData) -> dict[str, Calibration]:
+    """For each label set, the temperature of its float outputs on rows that training has not seen."""
+    logits, found = predict_logits(network, recipe, rows.images, recipe.size_px), {}
+    for each in recipe.label_sets:
+        truth = rows.labels(each.id)
+        kept = truth >= 0
+        if kept.sum() >= _LEAST_ROWS:
+            what = f"{rows.usage[0]}, {each.id}"
+            own, groups = logits[kept, slice(*each.slice)], rows.sequence[kept]
+            found[each.id] = calibrate(own, truth[kept], groups, what, recipe.train[0].seed)
+    return found
 
 
 def scores(network: nn.Module, recipe: Recipe, rows: FaceData, size_px: int | None = None) -> Scores:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fer_edge.contract import codec
+from fer_edge.contract.labels import Calibration
 from fer_edge.contract.manifest import Metric
 from fer_host.evaluate.metrics import Scores
 from fer_host.files.artifacts import write_bytes
@@ -43,7 +44,8 @@ class Released:
 class Card:
     """A model card; ``released`` holds figures of converted variants, by variant, "measured at release".
 
-    ``validation`` names the split that the float scores were measured on.
+    ``validation`` names the split that the float scores were measured on; ``calibration`` is of the outputs, by label
+    set.
     """
 
     recipe: str
@@ -59,6 +61,7 @@ class Card:
     curve: tuple[dict[str, float], ...] = ()
     released: dict[str, Released] = field(default_factory=dict)
     validation: str = "PublicTest"
+    calibration: dict[str, Calibration] = field(default_factory=dict)
 
 
 def card_path(weights: Path) -> Path:
@@ -87,6 +90,7 @@ def write_card(
     n_train: int,
     dataset: str,
     validation: str,
+    calibration: dict[str, Calibration] | None = None,
 ) -> None:
     """Card and confusion matrix for freshly trained weights.
 
@@ -98,6 +102,7 @@ def write_card(
         minutes: wall-clock training time on two cores.
         n_train: number of training images.
         dataset: in words.
+        calibration: of the outputs, by label set.
         validation: the split on which epochs were chosen, and on which ``rows`` were measured.
     """
     from fer_host.models.weights import load_network, weights_sha256
@@ -120,6 +125,7 @@ def write_card(
         n_train=n_train,
         split=f"trained on Training, chosen on {validation}; the test split never seen",
         validation=validation,
+        calibration=calibration or {},
         seed=recipe.train[0].seed,
         epochs=sum(phase.epochs for cycle in recipe.train for phase in cycle.phases),
         minutes=round(minutes, 1),
@@ -151,6 +157,9 @@ def card_markdown(card: Card) -> str:
     ]
     first = card.float_scores[0]
     lines += ["", f"Recall ({first.protocol}): " + ", ".join(f"{k} {v:.2f}" for k, v in first.recall.items()) + "."]
+    for labels, c in card.calibration.items():
+        errors = f"ECE {c.ece_before:.3f} before, {c.ece_after:.3f} after"
+        lines += ["", f"Calibration, {labels}: {c.method} {c.temperature:.3f}, {errors} ({c.fitted_on}, n = {c.n})."]
     lines += curve_lines(card)
     if card.released:
         lines += ["", "Measured at release through the interpreter:", "", "| variant | protocol | n | accuracy |"]

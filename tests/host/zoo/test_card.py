@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
+from fer_edge.contract.labels import Calibration
 from fer_host.zoo.card import Card, CardRow, card_markdown
 
 
@@ -65,3 +67,11 @@ def test_a_pruning_run_has_no_learning_curve() -> None:
     assert "| steps | 1 | 12 | 23 | 24 |" in text
     assert "Gain" not in text
     assert "curve" not in card_markdown(card([]))
+
+
+def test_it_says_how_sure_each_label_set_is() -> None:
+    found = Calibration("temperature", 1.25, "PublicTest, ferplus8", 3553, 0.0512, 0.0114)
+    text = card_markdown(replace(card([0.5]), calibration={"ferplus8": found}))
+    said = "Calibration, ferplus8: temperature 1.250, ECE 0.051 before, 0.011 after (PublicTest, ferplus8, n = 3553)."
+    assert said in text.splitlines()
+    assert "Calibration" not in card_markdown(card([0.5]))
