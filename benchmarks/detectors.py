@@ -17,6 +17,7 @@ from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.detectors import PHOTO_TILES, make_detector
 from fer_edge.pictures.photo import read_photo
 from fer_edge.pipeline import Pipeline, open_pipeline
+from fer_edge.setting.setting import Setting, setting_for
 from fer_edge.tracking.track import TrackSettings, is_large_enough
 from fer_edge.types import FaceReading, Frame
 
@@ -25,6 +26,10 @@ BARS = {"iou": 0.6, "eyes": 0.1, "labels": 0.95}
 LEAST_PX = (
     TrackSettings().min_face_px
 )  # smaller faces are left out of a video's readings; counted in a row of their own
+
+
+def behind(bundle: Bundle, detector: str) -> Setting:
+    return setting_for(bundle.manifest, threads=1, detector=detector)
 
 
 def main() -> int:
@@ -59,7 +64,7 @@ def _photos(bundle: Bundle, data: Path, lines: list[str], missed: list[str]) -> 
             if group.startswith("faces_london") and name != "blazeface_full" and not all(counts):
                 missed.append(f"{name} finds no face in {counts.count(0)} London photos")
         lines.append(f"| {group} | " + " | ".join(cells) + " |")
-    pipelines = {name: open_pipeline(bundle, detector_id=name, tiles=PHOTO_TILES) for name in NAMES}
+    pipelines = {name: open_pipeline(bundle, behind(bundle, name), tiles=PHOTO_TILES) for name in NAMES}
     frames = [_as_frame(path) for path in groups["faces_london, 100 photos of one face"]]
     _agreement("faces_london", pipelines, frames, lines)
 
@@ -112,7 +117,7 @@ def _clips(bundle: Bundle, data: Path, lines: list[str], missed: list[str]) -> N
     lines.append("\n## Clips, every frame detected, nothing smoothed")
     frames = [frame for clip in sorted((data / "videos").glob("*.mp4")) for frame in load_clip(clip)]
     for tiles in ((), PHOTO_TILES):
-        pipelines = {name: open_pipeline(bundle, detector_id=name, tiles=tiles) for name in NAMES}
+        pipelines = {name: open_pipeline(bundle, behind(bundle, name), tiles=tiles) for name in NAMES}
         title = f"all clips, tiles {','.join(map(str, tiles)) or 'none'}"
         found = _agreement(title, pipelines, frames, lines)
         if not found["iou"] >= BARS["iou"]:

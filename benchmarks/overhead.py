@@ -32,7 +32,8 @@ from fer_edge.profiler.power import PowerProbe
 from fer_edge.profiler.power.hwmon import InaProbe
 from fer_edge.profiler.power.pi5 import PmicProbe
 from fer_edge.profiler.sampler import Sampler
-from fer_edge.profiler.workloads import PipelineWork, Setting
+from fer_edge.profiler.workloads import PipelineWork, Subject
+from fer_edge.setting.setting import setting_for
 
 SLICE_S, SLICES = 2.0, 16
 BAR = 0.02
@@ -76,7 +77,7 @@ def main() -> int:
 
 def _overhead(bundle: Bundle, probe: PowerProbe, slices: int) -> statistics.Interval:
     """Mean of the logarithm of the ratio, on to off, over pairs of slices."""
-    work = PipelineWork(Setting(bundle, bundle.manifest.default_variant, 1), "synthetic://?n=60")
+    work = PipelineWork(Subject(bundle, setting_for(bundle.manifest, threads=1)), "synthetic://?n=60")
     for _ in range(30):
         work.step()
     ratios = []
@@ -89,7 +90,7 @@ def _overhead(bundle: Bundle, probe: PowerProbe, slices: int) -> statistics.Inte
 
 def _direct(bundle: Bundle, probe: PowerProbe) -> float:
     """What the sampler takes of one core, from the cost of single readings in a process of the usual size."""
-    work = PipelineWork(Setting(bundle, bundle.manifest.default_variant, 1), "synthetic://?n=60")
+    work = PipelineWork(Subject(bundle, setting_for(bundle.manifest, threads=1)), "synthetic://?n=60")
     work.step()
     sampler = Sampler(probe)
     costs = []

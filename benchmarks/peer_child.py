@@ -54,9 +54,8 @@ class Edge:
         from fer_edge.tracking.track import TrackSettings
 
         self._bundle = open_bundle(Path(bundle))
-        threads = min(4, len(os.sched_getaffinity(0)))
-        self._pipeline = open_pipeline(self._bundle, None, threads)
-        self._video = open_pipeline(self._bundle, None, threads, tracking=TrackSettings()) if follow else self._pipeline
+        self._pipeline = open_pipeline(self._bundle)
+        self._video = open_pipeline(self._bundle, tracking=TrackSettings()) if follow else self._pipeline
         self._index = 0
 
     def n_faces(self, bgr: Any, is_video: bool = False) -> int:

@@ -21,7 +21,8 @@ from fer_edge.contract.bundle import open_bundle
 from fer_edge.profiler import interference, session
 from fer_edge.profiler.compare import Comparison, compare
 from fer_edge.profiler.measure import Plan, measure
-from fer_edge.profiler.workloads import ModelWork, Setting
+from fer_edge.profiler.workloads import ModelWork, Subject
+from fer_edge.setting.setting import setting_for
 
 PAIRS, SLOWED, N = 50, 10, 400
 SLOWER = 0.10
@@ -30,8 +31,8 @@ SLOWER = 0.10
 class Slowed(ModelWork):
     """The network, and then a share of its usual time in a loop."""
 
-    def __init__(self, setting: Setting, extra_ms: float) -> None:
-        super().__init__(setting)
+    def __init__(self, subject: Subject, extra_ms: float) -> None:
+        super().__init__(subject)
         self._extra_ms = extra_ms
 
     def step(self) -> dict[str, float]:
@@ -50,12 +51,12 @@ def main() -> int:
     parser.add_argument("--slowed", type=int, default=SLOWED)
     arguments = parser.parse_args()
     bundle = open_bundle(arguments.bundle)
-    setting = Setting(bundle, bundle.manifest.default_variant, 1)
+    subject = Subject(bundle, setting_for(bundle.manifest, threads=1))
     before = interference.look()
-    same = [_compared(setting, None) for _ in range(arguments.pairs)]
-    usual_ms = _usual_ms(setting)
-    slowed = [_compared(setting, usual_ms * SLOWER) for _ in range(arguments.slowed)]
-    apart = [_apart(setting) for _ in range(10)]
+    same = [_compared(subject, None) for _ in range(arguments.pairs)]
+    usual_ms = _usual_ms(subject)
+    slowed = [_compared(subject, usual_ms * SLOWER) for _ in range(arguments.slowed)]
+    apart = [_apart(subject) for _ in range(10)]
     reasons = interference.judge(before, interference.look())
     calls = sum(found.verdict != "cannot tell" for found in same)
     caught = sum(found.verdict == "slower" for found in slowed)
@@ -65,7 +66,7 @@ def main() -> int:
         [
             "# Does compare repeat itself?",
             "",
-            f"`python benchmarks/repeat.py {arguments.bundle}`, {machine()}, {setting.variant}, "
+            f"`python benchmarks/repeat.py {arguments.bundle}`, {machine()}, {subject.setting.variant}, "
             f"{N} repetitions a side, 99% intervals.",
             "",
             "| comparison | n | called a difference |",
@@ -85,19 +86,19 @@ def main() -> int:
     return int(calls > 3 * max(1, arguments.pairs // 50) or caught < len(slowed))
 
 
-def _compared(setting: Setting, extra_ms: float | None) -> Comparison:
+def _compared(subject: Subject, extra_ms: float | None) -> Comparison:
     """Two interleaved runs in one process, as ``bench --against`` makes them."""
-    a, b = _documents([setting, setting], extra_ms)
+    a, b = _documents([subject, subject], extra_ms)
     return compare(a, b)
 
 
-def _apart(setting: Setting) -> Comparison:
-    (a,), (b,) = _documents([setting], None), _documents([setting], None)
+def _apart(subject: Subject) -> Comparison:
+    (a,), (b,) = _documents([subject], None), _documents([subject], None)
     return compare(a, b)
 
 
-def _documents(settings: list[Setting], extra_ms: float | None) -> list[BenchDoc]:
-    request = session.Request(settings, "model", Plan(n=N), use_power=False)
+def _documents(subjects: list[Subject], extra_ms: float | None) -> list[BenchDoc]:
+    request = session.Request(subjects, "model", Plan(n=N), use_power=False)
     if extra_ms is None:
         return session.bench(request)
     return _with_slowed(request, extra_ms)
@@ -109,7 +110,7 @@ def _with_slowed(request: session.Request, extra_ms: float) -> list[BenchDoc]:
     original: Callable[..., object] = session._open
 
     def opened(*arguments: object) -> object:
-        work = original(*arguments) if not made else Slowed(request.settings[1], extra_ms)
+        work = original(*arguments) if not made else Slowed(request.subjects[1], extra_ms)
         made.append(work)
         return work
 
@@ -120,8 +121,8 @@ def _with_slowed(request: session.Request, extra_ms: float) -> list[BenchDoc]:
         session._open = original  # type: ignore[assignment]
 
 
-def _usual_ms(setting: Setting) -> float:
-    (recording,) = measure([ModelWork(setting)], Plan(n=300, warmup=50))
+def _usual_ms(subject: Subject) -> float:
+    (recording,) = measure([ModelWork(subject)], Plan(n=300, warmup=50))
     times = sorted(recording.times("infer"))
     return float(times[len(times) // 2])
 

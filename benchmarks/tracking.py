@@ -19,6 +19,7 @@ from fer_edge.classifier.runtime import find_runtime
 from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.detectors import PHOTO_TILES
 from fer_edge.pipeline import Pipeline, open_pipeline
+from fer_edge.setting.setting import Setting, setting_for
 from fer_edge.tracking.track import TrackSettings
 from fer_edge.types import FaceReading, FrameReading
 
@@ -27,6 +28,10 @@ NAMES = ("blazeface_short", "blazeface_full", "mtcnn")
 SPEED_BARS = {"blazeface_short": 1.2, "mtcnn": 3.0}
 LABEL_BAR, OUTSIDE_BAR = 0.97, 0.5
 ROUNDS = 5  # of the clip, for the times
+
+
+def behind(bundle: Bundle, detector: str) -> Setting:
+    return setting_for(bundle.manifest, threads=1, detector=detector)
 
 
 def main() -> int:
@@ -53,8 +58,10 @@ def _speed(bundle: Bundle, clip: Path, lines: list[str], missed: list[str]) -> N
         "|---|---|---|---|---|---|---|",
     ]
     for name in NAMES:
-        settings = {"plain": None, "every": TrackSettings(detect_every=1), "track": TrackSettings()}
-        pipelines = {key: open_pipeline(bundle, detector_id=name, tracking=value) for key, value in settings.items()}
+        trackings = {"plain": None, "every": TrackSettings(detect_every=1), "track": TrackSettings()}
+        pipelines = {
+            key: open_pipeline(bundle, behind(bundle, name), tracking=value) for key, value in settings.items()
+        }
         runs = run_interleaved(pipelines, frames)
         ratio = runs["track"].fps / runs["plain"].fps
         same = {key: _agreement(runs[key], runs["track"]) for key in ("every", "plain")}
@@ -86,7 +93,7 @@ def _flips(bundle: Bundle, clips: Sequence[Path], lines: list[str]) -> None:
         for name in ("blazeface_short", "mtcnn"):
             settings = {"plain": None, "track": TrackSettings(min_face_px=0)}
             pipelines = {
-                key: open_pipeline(bundle, detector_id=name, tiles=PHOTO_TILES, tracking=value)
+                key: open_pipeline(bundle, behind(bundle, name), tiles=PHOTO_TILES, tracking=value)
                 for key, value in settings.items()
             }
             runs = run_interleaved(pipelines, frames)
@@ -155,7 +162,7 @@ def _outside(bundle: Bundle, clip: Path, lines: list[str], missed: list[str]) ->
         "|---|---|---|---|---|---|---|---|",
     ]
     for name in ("blazeface_short", "mtcnn"):
-        pipeline = open_pipeline(bundle, detector_id=name, tracking=TrackSettings())
+        pipeline = open_pipeline(bundle, behind(bundle, name), tracking=TrackSettings())
         rows = []
         clock.classifier.clear()
         for turn in range(ROUNDS + 1):

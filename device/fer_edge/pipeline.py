@@ -14,6 +14,7 @@ from fer_edge.contract.bundle import Bundle
 from fer_edge.contract.manifest import Manifest, Variant
 from fer_edge.contract.preprocess import preprocess
 from fer_edge.detectors import make_detector
+from fer_edge.setting.setting import Setting, setting_for
 from fer_edge.tracking.track import TrackSettings
 from fer_edge.tracking.tracker import Tracker
 from fer_edge.types import FaceBox, FaceDetector, FaceReading, Frame, FrameReading, RgbImage, Runner
@@ -111,31 +112,27 @@ class Pipeline:
 
 def open_pipeline(
     bundle: Bundle,
-    variant_id: str | None = None,
-    threads: int = 1,
+    setting: Setting | None = None,
     tiles: tuple[int, ...] = (),
-    detector_id: str | None = None,
     tracking: TrackSettings | None = None,
 ) -> Pipeline:
     """A pipeline from a checked bundle.
 
     Args:
         bundle: see ``open_bundle``.
-        variant_id: of the classifier; None takes the bundle's default.
-        threads: of both interpreters.
+        setting: how it runs; None takes the defaults, see ``setting_for``.
         tiles: see ``make_detector``.
-        detector_id: None takes the bundle's default.
-        tracking: for the frames of one video; None (or not ``enabled``) treats each frame as a photo. Ends OpenCV's
-            own threads for this process.
+        tracking: for the frames of one video; None (or not ``enabled``) treats each frame as a photo.
 
     Raises:
         SchemaError: no such variant or detector.
         RunnerError: no interpreter here can run it.
     """
     manifest = bundle.manifest
-    variant = manifest.variant(variant_id)
-    runner = LiteRunner(bundle.read(variant.file), variant, threads)
-    detector = make_detector(manifest.find_detector(detector_id), bundle.read, tiles, threads)
+    setting = setting or setting_for(manifest)
+    variant = manifest.variant(setting.variant)
+    runner = LiteRunner(bundle.read(variant.file), variant, setting.threads)
+    detector = make_detector(manifest.find_detector(setting.detector), bundle.read, tiles, setting.threads)
     pipeline = Pipeline(manifest, variant, detector, runner)
     if tracking is not None:
         pipeline.retrack(tracking)

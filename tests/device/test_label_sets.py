@@ -18,6 +18,7 @@ from fer_edge.contract.labels import Calibration, LabelSet
 from fer_edge.contract.preprocess import preprocess, softmax
 from fer_edge.errors import VerifyError
 from fer_edge.pipeline import open_pipeline
+from fer_edge.setting.setting import Setting
 from fer_edge.types import FaceBox
 
 FIVE, THREE = LabelSet("five", ("a", "b", "c", "d", "e"), (0, 5)), LabelSet("three", ("x", "y", "z"), (5, 8))
@@ -35,6 +36,9 @@ def two_sets(detector_model: bytes, tmp_path: Path) -> Bundle:
     )  # fmt: skip
 
 
+FLOAT32 = Setting("float32", 1, "blazeface_short")
+
+
 def face() -> FaceBox:
     points = {"right_eye": (30.0, 38.0), "left_eye": (66.0, 38.0), "nose": (48.0, 57.5), "mouth": (48.0, 75.0)}
     return FaceBox((20.0, 20.0, 60.0, 60.0), points, 0.9)
@@ -43,7 +47,7 @@ def face() -> FaceBox:
 @pytest.mark.parametrize("labels", [FIVE, THREE])
 def test_the_chosen_set_is_read(labels: LabelSet, two_sets: Bundle) -> None:
     image = random_crops(1)[0]
-    pipeline = open_pipeline(two_sets.answering_in(labels.id), "float32")
+    pipeline = open_pipeline(two_sets.answering_in(labels.id), FLOAT32)
     (row,) = pipeline.classify(image, [face()], {})
     assert len(row) == len(labels.labels)
     crop = preprocess(image, two_sets.manifest.input, (SIDE, SIDE))[None]
@@ -58,7 +62,7 @@ def test_a_temperature_takes_sureness(two_sets: Bundle, tmp_path: Path) -> None:
     )
     image = random_crops(1)[0]
     plain, less_sure = (
-        open_pipeline(bundle, "float32").classify(image, [face()], {})[0] for bundle in (two_sets, calibrated)
+        open_pipeline(bundle, FLOAT32).classify(image, [face()], {})[0] for bundle in (two_sets, calibrated)
     )
     assert max(less_sure) < max(plain)
     assert np.argmax(less_sure) == np.argmax(plain)

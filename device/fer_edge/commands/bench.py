@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,8 +17,9 @@ from fer_edge.profiler.accuracy import measure_accuracy
 from fer_edge.profiler.compare import compare, format_comparison
 from fer_edge.profiler.measure import Plan
 from fer_edge.profiler.session import Request, bench
-from fer_edge.profiler.workloads import Mode, Setting
+from fer_edge.profiler.workloads import Mode, Subject
 from fer_edge.setting.find import find_bundle
+from fer_edge.setting.setting import default_threads, setting_for
 from fer_edge.sources import open_source
 from fer_edge.sources.camera import find_camera
 from fer_edge.types import FrameSource
@@ -28,7 +28,7 @@ from fer_edge.types import FrameSource
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; gives the exit status."""
     # not what tune found: a measurement says itself what it is of
-    arguments.threads = arguments.threads or min(4, len(os.sched_getaffinity(0)))
+    arguments.threads = arguments.threads or default_threads()
     if arguments.n == 1:
         raise UsageError("--n 1: a single repetition has no spread; expected at least 2")
     bundle = open_bundle(find_bundle(arguments.bundle))
@@ -38,10 +38,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.sweep:
         return _sweep(arguments, bundle, mode)
     report.check_targets(arguments.out)
-    settings = [_setting(arguments, bundle)]
+    subjects = [_subject(arguments, bundle, arguments.variant)]
     if arguments.against:
-        settings.append(_against(arguments, bundle))
-    documents = bench(_request(arguments, settings, mode), progress())
+        subjects.append(_against(arguments, bundle))
+    documents = bench(_request(arguments, subjects, mode), progress())
     if len(documents) == 2:
         return _show_pair(arguments, documents)
     (document,) = documents
@@ -65,29 +65,27 @@ def _mode(arguments: argparse.Namespace) -> Mode:
     return mode
 
 
-def _setting(arguments: argparse.Namespace, bundle: Bundle) -> Setting:
-    variant = bundle.manifest.variant(arguments.variant)
-    return Setting(bundle, variant.id, arguments.threads, arguments.detector, arguments.tiles)
+def _subject(arguments: argparse.Namespace, bundle: Bundle, variant: str | None) -> Subject:
+    setting = setting_for(bundle.manifest, variant, arguments.threads, arguments.detector)
+    return Subject(bundle, setting, arguments.tiles)
 
 
-def _against(arguments: argparse.Namespace, bundle: Bundle) -> Setting:
+def _against(arguments: argparse.Namespace, bundle: Bundle) -> Subject:
     """The other side: another bundle's folder, or another variant of this one."""
     other = Path(arguments.against)
     if other.is_dir():
         there = open_bundle(other)
         known = [variant.id for variant in there.manifest.variants]
-        variant = arguments.variant if arguments.variant in known else there.manifest.default_variant
-        return Setting(there, variant, arguments.threads, arguments.detector, arguments.tiles)
-    variant = bundle.manifest.variant(arguments.against).id
-    return Setting(bundle, variant, arguments.threads, arguments.detector, arguments.tiles)
+        return _subject(arguments, there, arguments.variant if arguments.variant in known else None)
+    return _subject(arguments, bundle, arguments.against)
 
 
-def _request(arguments: argparse.Namespace, settings: list[Setting], mode: Mode) -> Request:
+def _request(arguments: argparse.Namespace, subjects: list[Subject], mode: Mode) -> Request:
     accuracy: tuple[Accuracy | None, ...] = ()
     if arguments.accuracy is not None:
-        accuracy = tuple(measure_accuracy(setting, arguments.accuracy, arguments.limit) for setting in settings)
+        accuracy = tuple(measure_accuracy(subject, arguments.accuracy, arguments.limit) for subject in subjects)
     return Request(
-        settings=settings,
+        subjects=subjects,
         mode=mode,
         plan=_plan(arguments, mode),
         source=arguments.source or "synthetic://?n=60",
@@ -128,8 +126,8 @@ def _show_pair(arguments: argparse.Namespace, documents: list[BenchDoc]) -> int:
 
 
 def _sweep(arguments: argparse.Namespace, bundle: Bundle, mode: Mode) -> int:
-    settings = sweep.combinations(arguments.sweep, _setting(arguments, bundle), mode)
-    document = sweep.run_sweep(_request(arguments, settings, mode), arguments.sweep, progress())
+    subjects = sweep.combinations(arguments.sweep, _subject(arguments, bundle, arguments.variant), mode)
+    document = sweep.run_sweep(_request(arguments, subjects, mode), arguments.sweep, progress())
     for path in arguments.out:
         sweep.write(document, path)
     print(sweep.dumps(document) if arguments.json else sweep.as_table(document), end="" if arguments.json else "\n")

@@ -25,7 +25,7 @@ def add_measuring_commands(commands: Any, common: argparse.ArgumentParser, detec
     bench.add_argument("--soak", type=seconds, metavar="TIME", help="measure for so long, e.g. 30m: heat, throttling")
     bench.add_argument("--detector", choices=detectors, help="of faces (default: the bundle's first)")
     bench.add_argument("--tiles", type=grids, default=(), metavar="N,…")
-    bench.add_argument("--sweep", metavar="WHAT,…", help="every combination of threads, scheme, detector; interleaved")
+    bench.add_argument("--sweep", metavar="WHAT,…", help="every combination of variant, threads, detector; interleaved")
     bench.add_argument("--against", metavar="BUNDLE|VARIANT", help="measure this too, interleaved, and compare")
     bench.add_argument("--per-op", nargs="?", const="", metavar="DIR", help="time probes (default: the bundle's)")
     bench.add_argument("--accuracy", type=Path, metavar="DATA", help="an npz, or a folder with one folder a label")

@@ -17,20 +17,19 @@ from fer_edge.pictures.photo import read_photo
 from fer_edge.pipeline import open_pipeline
 from fer_edge.setting import tuned
 from fer_edge.setting.find import find_bundle
+from fer_edge.setting.setting import Setting
 from fer_edge.types import Frame
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; gives the exit status."""
     bundle = open_bundle(find_bundle(arguments.bundle)).answering_in(arguments.labels)
-    variant, threads, detector = tuned.choose(bundle, arguments.variant, arguments.threads, arguments.detector)
+    setting = tuned.choose(bundle, arguments.variant, arguments.threads, arguments.detector)
     return read_images(
         bundle,
         arguments.paths,
-        variant_id=variant,
-        threads=threads,
+        setting=setting,
         tiles=PHOTO_TILES if arguments.tiles is None else arguments.tiles,
-        detector_id=detector,
         as_json=arguments.json,
         annotate_to=arguments.annotate,
         blur=arguments.blur,
@@ -41,10 +40,8 @@ def read_images(
     bundle: Bundle,
     paths: list[Path],
     *,
-    variant_id: str | None = None,
-    threads: int = 1,
+    setting: Setting | None = None,
     tiles: tuple[int, ...] = (),
-    detector_id: str | None = None,
     as_json: bool = False,
     annotate_to: Path | None = None,
     blur: bool = False,
@@ -54,10 +51,8 @@ def read_images(
     Args:
         bundle: see ``open_bundle``.
         paths: photos.
-        variant_id: of the classifier; None takes the bundle's default.
-        threads: of the interpreters.
+        setting: how the bundle runs; None takes the defaults.
         tiles: see ``make_detector``.
-        detector_id: None takes the bundle's default.
         as_json: print a list of readings instead of text.
         annotate_to: picture to write, or for several photos a folder that gets a picture of the same name each.
         blur: make the faces in it unrecognizable.
@@ -79,7 +74,7 @@ def read_images(
     twin = next((name for name in names if names.count(name) > 1), None)
     if annotate_to is not None and twin:
         raise UsageError(f"--annotate {annotate_to}: two photos are named {twin}; annotate them in two calls")
-    pipeline = open_pipeline(bundle, variant_id, threads, tiles, detector_id)
+    pipeline = open_pipeline(bundle, setting, tiles)
     documents: list[dict[str, Any]] = []
     for index, path in enumerate(paths):
         photo = read_photo(path)

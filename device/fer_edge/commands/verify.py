@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,7 @@ from fer_edge.contract.manifest import Golden, Variant
 from fer_edge.contract.preprocess import preprocess
 from fer_edge.errors import BundleError, SchemaError, VerifyError
 from fer_edge.setting.find import find_bundle
+from fer_edge.setting.setting import default_threads
 
 SCHEMA = "fer-edge/verify/1"
 INPUT_TOLERANCE = 1e-3  # of a normalized input: what float32 sums in another order may differ
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the command; gives the exit status."""
     bundle = open_bundle(find_bundle(arguments.bundle))
     names = [arguments.variant] if arguments.variant else [variant.id for variant in bundle.manifest.variants]
-    rows = verify(bundle, names, arguments.threads or min(4, os.cpu_count() or 1))
+    rows = verify(bundle, names, arguments.threads or default_threads())
     document = {"schema": SCHEMA, "variants": [dataclasses.asdict(row) for row in rows]}
     print(json.dumps(document) if arguments.json else format_table(rows))
     return 0

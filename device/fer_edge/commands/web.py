@@ -18,8 +18,8 @@ from fer_edge.sinks.web.settings import WebSettings
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; gives the exit status."""
     bundle = open_bundle(find_bundle(arguments.bundle)).answering_in(arguments.labels)
-    variant, threads, detector = tuned.choose(bundle, arguments.variant, arguments.threads, None)
-    pipeline = open_pipeline(bundle, variant, threads, PHOTO_TILES, detector)  # here, so that errors show now
+    setting = tuned.choose(bundle, arguments.variant, arguments.threads, None)
+    pipeline = open_pipeline(bundle, setting, PHOTO_TILES)  # here, so that errors show now
     settings = WebSettings(
         enabled=True,
         address=arguments.address,

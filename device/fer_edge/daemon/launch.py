@@ -90,6 +90,8 @@ class Launcher:
         bundle = open_bundle(find_bundle(Path(config.model.bundle) if config.model.bundle else None))
         self.bundle: Bundle = bundle.answering_in(config.model.labels)
         check_outputs(config, self._uri, self.bundle, file)
+        model = config.model
+        self.setting = tuned.choose(self.bundle, model.variant, model.threads, model.detector)
         self.pipeline = self._pipeline()
         self.monitor = HealthMonitor(config.health)
         self.daemon: Daemon | None = None  # while it runs
@@ -153,15 +155,13 @@ class Launcher:
         tiles = model.tiles if model.tiles is not None else PHOTO_TILES if can_wait else ()
         self._follows_faces = scheme is None or scheme.tracks_faces
         track = self.config.track if self._follows_faces else None
-        variant, threads, detector = tuned.choose(self.bundle, model.variant, model.threads, model.detector)
-        return open_pipeline(self.bundle, variant, threads, _grids(tiles), detector, track)
+        return open_pipeline(self.bundle, self.setting, _grids(tiles), track)
 
     def _photo_pipeline(self) -> Pipeline:
         """That of photos dropped on the web page: an interpreter of its own, so that it never delays a frame."""
         model = self.config.model
         tiles = PHOTO_TILES if model.tiles is None else model.tiles
-        variant, threads, detector = tuned.choose(self.bundle, model.variant, model.threads, model.detector)
-        return open_pipeline(self.bundle, variant, threads, _grids(tiles), detector)
+        return open_pipeline(self.bundle, self.setting, _grids(tiles))
 
     # -- sinks -------------------------------------------------------------------------------------------------------
 
@@ -196,7 +196,7 @@ class Launcher:
             "model": manifest.model_id,
             "model_version": manifest.version,
             "variant": self.pipeline.variant.id,
-            "detector": manifest.find_detector(self.config.model.detector).id,
+            "detector": self.setting.detector,
         }
         return MetricsSink(running, manifest.labels)
 

@@ -18,7 +18,7 @@ from fer_edge.contract.preprocess import preprocess
 from fer_edge.detectors import PHOTO_TILES, make_detector
 from fer_edge.errors import ImageError, SchemaError, UsageError
 from fer_edge.pictures.photo import read_photo
-from fer_edge.profiler.workloads import Setting
+from fer_edge.profiler.workloads import Subject
 from fer_edge.sources.images import SUFFIXES
 
 _ARRAYS = {  # those of FER2013's npz that this needs; n images of h x w px
@@ -39,11 +39,11 @@ class Labelled(NamedTuple):
     labels: str
 
 
-def measure_accuracy(setting: Setting, data: Path, limit: int | None = None) -> Accuracy:
+def measure_accuracy(subject: Subject, data: Path, limit: int | None = None) -> Accuracy:
     """Accuracy over a data set.
 
     Args:
-        setting: the variant and threads.
+        subject: the bundle, variant and threads.
         data: FER2013's npz (rows that are not Training, FERPlus majority labels), or a folder with one folder of photos
             a label, named as the bundle names it.
         limit: take only so many rows, spread evenly.
@@ -51,15 +51,15 @@ def measure_accuracy(setting: Setting, data: Path, limit: int | None = None) -> 
     Raises:
         UsageError: not such data, or nothing with a label in it.
     """
-    manifest = setting.bundle.manifest
-    rows = _folders(setting, data) if data.is_dir() else _npz(data)
+    manifest = subject.bundle.manifest
+    rows = _folders(subject, data) if data.is_dir() else _npz(data)
     known = [i for i, name in enumerate(rows.names) if name in manifest.labels]
     if not known:
         raise UsageError(f"{data}: no face with a label of this bundle; expected {', '.join(manifest.labels)}")
     if limit is not None and limit < len(known):
         known = [known[round(i * (len(known) - 1) / max(1, limit - 1))] for i in range(limit)]
-    variant = manifest.variant(setting.variant)
-    runner = LiteRunner(setting.bundle.read(variant.file), variant, setting.threads)
+    variant = manifest.variant(subject.setting.variant)
+    runner = LiteRunner(subject.bundle.read(variant.file), variant, subject.setting.threads)
     hits, (first, end) = 0, manifest.label_set().slice
     for i in known:
         logits = runner(preprocess(rows.crops[i], manifest.input, variant.input_hw)[None])[0]
@@ -82,9 +82,9 @@ def _npz(path: Path) -> Labelled:
     return Labelled([image for image, _ in kept], [name for _, name in kept], len(rows) - len(kept), "ferplus8")
 
 
-def _folders(setting: Setting, folder: Path) -> Labelled:
-    manifest = setting.bundle.manifest
-    detector = make_detector(manifest.detector, setting.bundle.read, PHOTO_TILES, setting.threads)
+def _folders(subject: Subject, folder: Path) -> Labelled:
+    manifest = subject.bundle.manifest
+    detector = make_detector(manifest.detector, subject.bundle.read, PHOTO_TILES, subject.setting.threads)
     crops: list[NDArray[np.uint8]] = []
     names: list[str] = []
     n_dropped = 0

@@ -29,7 +29,7 @@ from fer_edge.profiler import interference, memory, statistics
 from fer_edge.profiler.measure import Plan, Recording, precision
 from fer_edge.profiler.power.energy import Energy, Sample, integrate
 from fer_edge.profiler.sampler import Sampler, signal
-from fer_edge.profiler.workloads import Mode, Setting
+from fer_edge.profiler.workloads import Mode, Subject
 
 N_BINS = 48
 SERIES_POINTS = 120
@@ -55,7 +55,7 @@ class Measured:
 
 
 def document(
-    setting: Setting,
+    subject: Subject,
     recording: Recording,
     measured: Measured,
     role: int,
@@ -68,7 +68,7 @@ def document(
     """One recording's document.
 
     Args:
-        setting: what was measured.
+        subject: what was measured.
         recording: its timings.
         measured: what happened around them.
         role: which of the interleaved recordings it is, from 0.
@@ -78,8 +78,8 @@ def document(
         accuracy: see ``--accuracy``.
         root: of /proc and /sys.
     """
-    manifest = setting.bundle.manifest
-    variant, runtime, emulator = manifest.variant(setting.variant), find_runtime(), emulation(root)
+    manifest = subject.bundle.manifest
+    variant, runtime, emulator = manifest.variant(subject.setting.variant), find_runtime(), emulation(root)
     start_s, end_s = recording.start_s(), recording.ends_s[-1]
     stages = _stages(recording)
     energy = integrate(measured.power, start_s, end_s)
@@ -93,9 +93,9 @@ def document(
         board=board.board_name(root),
         cpu=board.cpu_name(root),
         governor=board.governor(root),
-        threads=setting.threads,
+        threads=subject.setting.threads,
         runtime=Runtime(runtime.name, runtime.version),
-        bundle_sha256=setting.bundle.sha256,
+        bundle_sha256=subject.bundle.sha256,
         variant=variant.id,
         n=recording.n,
         warmup_n=recording.warmup_n,
@@ -111,7 +111,7 @@ def document(
         mode=measured.mode,
         model_id=manifest.model_id,
         scheme=variant.scheme,
-        detector=None if measured.mode == "model" else manifest.find_detector(setting.detector).id,
+        detector=None if measured.mode == "model" else manifest.find_detector(subject.setting.detector).id,
         measured_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         fer_edge=__version__,
         kernel=board.kernel_release(root),

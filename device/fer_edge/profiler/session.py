@@ -18,7 +18,7 @@ from fer_edge.profiler.measure import Plan, measure
 from fer_edge.profiler.power import find_probe
 from fer_edge.profiler.power.meter import align, read_meter
 from fer_edge.profiler.sampler import Sampler
-from fer_edge.profiler.workloads import CameraWork, Mode, ModelWork, PipelineWork, Setting
+from fer_edge.profiler.workloads import CameraWork, Mode, ModelWork, PipelineWork, Subject
 from fer_edge.types import FrameSource
 
 IDLE_S = 2.0  # before and after, where power is measured
@@ -30,7 +30,7 @@ class Request:
     """What to measure, and how.
 
     Args:
-        settings: measured interleaved where there are several.
+        subjects: measured interleaved where there are several.
         mode: see ``workloads``.
         plan: how long.
         source: of frames, for ``pipeline``.
@@ -42,7 +42,7 @@ class Request:
         command: runs vcgencmd and nvpmodel.
     """
 
-    settings: Sequence[Setting]
+    subjects: Sequence[Subject]
     mode: Mode
     plan: Plan
     source: str = "synthetic://?n=60"
@@ -55,7 +55,7 @@ class Request:
 
 
 def bench(request: Request, progress: Callable[[str], None] | None = None) -> list[BenchDoc]:
-    """Measures; one document a setting.
+    """Measures; one document per subject.
 
     Raises:
         EdgeError: something could not be opened, or there was nothing to measure.
@@ -67,7 +67,7 @@ def bench(request: Request, progress: Callable[[str], None] | None = None) -> li
     has_power = probe is not None or request.meter is not None
     memory.reset_peak()
     with contextlib.ExitStack() as opened:
-        works = [_open(request, setting, opened) for setting in request.settings]
+        works = [_open(request, subject, opened) for subject in request.subjects]
         before = interference.look(request.root, request.command)
         with Sampler(probe, request.root) as sampler:
             idle_s = max(IDLE_S, 5 * probe.period_s) if probe is not None else IDLE_S
@@ -91,26 +91,26 @@ def bench(request: Request, progress: Callable[[str], None] | None = None) -> li
         request.mode, request.plan, before, after, sampler, power, *names, tuple(idle), secrets.token_hex(8), len(works)
     )
     documents = []
-    for role, (setting, work, recording) in enumerate(zip(request.settings, works, recordings, strict=True)):
+    for role, (subject, work, recording) in enumerate(zip(request.subjects, works, recordings, strict=True)):
         each = 1.0 if isinstance(work, ModelWork) else work.n_inferences / max(1, work.n_steps)
         notes = (work.note,) if isinstance(work, PipelineWork) and work.note else ()
         accuracy = request.accuracy[role] if request.accuracy else None
         documents.append(
-            document(setting, recording, measured, role, work.network_bytes, each, notes, accuracy, request.root)
+            document(subject, recording, measured, role, work.network_bytes, each, notes, accuracy, request.root)
         )
     return documents
 
 
-def _open(request: Request, setting: Setting, opened: contextlib.ExitStack) -> ModelWork | PipelineWork | CameraWork:
+def _open(request: Request, subject: Subject, opened: contextlib.ExitStack) -> ModelWork | PipelineWork | CameraWork:
     if request.mode == "model":
-        return ModelWork(setting)
+        return ModelWork(subject)
     if request.mode == "pipeline":
-        return PipelineWork(setting, request.source)
+        return PipelineWork(subject, request.source)
     if request.open_camera is None:
         raise UsageError("camera: none given; expected --camera or --source")
     source = request.open_camera()
     opened.callback(source.close)
-    return CameraWork(setting, source)
+    return CameraWork(subject, source)
 
 
 def _idle(duration_s: float) -> tuple[float, float]:

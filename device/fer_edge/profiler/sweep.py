@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,12 @@ from fer_edge.errors import UsageError
 from fer_edge.profiler import report
 from fer_edge.profiler.compare import compare
 from fer_edge.profiler.session import Request, bench
-from fer_edge.profiler.workloads import Mode, Setting
+from fer_edge.profiler.workloads import Mode, Subject
+from fer_edge.setting.setting import usable_cores
 
 SCHEMA = "fer-edge/sweep/1"
-WHAT = ("threads", "scheme", "detector")
-MAX_SETTINGS = 24  # all are in memory at once
+WHAT = ("variant", "threads", "detector")
+MAX_SUBJECTS = 24  # all are in memory at once
 MAX_THREADS = 8
 
 
@@ -31,11 +31,11 @@ class SweepDoc:
     rows: tuple[BenchDoc, ...]
 
 
-def combinations(what: str, base: Setting, mode: Mode) -> list[Setting]:
-    """The settings to measure.
+def combinations(what: str, base: Subject, mode: Mode) -> list[Subject]:
+    """The subjects to measure.
 
     Args:
-        what: "threads,scheme,detector" or a part of it; ``threads=1,2`` names the values.
+        what: "variant,threads,detector" or a part of it; ``threads=1,2`` names the values.
         base: everything that is not swept.
         mode: the network alone has no detector.
 
@@ -45,7 +45,7 @@ def combinations(what: str, base: Setting, mode: Mode) -> list[Setting]:
     manifest = base.bundle.manifest
     values: dict[str, Sequence[object]] = {
         "threads": thread_counts(),
-        "scheme": [variant.id for variant in manifest.variants],
+        "variant": [variant.id for variant in manifest.variants],
         "detector": [spec.id for spec in (manifest.detector, *manifest.other_detectors)],
     }
     chosen = {key: _named(key, given, values) for key, given in _words(what).items()}
@@ -53,25 +53,24 @@ def combinations(what: str, base: Setting, mode: Mode) -> list[Setting]:
         raise UsageError("--sweep: a camera's frames cannot be measured twice; expected --mode pipeline or model")
     if mode == "model" and "detector" in chosen:
         raise UsageError("--sweep detector: the network alone finds no faces; expected --mode pipeline")
-    fields = {"threads": "threads", "scheme": "variant", "detector": "detector"}
-    settings = []
+    subjects = []
     for combination in itertools.product(*chosen.values()):
-        changes: dict[str, Any] = {fields[key]: value for key, value in zip(chosen, combination, strict=True)}
-        settings.append(dataclasses.replace(base, **changes))
-    if len(settings) > MAX_SETTINGS:
-        raise UsageError(f"--sweep {what}: {len(settings)} combinations, expected at most {MAX_SETTINGS}; name fewer")
-    return settings
+        changes: dict[str, Any] = dict(zip(chosen, combination, strict=True))
+        subjects.append(dataclasses.replace(base, setting=dataclasses.replace(base.setting, **changes)))
+    if len(subjects) > MAX_SUBJECTS:
+        raise UsageError(f"--sweep {what}: {len(subjects)} combinations, expected at most {MAX_SUBJECTS}; name fewer")
+    return subjects
 
 
 def thread_counts() -> list[int]:
     """1, 2, 4 … up to the processors that this process may use."""
-    usable = min(MAX_THREADS, len(os.sched_getaffinity(0)))
+    usable = min(MAX_THREADS, usable_cores())
     counts = [count for count in (1, 2, 4, 8) if count < usable]
     return [*counts, usable]
 
 
 def _words(what: str) -> dict[str, list[str]]:
-    """Words by key: "threads=1,2,scheme" gives threads 1 and 2, and of scheme all."""
+    """Words by key: "threads=1,2,variant" gives threads 1 and 2, and all variants."""
     found: dict[str, list[str]] = {}
     last = ""
     for word in what.split(","):
@@ -100,11 +99,11 @@ def _named(key: str, given: list[str], values: dict[str, Sequence[object]]) -> S
 
 
 def run_sweep(request: Request, what: str, progress: Callable[[str], None] | None = None) -> SweepDoc:
-    """Measures all settings of the request; ``max_s`` is for each."""
+    """Measures all subjects of the request; ``max_s`` is for each."""
     plan = request.plan
     if plan.duration_s is not None or request.meter is not None:
         raise UsageError("--sweep: found --soak or --meter too; expected one of them")
-    longer = dataclasses.replace(plan, max_s=plan.max_s * len(request.settings) / 2)
+    longer = dataclasses.replace(plan, max_s=plan.max_s * len(request.subjects) / 2)
     documents = bench(dataclasses.replace(request, plan=longer), progress)
     rows = sorted(documents, key=lambda document: _headline(document)[1])
     return SweepDoc(tuple(_words(what)), tuple(rows))
@@ -132,7 +131,7 @@ def write(document: SweepDoc, path: Path) -> None:
 
 
 def as_table(document: SweepDoc) -> str:
-    """One line a setting; those that cannot be told from the fastest say so."""
+    """One line per subject; those that cannot be told from the fastest say so."""
     best = document.rows[0]
     lines = [
         f"{best.board}, {best.cpu}, {best.runtime.name} {best.runtime.version}; all interleaved, n = {best.n} each",

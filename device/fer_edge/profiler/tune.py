@@ -13,8 +13,9 @@ from fer_edge.profiler.compare import compare
 from fer_edge.profiler.measure import Plan
 from fer_edge.profiler.session import Request, bench
 from fer_edge.profiler.sweep import SweepDoc, as_table, thread_counts
-from fer_edge.profiler.workloads import PipelineWork, Setting
+from fer_edge.profiler.workloads import PipelineWork, Subject
 from fer_edge.setting import tuned
+from fer_edge.setting.setting import Setting, setting_for
 
 FLOOR_BELOW_BEST = 0.01  # one point: what the variants' accuracies differ by without anybody noticing
 
@@ -56,18 +57,16 @@ def tune(
     for variant in manifest.variants:
         if variant not in variants:
             say(f"{variant.id}: left out, its accuracy {accuracy[variant.id]:.2%} is below the floor of {floor:.2%}")
-    default = _default(bundle)
-    settings = [
-        Setting(bundle, variant.id, threads, default.detector) for variant in variants for threads in thread_counts()
-    ]
+    default = setting_for(manifest)
+    settings = [replace(default, variant=variant.id, threads=n) for variant in variants for n in thread_counts()]
     if default not in settings:
         settings.append(default)
-    settings = _those_that_run(settings, source, say)
-    winner, documents = _fastest(settings, default, source, max_s * 0.7, progress)
+    settings = _those_that_run(bundle, settings, source, say)
+    winner, documents = _fastest(bundle, settings, default, source, max_s * 0.7, progress)
     say(as_table(_sorted(documents)))
     others = [replace(winner, detector=spec.id) for spec in manifest.other_detectors]
     if others:
-        chosen, seen = _fastest([winner, *others], winner, source, max_s * 0.3, progress)
+        chosen, seen = _fastest(bundle, [winner, *others], winner, source, max_s * 0.3, progress)
         say(as_table(_sorted(seen)))
         if any_detector:
             winner = chosen
@@ -80,7 +79,7 @@ def tune(
         identity=tuned.identity(bundle),
         variant=winner.variant,
         threads=winner.threads,
-        detector=winner.detector or manifest.detector.id,
+        detector=winner.detector,
         p50_ms=times[winner.variant, winner.threads],
         default_p50_ms=times.get((default.variant, default.threads), 0.0),
         measured_at=documents[0].measured_at or "",
@@ -105,23 +104,18 @@ def forget(bundle: Bundle) -> str:
     return "forgotten: run and image take the defaults again" if n else "nothing was remembered for this bundle"
 
 
-def _default(bundle: Bundle) -> Setting:
-    threads = thread_counts()[-1]
-    return Setting(bundle, bundle.manifest.default_variant, min(4, threads), bundle.manifest.detector.id)
-
-
 def _reaches(variant: Variant, floor: float | None) -> bool:
     """A variant without a metric is as good as its bundle: there is nothing to hold against it."""
     return floor is None or not variant.metrics or variant.metrics[0].accuracy >= floor
 
 
-def _those_that_run(settings: list[Setting], source: str, say: Callable[[str], None]) -> list[Setting]:
+def _those_that_run(bundle: Bundle, settings: list[Setting], source: str, say: Callable[[str], None]) -> list[Setting]:
     """Leaves out variants that this machine's interpreter cannot run."""
     broken: dict[str, str] = {}
     for variant in dict.fromkeys(setting.variant for setting in settings):
         setting = next(setting for setting in settings if setting.variant == variant)
         try:
-            PipelineWork(setting, source)
+            PipelineWork(Subject(bundle, setting), source)
         except RunnerError as error:
             broken[variant] = str(error)
             say(f"left out: {error}")
@@ -132,6 +126,7 @@ def _those_that_run(settings: list[Setting], source: str, say: Callable[[str], N
 
 
 def _fastest(
+    bundle: Bundle,
     settings: list[Setting],
     default: Setting,
     source: str,
@@ -139,9 +134,9 @@ def _fastest(
     progress: Callable[[str], None] | None,
 ) -> tuple[Setting, list[BenchDoc]]:
     """The fastest by the median; the default where that one is not surely slower."""
-    documents = bench(
-        Request(settings, "pipeline", Plan(max_s=max_s, precision=0.003), source, use_power=False), progress
-    )
+    subjects = [Subject(bundle, setting) for setting in settings]
+    plan = Plan(max_s=max_s, precision=0.003)
+    documents = bench(Request(subjects, "pipeline", plan, source, use_power=False), progress)
     pairs = sorted(zip(settings, documents, strict=True), key=lambda pair: pair[1].stages["total"].p50_ms)
     best, best_document = pairs[0]
     for setting, document in pairs[1:]:
@@ -152,4 +147,4 @@ def _fastest(
 
 def _sorted(documents: list[BenchDoc]) -> SweepDoc:
     rows = sorted(documents, key=lambda document: document.stages["total"].p50_ms)
-    return SweepDoc(("threads", "scheme"), tuple(rows))
+    return SweepDoc(("variant", "threads"), tuple(rows))

@@ -15,6 +15,7 @@ from fer_edge.contract.bundle import Bundle
 from fer_edge.errors import UsageError
 from fer_edge.pipeline import Pipeline, open_pipeline
 from fer_edge.profiler.memory import own_bytes
+from fer_edge.setting.setting import Setting
 from fer_edge.sources import open_source
 from fer_edge.tracking.track import TrackSettings
 from fer_edge.types import Frame, FrameSource
@@ -25,13 +26,11 @@ N_INPUTS = 16
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One combination to measure."""
+class Subject:
+    """What is measured: a bundle and how it runs."""
 
     bundle: Bundle
-    variant: str
-    threads: int
-    detector: str | None = None
+    setting: Setting
     tiles: tuple[int, ...] = ()
 
 
@@ -40,12 +39,12 @@ class ModelWork:
 
     headline = "infer"
 
-    def __init__(self, setting: Setting) -> None:
-        variant = setting.bundle.manifest.variant(setting.variant)
-        content = setting.bundle.read(variant.file)
+    def __init__(self, subject: Subject) -> None:
+        variant = subject.bundle.manifest.variant(subject.setting.variant)
+        content = subject.bundle.read(variant.file)
         inputs = np.random.default_rng(0).normal(size=(N_INPUTS, 1, *variant.input_hw, 3)).astype(np.float32)
         before = own_bytes()
-        self._runner = LiteRunner(content, variant, setting.threads)
+        self._runner = LiteRunner(content, variant, subject.setting.threads)
         self._runner(inputs[0])
         self.network_bytes = _growth(before)
         self._inputs = itertools.cycle(inputs)
@@ -67,12 +66,12 @@ class PipelineWork:
 
     headline = "total"
 
-    def __init__(self, setting: Setting, source: str) -> None:
+    def __init__(self, subject: Subject, source: str) -> None:
         frames = list(itertools.islice(_closing(source), N_FRAMES))
         if not frames:
             raise UsageError(f"source {source}: no frames in it; expected a source with faces, e.g. synthetic://")
         before = own_bytes()
-        self.pipeline = _open(setting)
+        self.pipeline = _open(subject)
         n_faces = [len(self.pipeline.read_frame(frame).faces) for frame in frames]
         self.network_bytes = _growth(before)
         if not any(n_faces):
@@ -102,9 +101,9 @@ class CameraWork:
 
     headline = "total"
 
-    def __init__(self, setting: Setting, source: FrameSource) -> None:
+    def __init__(self, subject: Subject, source: FrameSource) -> None:
         before = own_bytes()
-        self.pipeline = _open(setting, TrackSettings())
+        self.pipeline = _open(subject, TrackSettings())
         self.source = source
         self._frames = iter(source)
         self.pipeline.read_frame(next(self._frames))
@@ -124,12 +123,12 @@ class CameraWork:
             **reading.stage_ms,
             "total": (ended - started) * 1000,
             "wait": (started - asked) * 1000,
-            "age": (time.monotonic() - frame.t_capture_s) * 1000,
+            "age": (reading.published().age_s or 0.0) * 1000,
         }
 
 
-def _open(setting: Setting, tracking: TrackSettings | None = None) -> Pipeline:
-    return open_pipeline(setting.bundle, setting.variant, setting.threads, setting.tiles, setting.detector, tracking)
+def _open(subject: Subject, tracking: TrackSettings | None = None) -> Pipeline:
+    return open_pipeline(subject.bundle, subject.setting, subject.tiles, tracking)
 
 
 def _closing(text: str) -> Iterator[Frame]:

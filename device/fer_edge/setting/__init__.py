@@ -1,1 +1,1 @@
-"""Which bundle runs here and how: ``find.py`` (start here) and ``tuned.py``."""
+"""Which bundle runs here and how: ``setting.py`` (start here), ``find.py``, ``tuned.py``."""

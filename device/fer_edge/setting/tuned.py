@@ -14,6 +14,7 @@ from fer_edge.board import identify as board
 from fer_edge.contract import codec
 from fer_edge.contract.bundle import Bundle
 from fer_edge.contract.errors import SchemaError
+from fer_edge.setting.setting import Setting, setting_for
 
 SCHEMA = "fer-edge/tune/1"
 FILE_NAME = "tune.json"
@@ -79,21 +80,20 @@ def recall(bundle: Bundle) -> Tuned | None:
     return found if found is not None and found.variant in variants and found.detector in names else None
 
 
-def choose(
-    bundle: Bundle, variant: str | None, threads: int | None, detector: str | None
-) -> tuple[str | None, int, str | None]:
-    """(variant, threads, detector): what was told, else what was tuned, else the defaults.
+def choose(bundle: Bundle, variant: str | None, threads: int | None, detector: str | None) -> Setting:
+    """What was told, else what was tuned, else the defaults of ``setting_for``.
 
     A tuned setting holds as a whole: its threads are those of its variant, so that a variant that was told and is
     another one takes the default threads.
+
+    Raises:
+        SchemaError: the bundle has no such variant or detector.
     """
-    default_threads = min(4, os.cpu_count() or 1)
-    if variant is not None and threads is not None and detector is not None:
-        return variant, threads, detector
-    found = recall(bundle)
-    if found is None or (variant is not None and variant != found.variant):
-        return variant, threads or default_threads, detector
-    return variant or found.variant, threads or found.threads, detector or found.detector
+    if variant is None or threads is None or detector is None:
+        found = recall(bundle)
+        if found is not None and variant in (None, found.variant):
+            variant, threads, detector = found.variant, threads or found.threads, detector or found.detector
+    return setting_for(bundle.manifest, variant, threads, detector)
 
 
 def save(entry: Tuned) -> Path:

@@ -204,13 +204,13 @@ def test_sweep(edge: Edge, bundle: Bundle, tmp_path: Path) -> None:
         "--n",
         40,
         "--sweep",
-        "threads=1,2,scheme",
+        "threads=1,2,variant",
         "--out",
         path,
     )
     done = ok(edge(*line))
     document = sweep.loads(path.read_bytes())
-    assert document.keys == ("threads", "scheme")
+    assert document.keys == ("threads", "variant")
     assert {(row.variant, row.threads) for row in document.rows} == {
         (variant, threads) for variant in ("float32", "int8") for threads in (1, 2)
     }
@@ -224,8 +224,8 @@ def test_sweep(edge: Edge, bundle: Bundle, tmp_path: Path) -> None:
     ("line", "words"),
     [
         (("--n", 1), "at least 2"),
-        (("--sweep", "heat"), "found 'heat', expected threads, scheme, detector"),
-        (("--sweep", "scheme=int4"), "the bundle has float32, int8"),
+        (("--sweep", "heat"), "found 'heat', expected variant, threads, detector"),
+        (("--sweep", "variant=int4"), "the bundle has float32, int8"),
         (("--mode", "model", "--sweep", "detector"), "finds no faces"),
         (("--mode", "model", "--source", "synthetic://"), "reads no frames"),
         (("--model-only", "--mode", "camera"), "expected one of them"),
@@ -233,7 +233,7 @@ def test_sweep(edge: Edge, bundle: Bundle, tmp_path: Path) -> None:
         (("--out", "/nowhere/b.json"), "no folder /nowhere"),
         (("--meter", "/nowhere.csv"), "no such file"),
         (("--per-op",), "fer-host probes"),
-        (("--accuracy", "/nowhere.npz"), "not a readable npz"),
+        (("--accuracy", "/nowhere.npz"), "cannot be read"),
         (("--against", "int4"), "int4"),
     ],
 )

@@ -18,6 +18,7 @@ from fer_edge.contract.bundle import Bundle
 from fer_edge.profiler import interference, memory
 from fer_edge.profiler.measure import Plan, measure
 from fer_edge.setting import tuned
+from fer_edge.setting.setting import Setting, default_threads, setting_for
 
 QUIET = ThrottleFacts(0, "", None, {}, "")
 
@@ -179,11 +180,10 @@ def entry(bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tu
 
 def test_tuned_is_taken_unless_told_otherwise(bundle: Bundle, entry: tuned.Tuned) -> None:
     assert tuned.recall(bundle) == entry
-    assert tuned.choose(bundle, None, None, None) == ("float32", 1, "blazeface_short")
-    assert tuned.choose(bundle, None, 3, None) == ("float32", 3, "blazeface_short")
-    variant, threads, detector = tuned.choose(bundle, "int8", None, None)
-    assert (variant, detector) == ("int8", None)
-    assert threads == min(4, os.cpu_count() or 1)
+    assert tuned.choose(bundle, None, None, None) == Setting("float32", 1, "blazeface_short")
+    assert tuned.choose(bundle, None, 3, None) == Setting("float32", 3, "blazeface_short")
+    other = tuned.choose(bundle, "int8", None, None)
+    assert other == Setting("int8", default_threads(), "blazeface_short")
 
 
 @pytest.mark.parametrize("field", ["model", "soc", "cpu", "n_cores", "machine", "runtime", "bundle_sha256"])
@@ -192,7 +192,7 @@ def test_another_board_falls_back(field: str, bundle: Bundle, entry: tuned.Tuned
     tuned.forget(bundle)
     tuned.save(dataclasses.replace(entry, identity=other))
     assert tuned.recall(bundle) is None
-    assert tuned.choose(bundle, None, None, None) == (None, min(4, os.cpu_count() or 1), None)
+    assert tuned.choose(bundle, None, None, None) == setting_for(bundle.manifest)
 
 
 def test_a_damaged_memory_is_as_good_as_none(bundle: Bundle, entry: tuned.Tuned, tmp_path: Path) -> None:
