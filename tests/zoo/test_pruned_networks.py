@@ -34,7 +34,7 @@ from fer_host.train.loop import TrainSet
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["larn", "ddamfn", "shufflenet_ldam", "lfer_ldl"])
+@pytest.mark.parametrize("name", ["fer48", "larn", "ddamfn", "shufflenet_ldam", "lfer_ldl"])
 def test_a_pruned_network_becomes_a_bundle_that_verifies(
     name: str, drawn: Callable[[str], nn.Module], tmp_path: Path
 ) -> None:

@@ -49,7 +49,8 @@ def prunable(recipe: Recipe) -> Recipe:
         own, loss = recipe.train[-1], cycle.loss
         votes, seven = (share * (1 - loss.teacher_share) for share in (own.loss.vote_share, own.loss.fer7_share))
         teacher = recipe.id if loss.teacher is not None else None
-        loss = replace(loss, vote_share=votes, fer7_share=seven, teacher=teacher)
+        shares = own.loss.head_shares
+        loss = replace(loss, vote_share=votes, fer7_share=seven, teacher=teacher, head_shares=shares)
         return replace(cycle, phases=phases, min_votes=own.min_votes, loss=loss)
 
     config = replace(

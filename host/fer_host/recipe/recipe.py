@@ -102,8 +102,12 @@ class Recipe:
             self.heads[0] != self.labels or len(self.heads) < 2 or len(set(self.heads)) < len(self.heads)
         ):
             raise SchemaError("heads", f"found {', '.join(self.heads)}, expected two or more sets, {self.labels} first")
-        if any(len(cycle.loss.head_shares) != len(self.heads) for cycle in self.train):
-            raise SchemaError("train", f"expected one of loss.head_shares for each of {len(self.heads)} heads")
+        tables = {"train": self.train}
+        tables |= {"prune.reward": (self.prune.reward,)} if self.prune else {}
+        tables |= {"quantize.tune": (self.quantize.tune,)} if self.quantize else {}
+        for table, cycles in tables.items():
+            if any(len(cycle.loss.head_shares) != len(self.heads) for cycle in cycles):
+                raise SchemaError(table, f"expected one of loss.head_shares for each of {len(self.heads)} heads")
         previous = [cycle.start == "previous" for cycle in self.train]
         if not self.train or not all(previous[1:]) or previous[0] != (self.prune is not None):
             raise SchemaError(
@@ -112,15 +116,15 @@ class Recipe:
 
     @property
     def label_sets(self) -> tuple[LabelSet, ...]:
-        """What the outputs mean, the recipe's own ``labels`` first."""
+        """What the outputs mean, the recipe's own ``labels`` first; none for a network that tells people apart."""
         if self.labels == "identities":
-            return (LabelSet("own", self.label_names, (0, self.identities)),)
+            return ()
         return label_sets(self.heads or (self.labels,))
 
     @property
     def n_outputs(self) -> int:
         """Values that the network gives, of all label sets together."""
-        return self.label_sets[-1].slice[1]
+        return self.identities or self.label_sets[-1].slice[1]
 
     @property
     def label_names(self) -> tuple[str, ...]:

@@ -56,7 +56,9 @@ def _targets(rows: FaceData, recipe: Recipe, cycle: TrainConfig) -> NDArray[np.f
     loss, targets = cycle.loss, np.zeros((len(rows), recipe.n_outputs), dtype=np.float32)
     learned = _learned(rows, recipe, cycle)
     for number, (own, share, mask) in enumerate(zip(recipe.label_sets, loss.head_shares, learned, strict=True)):
-        votes, label, fer7 = (loss.vote_share, loss.label_share, loss.fer7_share) if number == 0 else (0.0, 1.0, 0.0)
-        found = fer2013.target_distribution(rows.select(mask), own.id, votes, label, fer7)
+        shares = (0.0, 1 - loss.teacher_share, 0.0)
+        if number == 0:
+            shares = (loss.vote_share, loss.label_share, loss.fer7_share)
+        found = fer2013.target_distribution(rows.select(mask), own.id, *shares)
         targets[mask, own.slice[0] : own.slice[1]] = share * found
     return targets

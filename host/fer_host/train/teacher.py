@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from fer_edge.contract.manifest import InputSpec
+from fer_edge.contract.preprocess import normalize_light
 from fer_host.errors import RecipeError
 from fer_host.models.weights import load_network
 from fer_host.recipe.recipe import Recipe, load_recipe
@@ -18,11 +19,17 @@ def load_teacher(name: str, student: Recipe) -> nn.Module:
     """The trained network of the recipe ``name``, made to take the student's input.
 
     Raises:
-        RecipeError: no such recipe, or its labels are not the student's.
+        RecipeError: no such recipe, its labels are not the student's, or the student's input hides the light that the
+            teacher looks at.
         WeightsError: it has no trained weights.
     """
     recipe = load_recipe(name)
-    if recipe.label_names != student.label_names:
+    if student.input.normalize not in (None, "fixed", recipe.input.normalize):
+        raise RecipeError(
+            f'recipe {student.id}: its input is made with normalize = "{student.input.normalize}", which leaves no '
+            f"light for its teacher {name} ({recipe.input.normalize or 'fixed'}): name one of the same `normalize`"
+        )
+    if (recipe.labels, recipe.heads, recipe.label_names) != (student.labels, student.heads, student.label_names):
         raise RecipeError(
             f"recipe {student.id}: its teacher {name} knows {recipe.labels} ({len(recipe.label_names)} classes), "
             f"expected {student.labels} ({len(student.label_names)}): name a teacher of the student's own labels"
@@ -65,12 +72,16 @@ def as_input(x: torch.Tensor, found: InputSpec, wanted: InputSpec) -> torch.Tens
     Returns:
         (N, channels, H, W) float32, normalized as ``wanted`` says.
     """
-    if (found.color, found.mean, found.std) == (wanted.color, wanted.mean, wanted.std):
+    parts = ("color", "mean", "std", "normalize")
+    if all(getattr(found, part) == getattr(wanted, part) for part in parts):
         return x
     values = x * _planes(found.std, x) + _planes(found.mean, x)  # 0..1
     if found.color == "rgb" and wanted.color != "rgb":
         values = (values * _planes(_LUMA, x)).sum(dim=1, keepdim=True)
     values = values[:, : wanted.channels].expand(-1, wanted.channels, -1, -1)
+    if found.normalize != wanted.normalize and wanted.normalize is not None:  # the student's own light is still there
+        own = normalize_light(values.cpu().numpy(), wanted.normalize)
+        values = torch.from_numpy(own).to(values.device)
     return (values - _planes(wanted.mean, x)) / _planes(wanted.std, x)
 
 

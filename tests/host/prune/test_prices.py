@@ -17,7 +17,14 @@ from fer_host.recipe.prune import Budget
 
 @pytest.mark.parametrize(
     ("name", "channels", "size"),
-    [("mobilenet_v2", 3, 64), ("shufflenet_ldam", 1, 48), ("larn", 3, 48), ("ddamfn", 3, 48), ("lfer_ldl", 3, 96)],
+    [
+        ("mobilenet_v2", 3, 64),
+        ("fer48", 1, 48),
+        ("shufflenet_ldam", 1, 48),
+        ("larn", 3, 48),
+        ("ddamfn", 3, 48),
+        ("lfer_ldl", 3, 96),
+    ],
 )
 def test_a_group_saves_what_surgery_saves(name: str, channels: int, size: int) -> None:
     network = MODELS[name](8, channels, size).eval()

@@ -66,7 +66,7 @@ def test_a_budget_in_ms_asks_for_a_table(tmp_path: Path) -> None:
         run_pruning(other, tmp_path / "none.npz", latency_table=tmp_path / "t.json")
 
 
-@pytest.mark.parametrize("name", ["ddamfn", "lfer_ldl", "shufflenet_ldam_stem1", "larn"])
+@pytest.mark.parametrize("name", ["ddamfn", "lfer_ldl", "shufflenet_ldam_stem1", "larn", "fer48"])
 def test_shapes_of_every_network_come_back(name: str) -> None:
     size_px = 96 if name == "lfer_ldl" else 48
     torch.manual_seed(0)

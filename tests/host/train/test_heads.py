@@ -17,9 +17,11 @@ from fer_host.data import fer2013
 from fer_host.data.faces import FaceData
 from fer_host.models.counts import counts
 from fer_host.models.weights import build_network
+from fer_host.prune.run import prunable
 from fer_host.recipe.recipe import load_recipe
 from fer_host.recipe.train import LossConfig
 from fer_host.train.checks import check_recipe
+from fer_host.train.loop import _answers
 from fer_host.train.losses import total_loss
 from fer_host.train.rows import train_split
 from fer_host.train.scoring import protocol_scores, protocols
@@ -141,3 +143,40 @@ def test_shares_must_be_one_for_each_head() -> None:
     loss = replace(RECIPE.train[0].loss, head_shares=(1.0,))
     with pytest.raises(SchemaError, match="head_shares for each of 2 heads"):
         replace(RECIPE, train=(replace(RECIPE.train[0], loss=loss),))
+
+
+def test_a_network_that_tells_people_apart_has_as_many_outputs() -> None:
+    faces = load_recipe("paper_vggface2")
+    assert faces.n_outputs == faces.identities > 1024
+    assert faces.label_sets == ()
+
+
+def test_what_a_teacher_says_and_what_is_left_make_a_whole() -> None:
+    both = rows([[0, 9, 1, 0, 0, 0, 0, 0, 0, 0]] * 2, [3, 6])
+    loss = replace(RECIPE.train[0].loss, vote_share=0.5, teacher_share=0.5, teacher="fer48")
+    cycle = replace(RECIPE.train[0], loss=loss)
+    found = train_split(both, RECIPE, cycle).targets
+    np.testing.assert_allclose(found[:, :8].sum(1), 0.35, rtol=1e-6)
+    np.testing.assert_allclose(found[:, 8:].sum(1), 0.15, rtol=1e-6)
+    answers = _answers(torch.zeros(2, 15), cycle, (slice(0, 8), slice(8, 15)))
+    whole = torch.from_numpy(found) + 0.5 * answers
+    torch.testing.assert_close(whole[:, :8].sum(1), torch.full((2,), 0.7))
+    torch.testing.assert_close(whole.sum(1), torch.ones(2))
+
+
+def test_pruning_takes_over_the_heads() -> None:
+    made = prunable(RECIPE)
+    assert made.prune is not None
+    assert {each.loss.head_shares for each in (*made.train, made.prune.reward)} == {(0.7, 0.3)}
+
+
+@pytest.mark.parametrize("table", ["quantize", "prune"])
+def test_shares_are_asked_of_every_table(table: str) -> None:
+    made = RECIPE if table == "quantize" else prunable(RECIPE)
+    config, name = (made.quantize, "tune") if table == "quantize" else (made.prune, "reward")
+    assert config is not None
+    cycle = getattr(config, name)
+    other = replace(config, **{name: replace(cycle, loss=replace(cycle.loss, head_shares=()))})
+    with pytest.raises(SchemaError) as caught:
+        replace(made, **{table: other})
+    assert caught.value.path == f"{table}.{name}"

@@ -11,8 +11,9 @@ from torch import nn
 
 from fer_edge.contract.manifest import InputSpec
 from fer_edge.contract.preprocess import preprocess
+from fer_host.errors import RecipeError
 from fer_host.recipe.recipe import load_recipe
-from fer_host.train.teacher import Teacher, as_input
+from fer_host.train.teacher import Teacher, as_input, load_teacher
 
 SPECS = {
     "gray": InputSpec("gray", 48, "bilinear", (0.508,), (0.255,)),
@@ -58,3 +59,19 @@ def test_a_teacher_answers_at_its_own_size() -> None:
         expected = torch.full((2, 1), (1 - recipe.input.mean[0]) / recipe.input.std[0])
         torch.testing.assert_close(asked(each), expected)
     assert sizes == [(2, 1, 96, 96)] * 2
+
+
+def test_a_teacher_that_standardizes_is_given_what_its_preprocess_gives() -> None:
+    crop = np.random.default_rng(0).integers(30, 120, (64, 64), dtype=np.uint8)
+    wanted = InputSpec("gray", 64, "bilinear", (0.0,), (1.0,), "standardize")
+    found = replace(SPECS["gray3"], source_px=64)
+    torch.testing.assert_close(as_input(batch(crop, found), found, wanted), batch(crop, wanted), atol=1e-4, rtol=0)
+    assert as_input(x := batch(crop, wanted), wanted, wanted) is x
+
+
+def test_a_student_that_sees_no_light_cannot_have_a_teacher_that_does() -> None:
+    fer48, flagship = load_recipe("fer48"), load_recipe("hawqc_mbv2")
+    with pytest.raises(RecipeError, match="which leaves no light for its teacher hawqc_mbv2"):
+        load_teacher("hawqc_mbv2", fer48)
+    with pytest.raises(RecipeError, match="its teacher fer48 knows"):
+        load_teacher("fer48", flagship)  # fifteen answers for eight
