@@ -60,7 +60,7 @@ def _speed(bundle: Bundle, clip: Path, lines: list[str], missed: list[str]) -> N
     for name in NAMES:
         trackings = {"plain": None, "every": TrackSettings(detect_every=1), "track": TrackSettings()}
         pipelines = {
-            key: open_pipeline(bundle, behind(bundle, name), tracking=value) for key, value in settings.items()
+            key: open_pipeline(bundle, behind(bundle, name), tracking=value) for key, value in trackings.items()
         }
         runs = run_interleaved(pipelines, frames)
         ratio = runs["track"].fps / runs["plain"].fps
