@@ -14,6 +14,8 @@ EdgeError                        (fer_edge.contract.errors)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fer_edge.contract.errors import BundleError, EdgeError, LandmarkError, SchemaError
 
 __all__ = [
@@ -47,11 +49,23 @@ class VerifyError(EdgeError, ArithmeticError):
 
 
 class ConfigError(EdgeError, ValueError):
-    """A configuration that cannot be used; ``path`` is the key, where one is to blame."""
+    """A configuration that cannot be used.
 
-    def __init__(self, message: str, path: str = "") -> None:
+    Args:
+        message: one line.
+        path: the key, where one is to blame.
+        each: all mistakes, where there are several; the message is then the first one's, with their number.
+    """
+
+    def __init__(self, message: str, path: str = "", each: Sequence[ConfigError] = ()) -> None:
         super().__init__(message)
-        self.path = path
+        self.path, self.each = path, tuple(each) or (self,)
+
+    @classmethod
+    def of(cls, each: Sequence[ConfigError]) -> ConfigError:
+        """One error of several mistakes."""
+        first, *others = each
+        return cls(f"{first} (and {len(others)} more)", first.path, each) if others else first
 
 
 class UsageError(EdgeError, ValueError):

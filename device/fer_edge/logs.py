@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TextIO
 
-from fer_edge.contract.errors import SchemaError
+from fer_edge.contract.limits import Limited, within
 
 # man sd-daemon: the journal takes a leading <n> as syslog's priority
 PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.NOTSET, 7))
@@ -19,7 +19,7 @@ MOST_KINDS = 500  # of messages remembered
 
 
 @dataclass(frozen=True)
-class LogSettings:
+class LogSettings(Limited):
     """The ``[log]`` table.
 
     Args:
@@ -30,11 +30,7 @@ class LogSettings:
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "text", "kv"] = "auto"
-    interval_s: float = 10.0
-
-    def __post_init__(self) -> None:
-        if self.interval_s < 0:
-            raise SchemaError("interval_s", f"found {self.interval_s:g}, expected 0 or more")
+    interval_s: float = within(10.0, 0, 86400, "s")
 
 
 class RateLimit(logging.Filter):

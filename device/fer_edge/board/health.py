@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from fer_edge.board.commands import Run, run
 from fer_edge.board.sensors import ThermalFacts, ThrottleFacts, thermal_facts, throttle_facts
-from fer_edge.contract.errors import SchemaError
+from fer_edge.contract.limits import Limited, Problem, within
 from fer_edge.threads import GuardedThread
 
 FACTORS = (1.0, 0.5, 0.25)
@@ -22,7 +22,7 @@ FLAG_WORDS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "sof
 
 
 @dataclass(frozen=True)
-class HealthSettings:
+class HealthSettings(Limited):
     """When the daemon lowers its own rate.
 
     Args:
@@ -37,18 +37,15 @@ class HealthSettings:
     enabled: bool = True
     hot_c: float = 78.0
     cool_c: float = 70.0
-    slower_after_s: float = 15.0
-    faster_after_s: float = 60.0
-    interval_s: float = 5.0
+    slower_after_s: float = within(15.0, 0.001, 86400, "s")
+    faster_after_s: float = within(60.0, 0.001, 86400, "s")
+    interval_s: float = within(5.0, 0.001, 3600, "s")
 
-    def __post_init__(self) -> None:
+    def conflicts(self) -> Iterator[Problem]:
+        """Both temperatures, in their order."""
         if not 0 < self.cool_c < self.hot_c <= 120:
-            raise SchemaError(
-                "cool_c", f"found cool_c {self.cool_c:g}, hot_c {self.hot_c:g}; expected 0 < cool_c < hot_c <= 120"
-            )
-        for name in ("slower_after_s", "faster_after_s", "interval_s"):
-            if getattr(self, name) <= 0:
-                raise SchemaError(name, f"found {getattr(self, name):g}, expected more than 0 s")
+            found = f"found cool_c {self.cool_c:g}, hot_c {self.hot_c:g}"
+            yield "cool_c", f"{found}; expected 0 < cool_c < hot_c <= 120"
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 
 from fer_edge import config, logs
+from fer_edge.daemon import preflight
 from fer_edge.daemon.launch import Launcher
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; gives the exit status."""
     flags = config.given_flags(arguments)
-    configuration, file = config.load(arguments.config, flags)
+    configuration, file = preflight.load(arguments.config, flags)
     summary = Launcher(configuration, file, flags, arguments.max_frames).run()
     logs.say(str(summary))
     return summary.exit_status

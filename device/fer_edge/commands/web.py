@@ -7,6 +7,7 @@ import argparse
 from fer_edge import logs
 from fer_edge.contract.bundle import open_bundle
 from fer_edge.detectors import PHOTO_TILES
+from fer_edge.errors import SchemaError, UsageError
 from fer_edge.pipeline import open_pipeline
 from fer_edge.setting import tuned
 from fer_edge.setting.find import find_bundle
@@ -20,14 +21,17 @@ def run(arguments: argparse.Namespace) -> int:
     bundle = open_bundle(find_bundle(arguments.bundle)).answering_in(arguments.labels)
     setting = tuned.choose(bundle, arguments.variant, arguments.threads, None)
     pipeline = open_pipeline(bundle, setting, PHOTO_TILES)  # here, so that errors show now
-    settings = WebSettings(
-        enabled=True,
-        address=arguments.address,
-        port=arguments.port,
-        token_file=arguments.token_file,
-        hosts=tuple(arguments.host_name),
-        frame_ancestors=tuple(arguments.frame_ancestor),
-        blur=arguments.blur,
-    )
+    try:
+        settings = WebSettings(
+            enabled=True,
+            address=arguments.address,
+            port=arguments.port,
+            token_file=arguments.token_file,
+            hosts=tuple(arguments.host_name),
+            frame_ancestors=tuple(arguments.frame_ancestor),
+            blur=arguments.blur,
+        )
+    except SchemaError as error:
+        raise UsageError(f"web.{error}") from error
     logs.set_up(logs.LogSettings())
     return serve(settings, PhotoDesk(lambda: pipeline), logs.say)

@@ -1,6 +1,6 @@
 """What ``fer-edge run`` does: one TOML file, every key of which is also a flag. Start at settings.py."""
 
-from fer_edge.config.file import as_toml, decode, default_files, load, parse, read_file
+from fer_edge.config.file import Loaded, as_toml, decode, default_files, load, parse, read
 from fer_edge.config.flags import Flags, add_flags, given_flags
 from fer_edge.config.settings import RELOADABLE, TABLES, Config, differences, keys
 
@@ -9,6 +9,7 @@ __all__ = [
     "TABLES",
     "Config",
     "Flags",
+    "Loaded",
     "add_flags",
     "as_toml",
     "decode",
@@ -18,5 +19,5 @@ __all__ = [
     "keys",
     "load",
     "parse",
-    "read_file",
+    "read",
 ]

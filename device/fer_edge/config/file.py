@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import errno
 import json
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fer_edge.config.flags import Flags
 from fer_edge.config.settings import TABLES, Config, described, keys
-from fer_edge.contract import codec
+from fer_edge.contract import codec, limits
 from fer_edge.contract.errors import SchemaError
 from fer_edge.errors import ConfigError
+from fer_edge.sinks.secret import read_regular
 
 MAX_BYTES = 1_000_000
 
@@ -26,6 +29,50 @@ def default_files() -> tuple[Path, ...]:
     home = os.environ.get("XDG_CONFIG_HOME") or (f"{os.environ['HOME']}/.config" if os.environ.get("HOME") else "")
     system = Path("/etc/fer-edge/config.toml")
     return (system, Path(home, "fer-edge/config.toml")) if home else (system,)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a file and flags say.
+
+    Args:
+        config: with the defaults for a table that has something wrong.
+        mistakes: all that is wrong in it, to be said with ``said``.
+        overruled: what is wrong in the file alone, because a flag says something else.
+        file: where it was read from; None for none.
+        text: of the file.
+        flags: that overrule it.
+    """
+
+    config: Config
+    mistakes: tuple[ConfigError, ...]
+    overruled: tuple[ConfigError, ...]
+    file: Path | None
+    text: str
+    flags: Flags
+
+    def said(self, more: Iterable[ConfigError] = ()) -> list[ConfigError]:
+        """Mistakes with their place, in the order of the file and then of the flags.
+
+        Args:
+            more: mistakes that only the machine could tell; one in a key that is wrong already is left out.
+        """
+        wrong = {error.path for error in self.mistakes}
+        placed = [self._placed(error) for error in (*self.mistakes, *(e for e in more if e.path not in wrong))]
+        placed += [self._in_file(error) for error in self.overruled]
+        return [error for _, error in sorted(placed, key=lambda pair: pair[0])]
+
+    def _placed(self, error: ConfigError) -> tuple[int, ConfigError]:
+        table, _, name = error.path.partition(".")
+        if name and name in self.flags.get(table, {}):
+            flag = next(key.flag for key in keys() if (key.table, key.name) == (table, name))
+            return len(self.text), ConfigError(f"--{flag}: {error}", error.path)
+        return (len(self.text), error) if self.file is None else self._in_file(error)
+
+    def _in_file(self, error: ConfigError) -> tuple[int, ConfigError]:
+        line = line_of(self.text, error.path) or line_of(self.text, error.path.partition(".")[0])
+        place = f"config {self.file}{f', line {line}' if line else ''}"
+        return line or len(self.text), ConfigError(f"{place}: {error}", error.path)
 
 
 def load(path: Path | None, flags: Flags | None = None) -> tuple[Config, Path | None]:
@@ -38,38 +85,39 @@ def load(path: Path | None, flags: Flags | None = None) -> tuple[Config, Path | 
     Raises:
         ConfigError: the file cannot be read, or a key or value in it is wrong; says the line.
     """
-    if path is None:
-        path = next((file for file in default_files() if file.is_file()), None)
-    tables: dict[str, Any] = {} if path is None else read_file(path)
-    if path is not None and not flags:
-        return decode(tables), path
-    from_file = json.dumps(tables)
-    for table, values in (flags or {}).items():
-        tables[table] = {**_without_rivals(table, tables.get(table, {}), values), **values}
-    try:
-        return decode(tables), path
-    except ConfigError as error:
-        origin = "flags" if json.loads(from_file) == {} else f"flags with {path}"
-        raise ConfigError(f"{origin}: {error}") from error
+    loaded = read(path, flags)
+    mistakes = loaded.said()
+    if mistakes:
+        raise ConfigError.of(mistakes)
+    return loaded.config, loaded.file
 
 
-def read_file(path: Path) -> dict[str, Any]:
-    """A TOML file whose keys and values are all known and right, as tables.
+def read(path: Path | None, flags: Flags | None = None) -> Loaded:
+    """As ``load``, with all mistakes found instead of one raised.
 
     Raises:
-        ConfigError: with the line where it can be told.
+        ConfigError: the file cannot be read, or is no TOML.
     """
-    try:
-        content = path.read_bytes()[: MAX_BYTES + 1]
-    except OSError as error:
-        raise ConfigError(f"config {path}: {error.strerror}; expected a TOML file") from error
+    if path is None:
+        path = next((file for file in default_files() if file.is_file()), None)
+    flags = flags or {}
+    content = b"" if path is None else _content(path)
     tables = parse(content, str(path))
+    _, in_file = repaired(tables)
+    for table, values in flags.items():
+        tables[table] = {**_without_rivals(table, tables.get(table, {}), values), **values}
+    config, mistakes = repaired(tables)
+    known = {(error.path, str(error)) for error in mistakes}
+    overruled = tuple(error for error in in_file if (error.path, str(error)) not in known)
+    return Loaded(config, tuple(mistakes), overruled, path, content.decode(), flags)
+
+
+def _content(path: Path) -> bytes:
     try:
-        decode(tables)
-    except ConfigError as error:
-        line = line_of(content.decode(), error.path)
-        raise ConfigError(f"config {path}{f', line {line}' if line else ''}: {error}") from error
-    return tables
+        return read_regular(str(path), MAX_BYTES)
+    except OSError as error:
+        remedy = "; only root and the group fer-edge may read it, or give --config FILE" * (error.errno == errno.EACCES)
+        raise ConfigError(f"config {path}: {error.strerror}; expected a TOML file{remedy}") from error
 
 
 def parse(content: bytes, name: str) -> dict[str, Any]:
@@ -99,24 +147,47 @@ def decode(tables: dict[str, Any]) -> Config:
     Raises:
         ConfigError: an unknown key (with the nearest that there is), or a value of another type or range.
     """
+    config, mistakes = repaired(tables)
+    if mistakes:
+        raise ConfigError.of(mistakes)
+    return config
+
+
+def repaired(tables: dict[str, Any]) -> tuple[Config, list[ConfigError]]:
+    """Tables to a ``Config``, with its defaults for a table that has something wrong; and all that is wrong."""
+    mistakes: list[ConfigError] = []
+    made: dict[str, Any] = {}
     for table, values in tables.items():
         if table not in TABLES:
-            raise _unknown(table, table, [*TABLES, *(key.name for key in keys())])
-        if not isinstance(values, dict):
-            raise ConfigError(f"{table}: found a value, expected a table, i.e. a line [{table}]", table)
-        names = [item.name for item in dataclasses.fields(TABLES[table])]
-        for name, value in values.items():
-            if name not in names:
-                raise _unknown(f"{table}.{name}", name, names)
-            if not _is_plain(value):
-                raise ConfigError(
-                    f"{table}.{name}: found a {type(value).__name__}, expected a plain value", f"{table}.{name}"
-                )
-    try:
-        return codec.decode(Config, tables, "config")
-    except SchemaError as error:
-        path = error.path.removeprefix("config.")
-        raise ConfigError(f"{path}: {str(error).partition(': ')[2]}", path.partition("[")[0]) from error
+            mistakes.append(_unknown(table, table, [*TABLES, *(key.name for key in keys())]))
+        elif not isinstance(values, dict):
+            mistakes.append(ConfigError(f"{table}: found a value, expected a table, i.e. a line [{table}]", table))
+        else:
+            good = _good_values(table, values, mistakes)
+            found = limits.problems(limits.unchecked(TABLES[table], good))
+            mistakes += [ConfigError(f"{table}.{name}: {problem}", f"{table}.{name}") for name, problem in found]
+            made[table] = TABLES[table]() if found else TABLES[table](**good)
+    return Config(**made), mistakes
+
+
+def _good_values(table: str, values: dict[str, Any], mistakes: list[ConfigError]) -> dict[str, Any]:
+    """The values of a table that have the type of their key; adds the others to the mistakes."""
+    hints = {key.name: key.hint for key in keys() if key.table == table}
+    good: dict[str, Any] = {}
+    for name, value in values.items():
+        path = f"{table}.{name}"
+        if name not in hints:
+            mistakes.append(_unknown(path, name, list(hints)))
+        elif not _is_plain(value):
+            mistakes.append(ConfigError(f"{path}: found a {type(value).__name__}, expected a plain value", path))
+        elif "\0" in str(value):
+            mistakes.append(ConfigError(f"{path}: a zero byte in it; expected text without", path))
+        else:
+            try:
+                good[name] = codec.decode_value(hints[name], value, path)
+            except SchemaError as error:
+                mistakes.append(ConfigError(str(error), path))
+    return good
 
 
 def line_of(text: str, path: str) -> int | None:

@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fer_edge.board.health import HealthSettings
-from fer_edge.contract.errors import SchemaError
+from fer_edge.contract.limits import Limited, Problem, checked, within
+from fer_edge.errors import SourceError
 from fer_edge.logs import LogSettings
 from fer_edge.sinks.csv_file import CsvSettings
 from fer_edge.sinks.jsonl import JsonlSettings
 from fer_edge.sinks.metrics import MetricsSettings
 from fer_edge.sinks.mqtt.settings import MqttSettings
 from fer_edge.sinks.web.settings import WebSettings
+from fer_edge.sources import SCHEMES, Playback, parse_uri
 from fer_edge.tracking.track import TrackSettings
 
 # flags whose name is not --table-key
@@ -50,8 +52,22 @@ NAMES = {
 RELOADABLE = ("track", "health", "log")
 
 
+def _uri(text: str) -> str:
+    try:
+        if text:
+            parse_uri(text)
+    except SourceError as error:
+        return str(error).removeprefix("source ")
+    return ""
+
+
+def _tiles(grids: tuple[int, ...] | None) -> str:
+    fine = grids is None or all(0 <= grid <= 8 for grid in grids)
+    return "" if fine else f"found {list(grids or ())}, expected grid sizes such as [2, 3], or [0]"
+
+
 @dataclass(frozen=True)
-class SourceSettings:
+class SourceSettings(Limited):
     """The ``[source]`` table.
 
     Args:
@@ -68,34 +84,41 @@ class SourceSettings:
         to_s: of a clip, read up to this place, in s.
     """
 
-    uri: str = ""
+    uri: str = checked("", _uri)
     camera: bool = False
     wait: bool = False
     reconnect: bool = True
     realtime: bool = False
     loop: bool = False
-    rate: float | None = None
-    every: int = 1
-    from_s: float | None = None
-    to_s: float | None = None
+    rate: float | None = within(None, 0.1, 1000, "frames per second")
+    every: int = within(1, 1, 1_000_000)
+    from_s: float | None = within(None, 0, 1e7, "s from the clip's start")
+    to_s: float | None = within(None, 0, 1e7, "s from the clip's start")
 
-    def __post_init__(self) -> None:
-        if self.every < 1:
-            raise SchemaError("every", f"found {self.every}, expected a whole number above 0")
-        for name in ("from_s", "to_s"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < 1e7:
-                raise SchemaError(name, f"found {value:g}, expected s from the clip's start")
+    @property
+    def playback(self) -> Playback:
+        """How a clip is played."""
+        return Playback(self.realtime, self.loop, self.rate, self.every, self.from_s, self.to_s)
+
+    def conflicts(self) -> Iterator[Problem]:
+        """Two sources, a part of a clip that is none, or a way to play that the source does not have."""
         if self.to_s is not None and self.to_s <= (self.from_s or 0):
-            raise SchemaError("to_s", f"found {self.to_s:g}, expected more than from_s, which is {self.from_s or 0:g}")
-        if self.camera and self.uri:
-            raise SchemaError("camera", f"found true beside uri {self.uri!r}, expected one of them")
-        if self.rate is not None and not 0.1 <= self.rate <= 1000:
-            raise SchemaError("rate", f"found {self.rate:g}, expected 0.1 to 1000 frames per second")
+            yield "to_s", f"found {self.to_s:g}, expected more than from_s, which is {self.from_s or 0:g}"
+        if not self.uri and not self.camera:
+            return
+        uri = parse_uri(self.uri) if self.uri else None
+        if uri and self.camera:
+            yield "camera", f"found true beside uri {uri.text!r}, expected one of them"
+        asked = {"loop": self.loop, "rate": self.rate, "every": self.every > 1}
+        asked |= {"from_s": self.from_s is not None, "to_s": self.to_s is not None}
+        for key in (key for key, value in asked.items() if value):
+            if key.removesuffix("_s") not in (SCHEMES[uri.scheme].plays if uri else ()):
+                name = uri.text if uri else "camera://"
+                yield key, f"{name} is no clip; expected the path of a video, or no {key}"
 
 
 @dataclass(frozen=True)
-class ModelSettings:
+class ModelSettings(Limited):
     """The ``[model]`` table.
 
     Args:
@@ -109,16 +132,10 @@ class ModelSettings:
 
     bundle: str = ""
     variant: str | None = None
-    threads: int | None = None
+    threads: int | None = within(None, 1, 1024)
     detector: str | None = None
-    tiles: tuple[int, ...] | None = None
+    tiles: tuple[int, ...] | None = checked(None, _tiles)
     labels: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.threads is not None and self.threads < 1:
-            raise SchemaError("threads", f"found {self.threads}, expected a whole number above 0")
-        if self.tiles is not None and any(not 0 <= grid <= 8 for grid in self.tiles):
-            raise SchemaError("tiles", f"found {list(self.tiles)}, expected grid sizes such as [2, 3], or [0]")
 
 
 @dataclass(frozen=True)

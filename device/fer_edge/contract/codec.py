@@ -82,7 +82,7 @@ def decode(cls: type[T], data: Any, path: str) -> T:
         if field.metadata.get("null") and data.get(name, 0) is None:
             values[name] = None
         elif name in data:
-            values[name] = _decode_value(hints[name], data[name], f"{path}.{name}")
+            values[name] = decode_value(hints[name], data[name], f"{path}.{name}")
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise SchemaError(f"{path}.{name}", "missing")
     try:
@@ -96,13 +96,18 @@ def _field_types(cls: Any) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
-def _decode_value(hint: Any, value: Any, path: str) -> Any:
+def decode_value(hint: Any, value: Any, path: str) -> Any:
+    """One value of a field.
+
+    Raises:
+        SchemaError: with the path, and what was expected there.
+    """
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         if value is None:
             raise SchemaError(path, "found null; leave the field out instead")
         (inner,) = (arg for arg in args if arg is not type(None))
-        return _decode_value(inner, value, path)
+        return decode_value(inner, value, path)
     if origin is Literal:
         if not isinstance(value, str) or value not in args:
             raise SchemaError(path, f"found {_brief(value)}, expected one of {', '.join(map(str, args))}")
@@ -115,11 +120,11 @@ def _decode_value(hint: Any, value: Any, path: str) -> Any:
         if len(args) != len(value):
             raise SchemaError(path, f"found {len(value)} values, expected {len(args)}")
         pairs = zip(args, value, strict=True)
-        return tuple(_decode_value(arg, item, f"{path}[{i}]") for i, (arg, item) in enumerate(pairs))
+        return tuple(decode_value(arg, item, f"{path}[{i}]") for i, (arg, item) in enumerate(pairs))
     if origin is dict:
         if not isinstance(value, dict):
             raise SchemaError(path, f"found {_kind(value)}, expected an object")
-        return {key: _decode_value(args[1], item, f"{path}.{key}") for key, item in value.items()}
+        return {key: decode_value(args[1], item, f"{path}.{key}") for key, item in value.items()}
     if dataclasses.is_dataclass(hint):
         return decode(typing.cast("type[Any]", hint), value, path)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):

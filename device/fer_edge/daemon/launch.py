@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from fer_edge import config as configuration
@@ -13,20 +13,19 @@ from fer_edge import logs
 from fer_edge.board.camera_nodes import camera_nodes
 from fer_edge.board.health import HealthMonitor
 from fer_edge.config import Config
-from fer_edge.config.settings import SourceSettings
 from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.daemon.loop import Daemon, OnWait, Summary, ended_by_sigterm
 from fer_edge.daemon.notify import Notifier
 from fer_edge.daemon.outputs import check_outputs, open_files
 from fer_edge.detectors import PHOTO_TILES
-from fer_edge.errors import ConfigError, UsageError
+from fer_edge.errors import ConfigError
 from fer_edge.pipeline import Pipeline, open_pipeline
 from fer_edge.setting import tuned
 from fer_edge.setting.find import find_bundle
 from fer_edge.sinks.fanout import Together
 from fer_edge.sinks.metrics import MetricsSink
 from fer_edge.sinks.web.controls import Controls, PhotoDesk
-from fer_edge.sources import SCHEMES, Playback, SourceUri, opener, parse_uri
+from fer_edge.sources import SCHEMES, SourceUri, opener, parse_uri
 from fer_edge.sources.camera import find_camera
 from fer_edge.sources.reconnect import ReconnectingSource
 from fer_edge.types import FrameReading, FrameSource, Sink
@@ -82,10 +81,6 @@ class Launcher:
         self._uri = _source_uri(config)
         self.is_camera = self._uri is None or SCHEMES[self._uri.scheme].is_camera
         self.name = "camera://" if self._uri is None else self._uri.text
-        if flags.get("source", {}).get("wait") and not self.is_camera:
-            raise UsageError(
-                f"--wait: {self.name} is no camera; expected --camera, csi://, v4l2://, argus:// or rtsp://"
-            )
         self._open = camera or _opener(config, self._uri)
         bundle = open_bundle(find_bundle(Path(config.model.bundle) if config.model.bundle else None))
         self.bundle: Bundle = bundle.answering_in(config.model.labels)
@@ -232,30 +227,12 @@ class Launcher:
 
 def _source_uri(config: Config) -> SourceUri | None:
     """The source's URI; None for the first camera found."""
-    source = config.source
-    if source.uri or source.camera:
-        uri = parse_uri(source.uri) if source.uri else None
-        plays = () if uri is None else SCHEMES[uri.scheme].plays
-        for flag in _asked(source):
-            if flag not in plays:
-                name = "camera://" if uri is None else uri.text
-                raise UsageError(f"--{flag}: {name} is no clip; expected the path of a video, or no --{flag}")
-        return uri
-    raise UsageError("no source; expected --source URI or --camera, or one of them in the [source] table of a file")
+    return parse_uri(config.source.uri) if config.source.uri else None
 
 
 def _opener(config: Config, uri: SourceUri | None) -> Callable[[], FrameSource]:
     """Opens the source, each time anew."""
-    source = config.source
-    play = Playback(source.realtime, source.loop, source.rate, source.every, source.from_s, source.to_s)
-    return find_camera if uri is None else opener(uri, play)
-
-
-def _asked(source: SourceSettings) -> Iterator[str]:
-    """The flags of playing that were given."""
-    given = {"loop": source.loop, "rate": source.rate, "every": source.every > 1}
-    given |= {"from": source.from_s is not None, "to": source.to_s is not None}
-    yield from (flag for flag, is_given in given.items() if is_given)
+    return find_camera if uri is None else opener(uri, config.source.playback)
 
 
 def _grids(tiles: tuple[int, ...]) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
+from fer_edge.contract.limits import Limited
 from fer_edge.contract.reading import ReadingDoc
 from fer_edge.errors import UsageError
 from fer_edge.sinks.lines import LineFile
@@ -26,7 +27,7 @@ Cell = str | int | float | None
 
 
 @dataclass(frozen=True)
-class CsvSettings:
+class CsvSettings(Limited):
     """The ``[csv]`` table.
 
     Args:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import TracebackType
 
+from fer_edge.contract.limits import Limited
 from fer_edge.contract.reading import ReadingDoc, dump_line
 from fer_edge.sinks.lines import LineFile
 from fer_edge.types import FrameReading, Status
 
 
 @dataclass(frozen=True)
-class JsonlSettings:
+class JsonlSettings(Limited):
     """The ``[jsonl]`` table.
 
     Args:

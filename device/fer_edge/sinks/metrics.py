@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fer_edge import __version__, threads
+from fer_edge.contract.limits import Limited
 from fer_edge.types import FrameReading, Status
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -23,7 +24,7 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True)
-class MetricsSettings:
+class MetricsSettings(Limited):
     """The ``[metrics]`` table. Address, port and token are those of ``[web]``.
 
     Args:

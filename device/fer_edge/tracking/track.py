@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fer_edge.contract.limits import Limited, within
 from fer_edge.tracking.smooth import Expression
 from fer_edge.types import FaceBox, Point
 
@@ -15,7 +16,7 @@ Box = tuple[float, float, float, float]  # x, y, width, height in px
 
 
 @dataclass(frozen=True)
-class TrackSettings:
+class TrackSettings(Limited):
     """How faces are followed through a video and how calm their labels are.
 
     Attributes:
@@ -34,15 +35,15 @@ class TrackSettings:
     """
 
     enabled: bool = True
-    detect_every: int = 10
-    detect_within_s: float = 1.0
-    drift: float = 0.15
-    same_face_iou: float = 0.3
-    lost_s: float = 0.5
-    min_face_px: float = 24.0
-    smooth_s: float = 0.3
-    label_lead: float = 0.1
-    uncertain_below: float = 0.35
+    detect_every: int = within(10, 1, 1000, "frames")
+    detect_within_s: float = within(1.0, 0.01, 60, "s")
+    drift: float = within(0.15, 0, 10)
+    same_face_iou: float = within(0.3, 0.01, 1)
+    lost_s: float = within(0.5, 0, 60, "s")
+    min_face_px: float = within(24.0, 0, 10_000, "px")
+    smooth_s: float = within(0.3, 0, 60, "s")
+    label_lead: float = within(0.1, 0, 1)
+    uncertain_below: float = within(0.35, 0, 1)
 
 
 @dataclass(frozen=True)

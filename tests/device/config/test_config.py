@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from fer_edge import config, logs
 from fer_edge.config import Config
+from fer_edge.contract.bundle import Bundle
 from fer_edge.errors import ConfigError, EdgeError
 
 Edge = Callable[..., subprocess.CompletedProcess[str]]
@@ -71,7 +72,7 @@ def test_flags_overrule_the_file(tmp_path: Path) -> None:
         ("web = true\n", 1, "expected a table"),
         ("[web]\nport = '8080'\n", 2, "web.port: found a text"),
         ("[web]\nport = 8080.5\n", 2, "web.port: found a number"),
-        ("[model]\nthreads = 0\n", 2, "model.threads: found 0, expected a whole number above 0"),
+        ("[model]\nthreads = 0\n", 2, "model.threads: found 0, expected 1 to 1024"),
         ("[model]\ntiles = [2, 'x']\n", 2, "model.tiles[1]: found a text"),
         ("[health]\nhot_c = nan\n", 2, "health.hot_c: found a number that is not finite"),
         ("[health]\ncool_c = 90.0\n", 2, "expected 0 < cool_c < hot_c"),
@@ -164,10 +165,14 @@ def test_what_can_change_while_it_runs() -> None:
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
-def test_check_and_show(edge: Edge, tmp_path: Path, one_line: OneLine) -> None:
+def test_check_and_show(
+    edge: Edge, tmp_path: Path, one_line: OneLine, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "c.toml"
+    monkeypatch.setenv("FER_EDGE_BUNDLE", str(bundle.path))
     file.write_text("[web]\nenabled = true\n")
-    done = edge("config", "check", file)
+    one_line(edge("config", "check", file), "no source; expected")  # as the run would
+    done = edge("config", "check", file, "--source", "synthetic://")
     assert (done.returncode, done.stdout) == (0, f"{file}: no mistake found\n")
     shown = edge("config", "show", file, "--web-port", "9")
     assert shown.returncode == 0
@@ -175,9 +180,9 @@ def test_check_and_show(edge: Edge, tmp_path: Path, one_line: OneLine) -> None:
     again.write_text(shown.stdout)
     got, _ = config.load(again)
     assert (got.web.enabled, got.web.port) == (True, 9)
-    file.write_text("[web]\nenabeld = true\n")
-    one_line(edge("config", "check", file), f"config {file}, line 2: web.enabeld: unknown key", "'enabled'")
-    one_line(edge("run", "--config", file), "line 2")
+    file.write_text("[source]\ncamera = true\n[web]\nenabeld = true\n")
+    one_line(edge("config", "check", file), f"config {file}, line 4: web.enabeld: unknown key", "'enabled'")
+    one_line(edge("run", "--config", file), "line 4")
     one_line(edge("run", "--source", "synthetic://", "--rate", "0"), "source.rate", "expected 0.1 to 1000")
     one_line(edge("run", "--source", "synthetic://", "--loop"), "--loop", "is no clip")
     one_line(edge("run"), "no source")

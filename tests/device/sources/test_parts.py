@@ -103,7 +103,7 @@ def test_flags(clip: Path, bundle: Bundle, edge: Edge) -> None:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--every", "0"), "every: found 0, expected a whole number above 0"),
+        (("--every", "0"), "every: found 0, expected 1 to 1000000"),
         (("--from", "-1"), "from_s: found -1"),
         (("--from", "nan"), "from_s: found"),
         (("--from", "3", "--to", "3"), "to_s: found 3, expected more than from_s, which is 3"),

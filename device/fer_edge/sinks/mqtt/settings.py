@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fer_edge.errors import UsageError
+from fer_edge.contract.limits import Limited, Problem, checked, within
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
+_HOST = re.compile(r"(?!.*\.\.)[A-Za-z0-9_.:%-]{1,253}")
+
+
+def _host(value: str) -> str:
+    return "" if not value or _HOST.fullmatch(value) else f"found {value!r}, expected the broker's name or address"
+
+
+def _topic(value: str) -> str:
+    return "" if _NAME.fullmatch(value) else f"found {value!r}, expected letters, digits, _ and -, and / between them"
+
+
+def _device(value: str) -> str:
+    fine = not value or (_NAME.fullmatch(value) and "/" not in value)
+    return "" if fine else f"found {value!r}, expected letters, digits, _ and -"
 
 
 @dataclass(frozen=True)
-class MqttSettings:
+class MqttSettings(Limited):
     """The ``[mqtt]`` table.
 
     Args:
@@ -34,46 +49,30 @@ class MqttSettings:
         max_backoff_s: longest time between two tries to connect; the first is 1 s, then it doubles.
     """
 
-    host: str = ""
-    port: int = 0
+    host: str = checked("", _host)
+    port: int = within(0, 0, 65535)
     username: str = ""
     password_file: str = ""
     tls: bool = False
     ca_file: str = ""
     cert_file: str = ""
     key_file: str = ""
-    topic_prefix: str = "fer-edge"
+    topic_prefix: str = checked("fer-edge", _topic)
     discovery: bool = True
-    discovery_prefix: str = "homeassistant"
-    device_id: str = ""
+    discovery_prefix: str = checked("homeassistant", _topic)
+    device_id: str = checked("", _device)
     device_name: str = ""
-    interval_s: float = 1.0
-    expire_after_s: int = 30
-    keepalive_s: int = 20
-    max_backoff_s: int = 60
+    interval_s: float = within(1.0, 0.05, 86400, "s")
+    expire_after_s: int = within(30, 1, 86400, "s")
+    keepalive_s: int = within(20, 5, 65535, "s")
+    max_backoff_s: int = within(60, 1, 86400, "s")
 
-
-def checked(settings: MqttSettings) -> MqttSettings:
-    """The settings, if they can be used.
-
-    Raises:
-        UsageError: says which cannot, and why.
-    """
-    for key in ("topic_prefix", "discovery_prefix", "device_id"):
-        value = getattr(settings, key)
-        if not _NAME.fullmatch(value) and (value or key != "device_id"):
-            raise UsageError(f"mqtt.{key}: found {value!r}, expected letters, digits, _ and - (and / between them)")
-    if "/" in settings.device_id:
-        raise UsageError(f"mqtt.device_id: found {settings.device_id!r}, expected letters, digits, _ and -")
-    if not re.fullmatch(r"[A-Za-z0-9_.:%-]{1,253}", settings.host) or ".." in settings.host:
-        raise UsageError(f"mqtt.host: found {settings.host!r}, expected the broker's name or address")
-    if not 0 <= settings.port <= 65535:
-        raise UsageError(f"mqtt.port: found {settings.port}, expected 1 to 65535, or 0")
-    for key, low in (("interval_s", 0.05), ("expire_after_s", 1), ("keepalive_s", 5), ("max_backoff_s", 1)):
-        if not low <= getattr(settings, key) <= 86400:
-            raise UsageError(f"mqtt.{key}: found {getattr(settings, key)}, expected {low:g} to 86400")
-    if settings.password_file and not settings.username:
-        raise UsageError("mqtt.password_file: given without mqtt.username; give both")
-    if (settings.ca_file or settings.cert_file) and not settings.tls:
-        raise UsageError("mqtt.ca_file: certificates are given but mqtt.tls is off; turn it on")
-    return settings
+    def conflicts(self) -> Iterator[Problem]:
+        """A password or a certificate that nothing would use."""
+        if self.password_file and not self.username:
+            yield "password_file", "given without mqtt.username; give both"
+        for key in ("ca_file", "cert_file"):
+            if getattr(self, key) and not self.tls:
+                yield key, "certificates are given but mqtt.tls is off; turn it on"
+        if self.key_file and not self.cert_file:
+            yield "key_file", "a key without mqtt.cert_file; give both"

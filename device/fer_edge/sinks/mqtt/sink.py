@@ -27,7 +27,7 @@ from fer_edge.sinks.mqtt.discovery import (
     state_payload,
 )
 from fer_edge.sinks.mqtt.identity import machine_id
-from fer_edge.sinks.mqtt.settings import MqttSettings, checked
+from fer_edge.sinks.mqtt.settings import MqttSettings
 from fer_edge.sinks.secret import first_line
 from fer_edge.types import FrameReading, Status
 
@@ -52,7 +52,7 @@ class MqttSink:
     name = "mqtt"
 
     def __init__(self, settings: MqttSettings, labels: tuple[str, ...]) -> None:
-        self.settings, self.labels = checked(settings), labels
+        self.settings, self.labels = settings, labels
         self.topics = Topics(settings.topic_prefix, settings.discovery_prefix, settings.device_id or machine_id())
         self.dropped, self.reconnects, self.connected = 0, 0, False
         self._lock = threading.Lock()  # paho's thread clears what waits when the connection ends
@@ -121,7 +121,7 @@ class MqttSink:
         if settings.username:
             client.username_pw_set(settings.username, first_line(settings.password_file) or None)
         if settings.tls:
-            client.tls_set_context(_tls(settings))
+            client.tls_set_context(tls_context(settings))
         elif settings.password_file and settings.host not in ("localhost", "127.0.0.1", "::1"):
             log.warning("mqtt %s: the password goes unencrypted over the network; use --mqtt-tls", settings.host)
         client.will_set(self.topics.availability, OFFLINE, qos=1, retain=True)
@@ -193,7 +193,12 @@ class Due:
         return True
 
 
-def _tls(settings: MqttSettings) -> ssl.SSLContext:
+def tls_context(settings: MqttSettings) -> ssl.SSLContext:
+    """How the connection is encrypted.
+
+    Raises:
+        UsageError: a certificate or key that cannot be used.
+    """
     for path in (settings.ca_file, settings.cert_file, settings.key_file):
         if path and not Path(path).is_file():
             raise UsageError(f"mqtt: {path}: no such file; expected a certificate or key (PEM)")

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from dataclasses import dataclass
 
+from fer_edge.contract.limits import Limited, checked, within
 from fer_edge.errors import UsageError
 from fer_edge.sinks.web.policy import checked_origins
 
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}")
+
+
+def _address(value: str) -> str:
+    fine = _HOST.fullmatch(value) or re.fullmatch(r"[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?", value)
+    return "" if fine else f"found {value!r}, expected an address of this machine, e.g. 127.0.0.1, 0.0.0.0 or ::"
+
+
+def _hosts(names: tuple[str, ...]) -> str:
+    bad = next((name for name in names if not _HOST.fullmatch(name)), None)
+    return "" if bad is None else f"found {bad!r}, expected a name such as pi.example.org, without http:// and port"
+
+
+def _origins(origins: tuple[str, ...]) -> str:
+    try:
+        checked_origins(origins)
+    except UsageError as error:
+        return str(error).removeprefix("web.frame_ancestors: ")
+    return ""
+
 
 @dataclass(frozen=True)
-class WebSettings:
+class WebSettings(Limited):
     """The ``[web]`` table.
 
     Args:
@@ -32,42 +52,19 @@ class WebSettings:
     """
 
     enabled: bool = False
-    address: str = "127.0.0.1"
-    port: int = 8080
+    address: str = checked("127.0.0.1", _address)
+    port: int = within(8080, 0, 65535)
     token_file: str = ""
-    hosts: tuple[str, ...] = ()
-    frame_ancestors: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = checked((), _hosts)
+    frame_ancestors: tuple[str, ...] = checked((), _origins)
     blur: bool = False
-    max_fps: float = 12.0
-    max_width_px: int = 640
-    jpeg_quality: int = 75
-    max_upload_bytes: int = 20_000_000
-    max_upload_pixels: int = 50_000_000
-    max_viewers: int = 4
+    max_fps: float = within(12.0, 0.1, 60)
+    max_width_px: int = within(640, 64, 4096)
+    jpeg_quality: int = within(75, 1, 100)
+    max_upload_bytes: int = within(20_000_000, 1, 200_000_000)
+    max_upload_pixels: int = within(50_000_000, 1, 100_000_000)
+    max_viewers: int = within(4, 1, 32)
 
-
-def checked(settings: WebSettings) -> WebSettings:
-    """The settings, if they can be used; origins in lower case.
-
-    Raises:
-        UsageError: says which cannot, and why.
-    """
-    limits = {
-        "port": (0, 65_535),
-        "max_fps": (0.1, 60),
-        "max_width_px": (64, 4096),
-        "jpeg_quality": (1, 100),
-        "max_upload_bytes": (1, 200_000_000),
-        "max_upload_pixels": (1, 100_000_000),
-        "max_viewers": (1, 32),
-    }
-    for key, (low, high) in limits.items():
-        value = getattr(settings, key)
-        if not low <= value <= high:
-            raise UsageError(f"web.{key}: found {value}, expected {low:,} to {high:,}")
-    for name in settings.hosts:
-        if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}", name):
-            raise UsageError(
-                f"web.hosts: found {name!r}, expected a name such as pi.example.org, without http:// and port"
-            )
-    return dataclasses.replace(settings, frame_ancestors=checked_origins(settings.frame_ancestors))
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "frame_ancestors", checked_origins(self.frame_ancestors))  # in lower case

@@ -11,7 +11,7 @@ from fer_edge.sinks.web.connection import LimitedServer
 from fer_edge.sinks.web.controls import Controls
 from fer_edge.sinks.web.handler import Handler
 from fer_edge.sinks.web.live import Live
-from fer_edge.sinks.web.settings import WebSettings, checked
+from fer_edge.sinks.web.settings import WebSettings
 from fer_edge.sinks.web.site import Site
 from fer_edge.sinks.web.token_place import find_token, show
 from fer_edge.threads import GuardedThread
@@ -36,7 +36,7 @@ class WebSink:
     def __init__(
         self, settings: WebSettings, controls: Controls, metrics: MetricsSink | None = None, page: bool = True
     ) -> None:
-        self.settings = settings = checked(settings)
+        self.settings = settings
         self.token, self._token_file = find_token(settings)
         self.live = Live(settings)
         self._site = Site(settings, controls, self.live, self.token, metrics, page)

@@ -19,10 +19,10 @@ import pytest
 import web_helpers as helpers
 
 from fer_edge.contract.labels import EMOTIONS8
-from fer_edge.errors import UsageError
+from fer_edge.errors import SchemaError, UsageError
 from fer_edge.sinks.mqtt.discovery import Topics, discovery_payload, state_payload
 from fer_edge.sinks.mqtt.identity import machine_id
-from fer_edge.sinks.mqtt.settings import MqttSettings, checked
+from fer_edge.sinks.mqtt.settings import MqttSettings
 from fer_edge.sinks.mqtt.sink import BACKLOG, Due, MqttSink
 from fer_edge.types import FaceBox, FaceReading, Frame, FrameReading, Status
 
@@ -411,19 +411,19 @@ def test_due_tells_changes_at_once_but_not_too_often() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"topic_prefix": "a/#"}, "mqtt.topic_prefix"),
-        ({"device_id": "a/b"}, "mqtt.device_id"),
-        ({"device_id": "a b"}, "mqtt.device_id"),
-        ({"host": "a b"}, "mqtt.host"),
-        ({"port": 70000}, "mqtt.port"),
-        ({"interval_s": 0}, "mqtt.interval_s"),
-        ({"password_file": "x"}, "mqtt.username"),
+        ({"topic_prefix": "a/#"}, "^topic_prefix: found"),
+        ({"device_id": "a/b"}, "^device_id: found"),
+        ({"device_id": "a b"}, "^device_id: found"),
+        ({"host": "a b"}, "^host: found"),
+        ({"port": 70000}, "^port: found"),
+        ({"interval_s": 0}, "^interval_s: found"),
+        ({"password_file": "x"}, "give|mqtt.username"),
         ({"ca_file": "x"}, "mqtt.tls"),
     ],
 )
 def test_settings_that_cannot_be_used(change: dict[str, Any], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
-        checked(settings(1, **change))
+    with pytest.raises(SchemaError, match=said):
+        settings(1, **change)
 
 
 def test_secrets_that_cannot_be_read(tmp_path: Path) -> None:
