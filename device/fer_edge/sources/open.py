@@ -14,7 +14,6 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from fer_edge.errors import SourceError
 from fer_edge.sources import upright
-from fer_edge.sources.turned import TurnedSource
 from fer_edge.sources.uri import Playback, SourceUri, printable
 from fer_edge.types import FrameSource
 
@@ -180,7 +179,11 @@ def opener(uri: SourceUri, play: Playback = Playback()) -> Open:  # noqa: B008  
     row = SCHEMES[uri.scheme]
     orientation = upright.from_options(uri.options, uri.text)
     opened = row.opener(uri, play)
-    return opened if orientation in row.turns else lambda: TurnedSource(opened(), orientation)
+    if orientation in row.turns:
+        return opened
+    from fer_edge.sources.turned import TurnedSource
+
+    return lambda: TurnedSource(opened(), orientation)
 
 
 def open_source(text: str, realtime: bool = False, loop: bool = False, rate: float | None = None) -> FrameSource:
