@@ -51,10 +51,11 @@ def _parser(command: str = "") -> argparse.ArgumentParser:
     common.add_argument("--threads", type=positive, metavar="N", help="default: up to 4, or what tune found")
 
     image = commands.add_parser("image", parents=[common], help="read the expressions in photos")
-    image.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    image.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a photo, or a folder of photos")
     image.add_argument("--labels", metavar="SET", help="ferplus8 or fer7, where the bundle answers in both")
     image.add_argument("--detector", choices=_DETECTORS, help=_DETECTOR_HELP)
-    image.add_argument("--json", action="store_true", help="a list of fer-edge/reading/1 documents")
+    image.add_argument("--json", action="store_true", help="a list of fer-edge/reading/1 documents, at the end")
+    image.add_argument("--jsonl", metavar="FILE", help="append a JSON line a photo as soon as it is read; -: to stdout")
     image.add_argument("--annotate", type=Path, metavar="OUT", help="picture to write; a folder for several photos")
     image.add_argument(
         "--tiles", type=grids, metavar="N,…", help="grids searched for small faces; 0: none (default: 2,3)"

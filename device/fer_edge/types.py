@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.contract.names import name_bytes, printable
 from fer_edge.contract.reading import FaceReadingDoc, ReadingDoc, wall_time
 
 Point = tuple[float, float]
@@ -25,6 +27,7 @@ class Frame:
     original's (height, width). ``t_media_s`` is the place in a clip, which may be read faster than it was filmed.
     ``can_be_late`` says that the next frame does not wait for this one to be read, as a camera's does not: only then
     may anything depend on how long reading takes.
+    ``damaged`` says that parts of the picture are missing or made up by the decoder (None: nothing is known of any).
     """
 
     image: RgbImage
@@ -35,6 +38,7 @@ class Frame:
     original_hw: tuple[int, int] | None = None
     t_media_s: float | None = None
     can_be_late: bool = False
+    damaged: bool | None = None
 
     @property
     def t_s(self) -> float:
@@ -49,6 +53,12 @@ class FaceBox:
     box: tuple[float, float, float, float]
     landmarks: dict[str, Point]
     score: float
+
+    def scaled(self, by: float) -> FaceBox:
+        """The same face in a picture ``by`` times as large."""
+        landmarks = {name: (px * by, py * by) for name, (px, py) in self.landmarks.items()}
+        x, y, width, height = (value * by for value in self.box)
+        return FaceBox((x, y, width, height), landmarks, self.score)
 
 
 @dataclass(frozen=True)
@@ -92,38 +102,61 @@ class FrameReading:
         now_s = time.monotonic()
         return replace(self, published_s=now_s, captured_unix_s=time.time() - (now_s - self.frame.t_capture_s))
 
+    def faces_of_original(self) -> tuple[FaceReading, ...]:
+        """The faces in px of the original, where the frame's picture is a large photo scaled down."""
+        by = 1 / self.frame.scale
+        return tuple(replace(reading, face=reading.face.scaled(by)) for reading in self.faces)
+
     def to_doc(self, path: str | None = None) -> ReadingDoc:
         """As the reading schema, in px of the original; with ``path`` as a photo's reading, else as a stream's."""
         height, width = self.frame.original_hw or self.frame.image.shape[:2]
-        by = 1 / self.frame.scale
         faces = tuple(
             FaceReadingDoc(
-                box=_box_px(*(value * by for value in reading.face.box)),
-                landmarks={name: (_px(x * by), _px(y * by)) for name, (x, y) in reading.face.landmarks.items()},
+                box=_box_px(*reading.face.box),
+                box_inside=box_inside(reading.face.box, (height, width)),
+                landmarks={name: (_px(x), _px(y)) for name, (x, y) in reading.face.landmarks.items()},
                 score=round(reading.face.score, 4),
                 label=reading.label,
                 probabilities={name: round(p, 4) for name, p in reading.probabilities.items()},
                 track=reading.track,
                 uncertain=reading.uncertain,
             )
-            for reading in self.faces
+            for reading in self.faces_of_original()
         )
         stage_ms = {name: round(ms, 3) for name, ms in self.stage_ms.items()}
         if path is not None:
-            return ReadingDoc(width, height, faces, path=path, stage_ms=stage_ms)
+            return ReadingDoc(
+                width,
+                height,
+                faces,
+                path=printable(path),
+                stage_ms=stage_ms,
+                damaged=self.frame.damaged,
+                path_bytes=name_bytes(path),
+            )
         return ReadingDoc(
             width,
             height,
             faces,
-            source=self.frame.source,
+            source=printable(self.frame.source),
             frame_index=self.frame.index,
             time=None if self.captured_unix_s is None else wall_time(self.captured_unix_s),
             t_media_s=None if self.frame.t_media_s is None else round(self.frame.t_media_s, 6),
             t_capture_s=round(self.frame.t_capture_s, 6),
             published_s=None if self.published_s is None else round(self.published_s, 6),
             stage_ms=stage_ms,
+            damaged=self.frame.damaged,
+            path_bytes=name_bytes(self.frame.source),
             rate_factor=None if self.rate_factor == 1 else self.rate_factor,
         )
+
+
+def box_inside(box: tuple[float, float, float, float], image_hw: tuple[int, int]) -> tuple[int, int, int, int] | None:
+    """The part of a box (x, y, width, height) that lies in a picture, in whole px; None where none does."""
+    x, y, width, height = box
+    left, top = max(0, math.floor(x)), max(0, math.floor(y))
+    right, bottom = min(image_hw[1], math.ceil(x + width)), min(image_hw[0], math.ceil(y + height))
+    return (left, top, right - left, bottom - top) if right > left and bottom > top else None
 
 
 def _box_px(x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:

@@ -13,10 +13,12 @@ from fer_edge.classifier.runner import LiteRunner
 from fer_edge.contract.manifest import AlignSpec
 from fer_edge.detectors import make_detector
 from fer_edge.errors import ImageError, RunnerError, SourceError
+from fer_edge.pictures.formats import SUFFIXES
 from fer_edge.pictures.photo import read_photo
 from fer_edge.sources import open_source
-from fer_edge.sources.images import SUFFIXES as PHOTO_SUFFIXES
 from fer_edge.types import FaceBox, FaceDetector, RgbImage
+
+PHOTO_SUFFIXES = tuple(SUFFIXES)
 
 __all__ = [
     "PHOTO_SUFFIXES",

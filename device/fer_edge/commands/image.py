@@ -3,22 +3,58 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
-import time
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fer_edge.contract.bundle import Bundle, open_bundle
+from fer_edge.contract.names import name_bytes, printable
+from fer_edge.contract.outputs import clash
 from fer_edge.contract.reading import ReadingDoc, dump_line
 from fer_edge.detectors import PHOTO_TILES
-from fer_edge.errors import UsageError
+from fer_edge.errors import EdgeError, ImageError, LandmarkError, UsageError
 from fer_edge.pictures.annotate import annotate, write_picture
+from fer_edge.pictures.files import list_photos
 from fer_edge.pictures.photo import read_photo
-from fer_edge.pipeline import open_pipeline
+from fer_edge.pipeline import Pipeline, open_pipeline
 from fer_edge.setting import tuned
 from fer_edge.setting.find import find_bundle
 from fer_edge.setting.setting import Setting
-from fer_edge.types import Frame
+from fer_edge.sinks.jsonl import JsonlSink
+
+DONE, BAD, INCOMPLETE = 0, 2, 3  # exit status: all read; some not; all, but some were damaged
+_WRITABLE = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff")  # what annotated pictures may be
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """What is done with the photos.
+
+    Attributes:
+        as_json: print a list of readings instead of text.
+        jsonl: file to append a line a photo to, as soon as it is read; ``-`` is standard output, None for none.
+        annotate_to: picture to write, or for several photos a folder that gets a picture of the same name each.
+        blur: make the faces in it unrecognizable.
+    """
+
+    as_json: bool = False
+    jsonl: str | None = None
+    annotate_to: Path | None = None
+    blur: bool = False
+
+
+@dataclass
+class _Batch:
+    """The photos to read: paths, where each one's picture goes, and the errors known before."""
+
+    paths: list[Path] = field(default_factory=list)
+    errors: list[tuple[Path, ImageError]] = field(default_factory=list)
+    has_folder: bool = False
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -28,80 +64,148 @@ def run(arguments: argparse.Namespace) -> int:
     return read_images(
         bundle,
         arguments.paths,
+        ImageOptions(arguments.json, arguments.jsonl, arguments.annotate, arguments.blur),
         setting=setting,
         tiles=PHOTO_TILES if arguments.tiles is None else arguments.tiles,
-        as_json=arguments.json,
-        annotate_to=arguments.annotate,
-        blur=arguments.blur,
     )
 
 
 def read_images(
     bundle: Bundle,
     paths: list[Path],
+    options: ImageOptions,
     *,
     setting: Setting | None = None,
     tiles: tuple[int, ...] = (),
-    as_json: bool = False,
-    annotate_to: Path | None = None,
-    blur: bool = False,
 ) -> int:
-    """Reads each photo and prints what it finds; a photo without a face is a result.
+    """Reads each photo and prints what it finds, one after the other; a photo without a face is a result.
+
+    A photo that cannot be read is one line on stderr and an entry with ``error``, and the others are read.
 
     Args:
         bundle: see ``open_bundle``.
-        paths: photos.
+        paths: photos, and folders, whose photos are read in natural order.
+        options: see ``ImageOptions``.
         setting: how the bundle runs; None takes the defaults.
         tiles: see ``make_detector``.
-        as_json: print a list of readings instead of text.
-        annotate_to: picture to write, or for several photos a folder that gets a picture of the same name each.
-        blur: make the faces in it unrecognizable.
 
     Returns:
-        The exit status.
+        The exit status: 0, 2 where a photo could not be read, 3 where a damaged one was read as far as it goes.
 
     Raises:
-        ImageError: a photo cannot be read.
-        UsageError: several photos and one picture to write.
+        UsageError: several photos and one picture to write, or two outputs in one place.
     """
-    if annotate_to is not None and len(paths) > 1 and annotate_to.suffix:
-        raise UsageError(f"--annotate {annotate_to}: one picture for {len(paths)} photos; expected a folder's name")
-    inputs = {path.resolve() for path in paths}
-    for path in paths:
-        if annotate_to is not None and _target(annotate_to, path).resolve() in inputs:
-            raise UsageError(f"--annotate {annotate_to}: would overwrite {path}; expected another name or folder")
-    names = [path.name for path in paths]
-    twin = next((name for name in names if names.count(name) > 1), None)
-    if annotate_to is not None and twin:
-        raise UsageError(f"--annotate {annotate_to}: two photos are named {twin}; annotate them in two calls")
+    if options.as_json and options.jsonl == "-":
+        raise UsageError("--json and --jsonl -: both write to standard output; expected one of them")
+    batch = _expand(paths)
+    targets = {} if options.annotate_to is None else _targets(options.annotate_to, batch)
+    if problem := clash({"--jsonl": options.jsonl or ""}, [*batch.paths, *targets.values()]):
+        raise UsageError(problem)
     pipeline = open_pipeline(bundle, setting, tiles)
     documents: list[dict[str, Any]] = []
-    for index, path in enumerate(paths):
-        photo = read_photo(path)
-        frame = Frame(photo.image, index, time.monotonic(), str(path), photo.scale, photo.original_hw)
-        reading = pipeline.read_frame(frame)
-        document = reading.to_doc(path=str(path))
-        if as_json:
-            documents.append(json.loads(dump_line(document)))
-        else:
-            _print(path, document)
-        if annotate_to is not None:
-            write_picture(_target(annotate_to, path), annotate(photo.image, reading.faces, blur))
-    if as_json:
+    status = DONE
+    with contextlib.ExitStack() as cleanup:
+        lines = None if options.jsonl is None else cleanup.enter_context(JsonlSink(options.jsonl))
+        for path, document, problem in _read_all(pipeline, batch, targets, options.blur):
+            if problem:
+                print(f"fer-edge: {problem}", file=sys.stderr)
+                status = BAD if problem.startswith("error: ") else status or INCOMPLETE
+            if lines is not None:
+                lines.write(document)
+            if options.as_json:
+                documents.append(json.loads(dump_line(document)))
+            elif options.jsonl != "-" and document.error is None:
+                _print(path, document)
+    if options.as_json:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # JSON is UTF-8 whatever the terminal's
+            sys.stdout.reconfigure(encoding="utf-8")
         print(json.dumps(documents, indent=1, ensure_ascii=False))
-    return 0
+    return status
 
 
-def _target(annotate_to: Path, path: Path) -> Path:
-    """The picture to write for one photo: the name itself, or one in a folder."""
-    return annotate_to if annotate_to.suffix else annotate_to / path.name
+def _read_all(
+    pipeline: Pipeline, batch: _Batch, targets: dict[Path, Path], blur: bool
+) -> Iterator[tuple[Path, ReadingDoc, str]]:
+    """(photo, its reading, what is to be said of it) of each, as soon as it is read and its picture written."""
+    for path, error in batch.errors:
+        yield path, _failed(path, error), f"error: {error}"
+    for index, path in enumerate(batch.paths):
+        try:
+            photo = read_photo(path, keep_original=path in targets, take_damaged=True)
+            reading = pipeline.read_frame(photo.frame(index, str(path)))
+        except (ImageError, LandmarkError) as failure:
+            yield path, _failed(path, failure), f"error: {failure}"
+            continue
+        problem = f"photo {printable(path)}: damaged ({photo.flaw}); what is left was read" if photo.flaw else ""
+        if photo.original is not None:
+            try:
+                write_picture(targets[path], annotate(photo.original, reading.faces_of_original(), blur))
+            except ImageError as failure:
+                problem = f"error: {failure}"
+        yield path, reading.to_doc(path=str(path)), problem
+
+
+def _failed(path: Path, error: EdgeError) -> ReadingDoc:
+    return ReadingDoc(0, 0, (), path=printable(path), error=str(error), path_bytes=name_bytes(path))
+
+
+def _expand(paths: list[Path]) -> _Batch:
+    """Folders as their photos; says what in them is not read."""
+    batch = _Batch()
+    for path in paths:
+        if not path.is_dir():
+            batch.paths.append(path)
+            continue
+        batch.has_folder = True
+        try:
+            folder = list_photos(path)
+            if not folder.paths:
+                raise ImageError(f"folder {printable(path)}: no photos in it{folder.skipped_words('; ')}")
+        except ImageError as error:
+            batch.errors.append((path, error))
+            continue
+        batch.paths += folder.paths
+        if folder.skipped:
+            print(f"fer-edge: folder {printable(path)}: {folder.skipped_words()}", file=sys.stderr)
+    return batch
+
+
+def _targets(annotate_to: Path, batch: _Batch) -> dict[Path, Path]:
+    """The picture to write for each photo: the name itself, or one in a folder.
+
+    Raises:
+        UsageError: two photos would get one picture, or a photo would be overwritten.
+    """
+    shown = f"--annotate {printable(annotate_to)}"
+    is_picture = bool(annotate_to.suffix) and not annotate_to.is_dir()
+    if is_picture and (len(batch.paths) > 1 or batch.has_folder):
+        raise UsageError(f"{shown}: one picture for {len(batch.paths)} photos; expected a folder's name")
+    targets = {path: annotate_to if is_picture else annotate_to / _picture_name(path) for path in batch.paths}
+    inputs = {path.resolve() for path in batch.paths}
+    by_target: dict[Path, Path] = {}
+    for path, target in targets.items():
+        if target.resolve() in inputs:
+            raise UsageError(f"{shown}: would overwrite {printable(path)}; expected another name or folder")
+        if target in by_target:
+            twins = f"{printable(by_target[target])} and {printable(path)}"
+            raise UsageError(f"{shown}: {twins} would both be {target.name}; annotate them in two calls")
+        by_target[target] = path
+    folder = annotate_to.parent if is_picture else annotate_to
+    if not folder.exists() and targets:
+        print(f"fer-edge: {shown}: makes the folder {printable(folder)}", file=sys.stderr)
+    return targets
+
+
+def _picture_name(path: Path) -> str:
+    return path.name if path.suffix.lower() in _WRITABLE else f"{path.name}.jpg"
 
 
 def _print(path: Path, reading: ReadingDoc) -> None:
+    name = printable(path)
     if not reading.faces:
-        print(f"{path}: no face")
+        print(f"{name}: no face", flush=True)
     for i, face in enumerate(reading.faces):
         x, y, w, h = (round(value) for value in face.box)
         ranked = sorted(face.probabilities.items(), key=lambda item: -item[1])[:3]
-        shares = ", ".join(f"{name} {p:.0%}" for name, p in ranked)
-        print(f"{path}: face {i + 1} at {x},{y} {w}x{h} px: {face.label} ({shares})")
+        shares = ", ".join(f"{label} {p:.0%}" for label, p in ranked)
+        print(f"{name}: face {i + 1} at {x},{y} {w}x{h} px: {face.label} ({shares})", flush=True)

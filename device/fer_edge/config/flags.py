@@ -7,6 +7,7 @@ import typing
 from typing import Any
 
 from fer_edge.config.settings import TABLES, Key, keys
+from fer_edge.contract.names import utf8_uri
 
 Flags = dict[str, dict[str, Any]]  # table -> key -> value, as in the file
 
@@ -44,7 +45,8 @@ def _add_flag(group: Any, key: Key) -> None:
         group.add_argument(f"--{key.flag}", type=_list_of(inner), metavar="A,B,…", **common)
     else:
         metavar = {int: "N", float: "X"}.get(key.type, key.name.upper())
-        group.add_argument(f"--{key.flag}", type=key.type, metavar=metavar, **common)
+        read: Any = utf8_uri if (key.table, key.name) == ("source", "uri") else key.type
+        group.add_argument(f"--{key.flag}", type=read, metavar=metavar, **common)
 
 
 def _list_of(inner: Any) -> Any:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 
 
 @contextlib.contextmanager
 def captured(*descriptors: int) -> Iterator[bytearray]:
-    """Inside, what is written to these descriptors (1: standard output, 2: standard error) goes to a temporary file.
+    """Inside, what is written to these descriptors (1: standard output, 2: standard error) goes to a file in memory.
 
     The whole process is meant, Python's own streams and other threads too. A descriptor that is closed is left alone.
 
@@ -26,7 +25,7 @@ def captured(*descriptors: int) -> Iterator[bytearray]:
     for number in descriptors:
         with contextlib.suppress(OSError):
             before[number] = os.dup(number)
-    with tempfile.TemporaryFile() as file:
+    with open(os.memfd_create("printed"), "w+b", buffering=0) as file:  # no disk, and none to be full or read-only
         for number in before:
             os.dup2(file.fileno(), number)
         try:

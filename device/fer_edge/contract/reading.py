@@ -20,7 +20,8 @@ class FaceReadingDoc:
     """One face. Positions are px of the upright picture; probabilities are the classifier's, score the detector's.
 
     Attributes:
-        box: x, y, width, height.
+        box: x, y, width, height; where the picture's edge cuts a face off it reaches outside: below 0, or beyond
+            ``width`` and ``height``.
         landmarks: x, y by name.
         score: the detector's, 0 to 1.
         label: the expression shown.
@@ -29,6 +30,8 @@ class FaceReadingDoc:
         uncertain: no label leads clearly; absent where nobody decided.
         zone: name of the configured zone that the face is in; absent without zones.
         shift: log-odds against this face's own neutral, by label; absent where none is known.
+        box_inside: what of the box lies in the picture, in whole px: ``img[y : y + h, x : x + w]`` is never empty;
+            absent where nothing does.
     """
 
     box: tuple[float, float, float, float]
@@ -40,11 +43,12 @@ class FaceReadingDoc:
     uncertain: bool | None = None
     zone: str | None = None
     shift: dict[str, float] | None = None
+    box_inside: tuple[int, int, int, int] | None = None
 
 
 @dataclass(frozen=True)
 class ReadingDoc:
-    """One frame or photo. ``source`` for a stream, ``path`` for a photo; no face is an empty list, not an error.
+    r"""One frame or photo. ``source`` for a stream, ``path`` for a photo; no face is an empty list, not an error.
 
     Attributes:
         width: of the upright picture, px.
@@ -59,6 +63,10 @@ class ReadingDoc:
         published_s: when the reading was given to the sinks, s of the same clock as ``t_capture_s``.
         stage_ms: how long each stage took.
         rate_factor: 0.5 or 0.25 while the device slows a live source because of heat or an alarm.
+        damaged: true where parts of the picture are missing or made up by the decoder; absent where none are known.
+        error: why a photo of several could not be read; width and height are then 0.
+        path_bytes: the bytes of ``source`` or ``path``, percent-encoded, where they are not UTF-8; there such a byte
+            is shown as ``\xe9``.
     """
 
     width: int
@@ -72,6 +80,9 @@ class ReadingDoc:
     t_capture_s: float | None = None
     published_s: float | None = None
     stage_ms: dict[str, float] | None = None
+    damaged: bool | None = None
+    error: str | None = None
+    path_bytes: str | None = None
     rate_factor: float | None = None
 
 

@@ -10,6 +10,7 @@ from fer_edge.config import Config, keys
 from fer_edge.contract.bundle import Bundle
 from fer_edge.contract.outputs import clash
 from fer_edge.errors import UsageError
+from fer_edge.pictures.files import list_photos
 from fer_edge.sinks.csv_file import CsvSink
 from fer_edge.sinks.fanout import QueuedSink
 from fer_edge.sinks.jsonl import JsonlSink
@@ -75,7 +76,5 @@ def _inputs(config: Config, uri: SourceUri | None, bundle: Bundle, file: Path | 
 
 
 def _photos(folder: Path) -> Iterator[Path]:
-    from fer_edge.sources.images import SUFFIXES
-
     if folder.is_dir():
-        yield from (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        yield from list_photos(folder).paths

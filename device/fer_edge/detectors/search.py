@@ -1,10 +1,15 @@
 """Where a detector looks: at the whole picture, in overlapping tiles for small faces, then once more at every find.
 
+In long pictures (strips, panoramas, screenshots) it looks besides at squares of the whole short side: a face that fills
+the strip is tiny in the whole picture, and larger than any tile.
+
 The second look (the face centered, in the size that the network sees best) halves the jitter of the landmarks and
 refutes most finds that are no face.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -18,6 +23,8 @@ MIN_TILE_PX = 64  # in smaller tiles faces are too small for an expression to be
 TILE_SCORE = 0.7  # many looks find more that is no face, so tiles ask for more than the whole picture does
 SAME_FACE = 0.3  # least IoU between the first and the second look's box
 CONTAINED = 0.6  # a box of which this much lies in a better one is a part of that face
+LONG = 2.0  # longer side to shorter, from which squares of the short side are looked at
+STRIP_STEP = 0.25  # between these squares, as a share of their side: a face of three quarters of it is whole in one
 EDGE = 0.03  # a box nearer to a tile's inner edge than this share of its side is cut off there
 
 
@@ -40,6 +47,8 @@ class SearchingDetector:
         for grid in self.tiles:
             for tile in tile_regions(height, width, grid):
                 parts.append(whole_faces(self.detector.look(image, tile, TILE_SCORE), tile, (height, width)))
+        for square in strip_regions(height, width) if self.tiles else ():
+            parts.append(whole_faces(self.detector.look(image, square, TILE_SCORE), square, (height, width)))
         if not any(len(part) for part in parts):
             parts = [self.detector.look(image, whole_region(image, BORDER))]
         found = self._second_look(image, weighted_nms(concatenate(parts), self.detector.nms_iou, CONTAINED))
@@ -71,6 +80,16 @@ def tile_regions(height: int, width: int, grid: int) -> list[Region]:
         return [i * (length - side) / max(1, n - 1) for i in range(n)]
 
     return [Region(x, y, side) for y in starts(height) for x in starts(width)]
+
+
+def strip_regions(height: int, width: int) -> list[Region]:
+    """Squares of the short side along the longer one, of a picture that is ``LONG``; none of any other."""
+    side, length = min(height, width), max(height, width)
+    if length < LONG * side:
+        return []
+    n = math.ceil((length - side) / (STRIP_STEP * side)) + 1
+    starts = [i * (length - side) / (n - 1) for i in range(n)]
+    return [Region(at, 0, side) if width > height else Region(0, at, side) for at in starts]
 
 
 def whole_faces(found: Candidates, tile: Region, image_hw: tuple[int, int]) -> Candidates:

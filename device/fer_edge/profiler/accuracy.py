@@ -17,9 +17,9 @@ from fer_edge.contract.labels import EMOTIONS8
 from fer_edge.contract.preprocess import preprocess
 from fer_edge.detectors import PHOTO_TILES, make_detector
 from fer_edge.errors import ImageError, SchemaError, UsageError
+from fer_edge.pictures.formats import SUFFIXES
 from fer_edge.pictures.photo import read_photo
 from fer_edge.profiler.workloads import Subject
-from fer_edge.sources.images import SUFFIXES
 
 _ARRAYS = {  # those of FER2013's npz that this needs; n images of h x w px
     "images": ArraySpec("image", ("n", "h", "w")),

@@ -25,10 +25,9 @@ COMMAND_BYTES = 1024  # content of a request that needs none
 UPLOAD_S = 60.0  # for a photo to come: 20 MB over a Wi-Fi of 3 Mbit/s
 PHOTOS_AT_A_TIME = 2  # one is read while the next comes in; each holds a photo's bytes and px
 
-# -- a photo, before anything is decoded
+# -- a photo, before anything is decoded (more in pictures/)
 
 MIN_SIDE_PX, MAX_SIDE_PX = 16, 20_000  # a face needs 16 px; JPEG's own limit is 65,535
-MAX_SCANS = 64  # of a progressive JPEG; cameras write about 10. Each one walks the whole picture again
 
 # -- MQTT
 

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.pictures.photo import apply_orientation
+from fer_edge.pictures.decode import apply_orientation
 from fer_edge.sources.opencv import opencv_log_level
 from fer_edge.sources.stamps import Stamps
 from fer_edge.sources.upright import UPRIGHT

@@ -1,18 +1,19 @@
-"""A folder of photos as a source, sorted by name; unreadable ones are skipped, said and counted."""
+"""A folder of photos as a source, in natural order; what cannot be read is skipped, said and counted."""
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from fer_edge.contract.names import printable
 from fer_edge.errors import ImageError, SourceError
+from fer_edge.pictures.files import list_photos
+from fer_edge.pictures.formats import SUFFIXES
 from fer_edge.pictures.photo import read_photo
-from fer_edge.sources.uri import SourceUri, printable
+from fer_edge.sources.uri import SourceUri
 from fer_edge.types import Frame, FrameSource
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 log = logging.getLogger(__name__)
 
 
@@ -27,28 +28,37 @@ class ImagesSource(FrameSource):
         folder = Path(uri.path)
         if not folder.is_dir():
             raise SourceError(f"source {uri.text}: no such folder; expected one with photos")
-        self.paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        try:
+            found = list_photos(folder)
+        except ImageError as error:
+            raise SourceError(f"source {uri.text}: {error}") from error
+        self.paths = found.paths
         if not self.paths:
-            raise SourceError(f"source {uri.text}: no photos in it; expected files that end in {', '.join(SUFFIXES)}")
-        self.name, self._dropped, self._closed = uri.text, 0, False
+            expected = found.skipped_words("; ") or f"; expected files that end in {', '.join(SUFFIXES)}"
+            raise SourceError(f"source {uri.text}: no photos in it{expected}")
+        if found.skipped:
+            log.warning("source %s: %s", uri.text, found.skipped_words())
+        self.name, self._dropped, self._closed = uri.text, found.n_pictures_skipped, False
 
     @property
     def dropped(self) -> int:
-        """Photos that could not be read."""
+        """Photos that could not be read, and pictures in formats that are not."""
         return self._dropped
 
     def __iter__(self) -> Iterator[Frame]:
-        """One frame a photo; ``source`` is the photo's path, ``index`` its place in the sorted folder."""
+        """One frame a photo; ``source`` is the photo's path, ``index`` its place among the folder's photos."""
         for index, path in enumerate(self.paths):
             if self._closed:
                 return
             try:
-                photo = read_photo(path)
+                photo = read_photo(path, take_damaged=True)
             except ImageError as error:
                 self._dropped += 1
                 log.warning("skipped: %s", error)
                 continue
-            yield Frame(photo.image, index, time.monotonic(), printable(str(path)), photo.scale, photo.original_hw)
+            if photo.flaw:
+                log.warning("photo %s: damaged (%s); what is left was read", printable(path), photo.flaw)
+            yield photo.frame(index, str(path))
 
     def close(self) -> None:
         """Ends the iteration at the next photo."""

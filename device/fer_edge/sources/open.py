@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from fer_edge.contract.names import printable
 from fer_edge.errors import SourceError
 from fer_edge.sources import upright
-from fer_edge.sources.uri import Playback, SourceUri, printable
+from fer_edge.sources.uri import Playback, SourceUri
 from fer_edge.types import FrameSource
 
 Open = Callable[[], FrameSource]

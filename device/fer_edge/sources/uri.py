@@ -18,14 +18,6 @@ class SourceUri:
     text: str
 
 
-def printable(name: str) -> str:
-    """A file's name as text that every sink can write: a byte that is no UTF-8 becomes a backslash and its number."""
-    try:
-        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    except UnicodeEncodeError:  # half a character, which no file's name can hold
-        return name.encode("utf-8", "backslashreplace").decode()
-
-
 @dataclass(frozen=True)
 class Playback:
     """How a recording is played.

@@ -1,4 +1,4 @@
-"""Photos: the eight EXIF codes, and what is refused."""
+"""Photos: how they are prepared, and what is refused."""
 
 from __future__ import annotations
 
@@ -9,163 +9,90 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from numpy.typing import NDArray
+from picture_files import encode, exif_tiff, jpeg, jpeg_with_exif, png_chunk, quarters
 
 from fer_edge.errors import ImageError
-from fer_edge.pictures.photo import (
-    MAX_PIXELS,
-    apply_orientation,
-    decode_photo,
-    exif_orientation,
-    header_size,
-    read_photo,
-)
-
-# What each code does to a stored picture to show it upright, as the standard's table has it.
-UPRIGHT = {
-    1: lambda stored: stored,
-    2: lambda stored: np.fliplr(stored),
-    3: lambda stored: np.rot90(stored, 2),
-    4: lambda stored: np.flipud(stored),
-    5: lambda stored: np.swapaxes(stored, 0, 1),
-    6: lambda stored: np.rot90(stored, -1),  # a quarter to the right
-    7: lambda stored: np.rot90(np.swapaxes(stored, 0, 1), 2),
-    8: lambda stored: np.rot90(stored, 1),
-}
-
-
-def picture(height: int = 60, width: int = 80) -> NDArray[np.uint8]:
-    """A smooth BGR picture whose four quarters differ."""
-    image = np.zeros((height, width, 3), dtype=np.uint8)
-    image[: height // 2, : width // 2] = (0, 0, 220)
-    image[: height // 2, width // 2 :] = (0, 200, 0)
-    image[height // 2 :, : width // 2] = (210, 0, 0)
-    image[height // 2 :, width // 2 :] = (230, 230, 230)
-    return image
-
-
-def jpeg(image: NDArray[np.uint8]) -> bytes:
-    ok, content = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 98])
-    assert ok
-    return bytes(content)
-
-
-def tiff(code: int, order: str = "<", kind: int = 3, other_tags: int = 0) -> bytes:
-    mark = b"II*\0" if order == "<" else b"MM\0*"
-    entries = b"".join(struct.pack(order + "HHII", 0x0100 + i, 4, 1, 7) for i in range(other_tags))
-    entries += struct.pack(order + "HHIHH", 0x0112, kind, 1, code, 0)
-    return mark + struct.pack(order + "IH", 8, other_tags + 1) + entries + b"\0\0\0\0"
-
-
-def with_exif(content: bytes, exif: bytes, before: bytes = b"") -> bytes:
-    payload = b"Exif\0\0" + exif
-    return content[:2] + before + b"\xff\xe1" + struct.pack(">H", len(payload) + 2) + payload + content[2:]
-
-
-@pytest.mark.parametrize("code", range(1, 9))
-@pytest.mark.parametrize("order", ["<", ">"])
-def test_every_orientation_comes_out_upright(code: int, order: str, tmp_path: Path) -> None:
-    stored = picture()
-    file = tmp_path / "photo.jpg"
-    file.write_bytes(with_exif(jpeg(stored), tiff(code, order, other_tags=code % 3)))
-    photo = read_photo(file)
-    expected = UPRIGHT[code](stored)[:, :, ::-1]
-    assert photo.original_hw == expected.shape[:2] == photo.image.shape[:2]
-    assert np.abs(photo.image.astype(int) - expected).mean() < 2
-    assert photo.image.flags["C_CONTIGUOUS"]
-
-
-@pytest.mark.parametrize("code", range(1, 9))
-def test_orientation_of_pixels(code: int) -> None:
-    stored = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
-    np.testing.assert_array_equal(apply_orientation(stored, code), UPRIGHT[code](stored))
-
-
-@pytest.mark.parametrize("code", [0, 9, 77, 65535])
-def test_codes_outside_the_standard_leave_the_picture(code: int) -> None:
-    assert exif_orientation(with_exif(jpeg(picture()), tiff(code))) == 1
-
-
-def test_exif_after_another_app1_is_found() -> None:
-    xmp = b"http://ns.adobe.com/xap/1.0/\0<x/>"
-    before = b"\xff\xe1" + struct.pack(">H", len(xmp) + 2) + xmp
-    assert exif_orientation(with_exif(jpeg(picture()), tiff(6), before)) == 6
-
-
-@given(st.binary(max_size=60))
-def test_any_exif_is_read_or_ignored(noise: bytes) -> None:
-    assert 1 <= exif_orientation(with_exif(b"\xff\xd8\xff\xd9", noise)) <= 8
-    assert 1 <= exif_orientation(with_exif(b"\xff\xd8\xff\xd9", b"II*\0" + noise)) <= 8
-    assert exif_orientation(noise) == 1 or noise.startswith(b"\xff\xd8")
+from fer_edge.pictures.headers import stored_size
+from fer_edge.pictures.photo import MAX_PIXELS, MAX_PREPARED_PIXELS, decode_photo, prepare, read_photo
 
 
 @pytest.mark.parametrize(
     ("hw", "expected"), [((900, 1500), (600, 1000)), ((1500, 900), (1000, 600)), ((600, 700), None)]
 )
 def test_large_photos_are_scaled_by_the_short_side(hw: tuple[int, int], expected: tuple[int, int] | None) -> None:
-    photo = decode_photo(jpeg(picture(*hw)), "photo")
+    photo = decode_photo(jpeg(quarters(*hw)), "photo")
     assert photo.image.shape[:2] == (expected or hw)
     assert photo.original_hw == hw
     assert photo.scale == pytest.approx(600 / min(hw) if expected else 1.0)
+    assert photo.image.flags["C_CONTIGUOUS"]
 
 
 def test_small_photos_are_never_enlarged() -> None:
-    photo = decode_photo(jpeg(picture(30, 40)), "photo")
+    photo = decode_photo(jpeg(quarters(30, 40)), "photo")
     assert photo.image.shape == (30, 40, 3)
     assert photo.scale == 1
 
 
+@pytest.mark.parametrize("hw", [(30, 40), (1200, 900), (700, 64_000)])
+def test_a_program_s_pixels_are_prepared_as_a_file_s(hw: tuple[int, int]) -> None:
+    image = np.random.default_rng(3).integers(0, 256, (*hw, 3), dtype=np.uint8)
+    from_file, from_array = decode_photo(encode(".png", image[:, :, ::-1]), "photo"), prepare(image)
+    np.testing.assert_array_equal(from_file.image, from_array.image)
+    assert (from_file.scale, from_file.original_hw) == (from_array.scale, from_array.original_hw)
+    assert from_array.image.shape[0] * from_array.image.shape[1] <= MAX_PREPARED_PIXELS * 1.01
+
+
+def test_the_original_is_kept_where_asked_for() -> None:
+    image = quarters(1200, 900)
+    photo = decode_photo(encode(".png", image), "photo", keep_original=True)
+    assert photo.original is not None
+    np.testing.assert_array_equal(photo.original, image[:, :, ::-1])
+    assert decode_photo(encode(".png", image), "photo").original is None
+
+
 def test_gray_and_alpha_become_rgb() -> None:
     for image in (np.full((20, 30), 90, np.uint8), np.full((20, 30, 4), 90, np.uint8)):
-        ok, content = cv2.imencode(".png", image)
-        assert ok
-        found = decode_photo(bytes(content), "photo").image
+        found = decode_photo(encode(".png", image), "photo").image
         assert found.shape == (20, 30, 3)
         assert (found == 90).all()
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp", ".bmp", ".tiff", ".ppm"])
+def test_every_format_by_its_content_not_its_name(ending: str, tmp_path: Path) -> None:
+    file = tmp_path / "photo.dat"
+    file.write_bytes(encode(ending, quarters()))
+    assert np.abs(read_photo(file).image.astype(int) - quarters()[:, :, ::-1]).mean() < 3
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "cannot be read"),
+        (b"", "an empty file cannot be read"),
         (b"this is text, not a photo\n" * 20, "cannot be read"),
-        (b"\xff\xd8", "cut off"),
-        (b"\x89PNG\r\n\x1a\n", "cannot be read"),
-        (jpeg(picture())[:700], "cut off"),
+        (b"\xff\xd8", "cannot be read"),
+        (b"\xff\xd8\xff\xe0", "damaged JPEG"),
+        (b"\x89PNG\r\n\x1a\n", "damaged PNG"),
+        (b"GIF89a" + bytes(100), "a GIF cannot be read"),
+        (b"\0\0\0\x18ftypmp42" + bytes(100), "a video cannot be read"),
+        (b"\0\x05\x16\x07" + bytes(100), "AppleDouble"),
+        (jpeg(quarters())[:100], "its header cannot be read"),
     ],
 )
 def test_not_a_picture(tmp_path: Path, content: bytes, said: str) -> None:
     file = tmp_path / "photo.jpg"
     file.write_bytes(content)
     with pytest.raises(ImageError, match=said) as error:
-        read_photo(file)
+        read_photo(file, take_damaged=True)
     assert str(file) in str(error.value)
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.8, 0.95, 0.999])
-def test_a_jpeg_cut_anywhere_is_refused(share: float) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
-    content = with_exif(jpeg(noise), tiff(1) + jpeg(picture(16, 16)))  # a thumbnail, whole, with an end of its own
-    decode_photo(content, "photo")
-    with pytest.raises(ImageError, match="cut off"):
-        decode_photo(content[: int(len(content) * share)], "photo")
-
-
-def test_bytes_after_the_end_are_no_harm() -> None:
-    decode_photo(jpeg(picture()) + b"trailing bytes of a motion photo", "photo")
-
-
 def test_a_png_s_color_profile_is_left_out_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
-    image = picture()
-    ok, content = cv2.imencode(".png", image)
-    assert ok
-    broken = b"iCCP" + b"icc\0\0not deflated"
-    chunk = struct.pack(">I", len(broken) - 4) + broken + struct.pack(">I", zlib.crc32(broken))
-    found = decode_photo(bytes(content)[:33] + chunk + bytes(content)[33:], "photo").image
-    np.testing.assert_array_equal(found, image[:, :, ::-1])
+    content = encode(".png", quarters())
+    chunk = png_chunk(b"iCCP", b"icc\0\0not deflated")
+    found = decode_photo(content[:33] + chunk + content[33:], "photo")
+    np.testing.assert_array_equal(found.image, quarters()[:, :, ::-1])
+    assert found.flaw == ""
     assert capfd.readouterr().err == ""
 
 
@@ -176,13 +103,11 @@ def test_no_such_photo_and_folders(tmp_path: Path) -> None:
 
 
 def huge_png() -> bytes:
-    header = struct.pack(">IIBBBBB", 50_000, 40_000, 8, 2, 0, 0, 0)
-    chunk = b"IHDR" + header
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", struct.pack(">IIBBBBB", 50_000, 40_000, 8, 2, 0, 0, 0))
 
 
 def huge_jpeg() -> bytes:
-    content = bytearray(jpeg(picture()))
+    content = bytearray(jpeg(quarters()))
     at = content.index(b"\xff\xc0")
     content[at + 5 : at + 9] = struct.pack(">HH", 40_000, 50_000)
     return bytes(content)
@@ -191,6 +116,44 @@ def huge_jpeg() -> bytes:
 @pytest.mark.parametrize("content", [huge_png(), huge_jpeg()], ids=["png", "jpeg"])
 def test_huge_dimensions_are_refused_before_decoding(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
-    assert header_size(content) == (40_000, 50_000)
+    kind = "png" if content.startswith(b"\x89") else "jpeg"
+    assert stored_size(content, kind) == (40_000, 50_000)  # type: ignore[arg-type]  # one of Kind
     with pytest.raises(ImageError, match=f"50000 x 40000 px, expected at most {MAX_PIXELS // 1_000_000} megapixels"):
         decode_photo(content, "photo")
+
+
+def test_pictures_like_threads_are_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = encode(".png", np.zeros((4, 500, 3), np.uint8))
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(ImageError, match="500 x 4 px, expected at most 100 times as long as wide"):
+        decode_photo(content, "photo")
+
+
+def test_a_jpeg_made_to_take_long_is_refused() -> None:
+    progressive = jpeg(quarters(), cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
+    last, end = progressive.rfind(b"\xff\xda"), progressive.rfind(b"\xff\xd9")
+    with pytest.raises(ImageError, match=r"a JPEG of 7\d scans, expected at most 64"):
+        decode_photo(progressive[:end] + progressive[last:end] * 65 + progressive[end:], "photo")
+
+
+def test_the_size_seen_is_the_size_decoded() -> None:
+    """A second size, and one behind stray bytes: what the decoder gets is what was looked at, so none can be larger."""
+    content = jpeg(quarters())
+    at = content.index(b"\xff\xc0")
+    frame = content[at : content.index(b"\xff", at + 2)]
+    assert stored_size(content[:at] + frame + content[at:], "jpeg") is None
+    stray = content[:at] + b"stray" + content[at:]
+    assert stored_size(stray, "jpeg") == (60, 80)
+    assert decode_photo(stray, "photo").flaw == ""
+    assert decode_photo(jpeg_with_exif(stray, exif_tiff(6)), "photo").original_hw == (80, 60)
+
+
+def test_an_animated_png_and_a_palette_are_sound() -> None:
+    palette = b"".join(bytes([v, 255 - v, v // 2]) for v in range(256))
+    rows = b"".join(b"\0" + bytes(range(64)) for _ in range(32))
+    header = struct.pack(">IIBBBBB", 64, 32, 8, 3, 0, 0, 0)
+    parts = [(b"IHDR", header), (b"acTL", struct.pack(">II", 1, 0)), (b"PLTE", palette), (b"IDAT", zlib.compress(rows))]
+    content = b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*part) for part in [*parts, (b"IEND", b"")])
+    photo = decode_photo(content, "photo")
+    assert photo.flaw == ""
+    assert tuple(photo.image[5, 9]) == (9, 246, 4)

@@ -158,7 +158,6 @@ def test_a_folder_of_photos_is_sorted_and_bad_ones_are_said(tmp_path: Path, capl
     for name, value in (("b.png", 20), ("a.jpg", 10), ("c.PNG", 30)):
         cv2.imwrite(str(tmp_path / name), np.full((20, 30, 3), value, dtype=np.uint8))
     (tmp_path / "bad.jpg").write_text("no picture")
-    (tmp_path / "notes.txt").write_text("not looked at")
     source = open_source(f"images://{tmp_path}")
     with caplog.at_level(logging.WARNING):
         frames = list(source)

@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from typing import Protocol
 
 from fer_edge.pictures.photo import decode_photo
 from fer_edge.pipeline import Pipeline
-from fer_edge.types import Frame, FrameReading
+from fer_edge.types import FrameReading
 
 
 class Controls(Protocol):
@@ -64,10 +63,9 @@ class PhotoDesk:
 
     def read_photo(self, content: bytes) -> FrameReading:
         """See ``Controls``."""
-        photo = decode_photo(content, "photo")
+        photo = decode_photo(content, "photo", take_damaged=True)
         with self._lock:
             if self._pipeline is None:
                 self._pipeline = self._open()
             self._count += 1
-            frame = Frame(photo.image, self._count, time.monotonic(), "photo", photo.scale, photo.original_hw)
-            return self._pipeline.read_frame(frame)
+            return self._pipeline.read_frame(photo.frame(self._count, "photo"))
