@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fer_edge.classifier.crop import crop_face
 from fer_edge.classifier.runner import LiteRunner
+from fer_edge.classifier.runtime import open_interpreter
 from fer_edge.contract.manifest import AlignSpec
 from fer_edge.detectors import make_detector
 from fer_edge.errors import ImageError, RunnerError, SourceError
@@ -33,6 +34,7 @@ __all__ = [
     "face_cropper",
     "largest_face",
     "make_detector",
+    "open_interpreter",
     "open_source",
     "photo_files",
     "read_photo",

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fer_edge.classifier.runtime import open_interpreter
 from fer_edge.contract.manifest import TensorSpec, Variant
+from fer_edge.contract.quantization import dequantize, quantize
 from fer_edge.errors import RunnerError
 
 MAX_BATCH = 8  # more at once gain nothing and take memory
@@ -86,21 +87,6 @@ class LiteRunner:
         self._interpreter.set_tensor(self._input, quantize(row, self.variant.input))
         self._interpreter.invoke()
         return np.array(self._interpreter.get_tensor(self._output))
-
-
-def quantize(values: NDArray[np.float32], spec: TensorSpec) -> NDArray[Any]:
-    """Real values to the tensor's stored type."""
-    if spec.dtype == "float32":
-        return values.astype(np.float32, copy=False)
-    stored = np.rint(values / np.float32(spec.scale)) + spec.zero_point
-    return np.asarray(np.clip(stored, -128, 127), dtype=np.int8)
-
-
-def dequantize(values: NDArray[Any], spec: TensorSpec) -> NDArray[np.float32]:
-    """Stored values to real ones."""
-    if spec.dtype == "float32":
-        return values.astype(np.float32, copy=False)
-    return (values.astype(np.float32) - np.float32(spec.zero_point)) * np.float32(spec.scale)
 
 
 def _checked(details: list[dict[str, Any]], spec: TensorSpec, what: str, role: str) -> int:

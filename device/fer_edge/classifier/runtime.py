@@ -86,6 +86,8 @@ def open_interpreter(
     reference_kernels: bool = False,
     min_runtime: str = "",
     input_shape: tuple[int, ...] | None = None,
+    keep_tensors: bool = False,
+    keep_lines: bool = False,
 ) -> Any:
     """An interpreter for ``model`` with its tensors allocated.
 
@@ -96,6 +98,8 @@ def open_interpreter(
         reference_kernels: plain C++ kernels that give the same bits on every CPU, many times slower.
         min_runtime: what the manifest asks for, for the message.
         input_shape: of the one input, for networks that take any; None keeps the file's.
+        keep_tensors: every intermediate tensor can be read after ``invoke``; slower, without a delegate.
+        keep_lines: lets pass what the library prints, where it may die before we could.
 
     Raises:
         RunnerError: no interpreter, not a tflite file, or one that this runtime is too old for.
@@ -109,8 +113,12 @@ def open_interpreter(
     options: dict[str, Any] = {"model_content": model, "num_threads": threads}
     if reference_kernels:
         options["experimental_op_resolver_type"] = runtime.module.OpResolverType.BUILTIN_REF
+    elif keep_tensors:
+        options["experimental_op_resolver_type"] = runtime.module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    if keep_tensors:
+        options["experimental_preserve_all_tensors"] = True
     try:
-        with _without_info_lines():
+        with contextlib.nullcontext() if keep_lines else _without_info_lines():
             interpreter = runtime.module.Interpreter(**options)
             if input_shape is not None:
                 interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], input_shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.contract.descriptors import captured
 from fer_edge.contract.manifest import TensorSpec
 from fer_edge.contract.quantization import dequantize, quantize
 from fer_host.errors import DataError, ToolError
@@ -20,36 +18,28 @@ from fer_host.files.child import run_python
 def open_interpreter(
     path: Path, reference_kernels: bool = False, threads: int = 1, keep_all: bool = False, silent: bool = True
 ) -> Any:
-    """An ``ai_edge_litert`` interpreter, tensors allocated.
+    """The device's interpreter of a file, tensors allocated.
 
     Args:
         path: the .tflite file.
         reference_kernels: the portable kernels, whose int8 results do not depend on the processor.
         threads: number of threads.
         keep_all: keeps every intermediate tensor readable after ``invoke``; no delegate then.
-        silent: drops what the interpreter prints.
+        silent: drops what the interpreter says of itself.
 
     Raises:
         ToolError: no such file, or not a network this interpreter can run.
     """
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+    from fer_host import device_pipeline
 
-    resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES if keep_all else OpResolverType.BUILTIN
-    if reference_kernels:
-        resolver = OpResolverType.BUILTIN_REF
     try:
-        with captured(2) if silent else contextlib.nullcontext():
-            interpreter = Interpreter(
-                model_content=path.read_bytes(),
-                experimental_op_resolver_type=resolver,
-                num_threads=threads,
-                experimental_preserve_all_tensors=keep_all,
-            )
-            interpreter.allocate_tensors()
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return device_pipeline.open_interpreter(
+            path.read_bytes(), str(path), threads, reference_kernels, keep_tensors=keep_all, keep_lines=not silent
+        )
+    except (OSError, device_pipeline.RunnerError) as error:
+        cause = error.__cause__ or error
+        reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
         raise ToolError(f"the tflite interpreter cannot load {path}: {reason}") from error
-    return interpreter
 
 
 def run_tflite(
