@@ -1,4 +1,4 @@
-"""How few bits would activations need, channel by channel? Simulated: tflite has one scale and 8 bits a tensor.
+"""How few bits would activations need, channel by channel? Simulated: tflite has one scale and 8 bits per tensor.
 
     .venv/bin/python benchmarks/activations.py       (writes benchmarks/results/activations.md; about 10 minutes)
 

@@ -107,7 +107,7 @@ def main() -> int:
 
 
 def plot(document: dict[str, object], path: Path) -> None:
-    """Accuracy against set size, a line a composition (mean over seeds)."""
+    """Accuracy against set size, one line per composition (mean over seeds)."""
     import matplotlib
 
     matplotlib.use("Agg")

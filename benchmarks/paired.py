@@ -9,7 +9,7 @@ N_DRAWS = 10_000
 
 
 def right(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> str:
-    """A digit an image with a label: 1 where the answer is right.
+    """One digit per image with a label: 1 where the answer is right.
 
     Args:
         probabilities: (n, classes).

@@ -25,7 +25,8 @@ from scipy.stats import spearmanr
 from fer_host.commands.options import add_data, given_data
 from fer_host.quantize.allocate import one_width
 from fer_host.quantize.grid import WIDTHS
-from fer_host.quantize.hawqc import HeldOutLoss, Workshop
+from fer_host.quantize.hawqc import Workshop
+from fer_host.quantize.held_out import HeldOutLoss
 from fer_host.quantize.policy import BitPolicy, load_policy
 from fer_host.recipe.recipe import load_recipe
 

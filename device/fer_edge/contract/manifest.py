@@ -97,7 +97,7 @@ class AlignSpec:
     def __post_init__(self) -> None:
         _require(len(self.landmarks) >= 2, "landmarks", "found fewer than two")
         _require(len(set(self.landmarks)) == len(self.landmarks), "landmarks", "found a name twice")
-        _require(len(self.template) == len(self.landmarks), "template", "expected one point a landmark")
+        _require(len(self.template) == len(self.landmarks), "template", "expected one point per landmark")
         low, high = _CROP_PX
         _require(
             all(low <= side <= high for side in self.crop_hw), "crop_hw", f"found {self.crop_hw}; {_not_in(low, high)}"

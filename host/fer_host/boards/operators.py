@@ -26,7 +26,7 @@ class Operator:
 
     @property
     def kernel_area(self) -> int:
-        """Taps a channel; 1 for what has no kernel."""
+        """Taps per channel; 1 for what has no kernel."""
         height, _, width = dict(self.attrs).get("kernel", "1x1").partition("x")
         return int(height) * int(width)
 

@@ -31,7 +31,7 @@ class Figure:
 FIGURES = (
     Figure("accuracy-latency.png", "median time, ms", lambda d: headline(d)[1]),
     Figure("accuracy-size.png", "network file, MiB", lambda d: d.memory.model_bytes / MIB),
-    Figure("accuracy-energy.png", "energy a frame, mJ", lambda d: d.power.energy_mj_per_frame if d.power else None),
+    Figure("accuracy-energy.png", "energy per frame, mJ", lambda d: d.power.energy_mj_per_frame if d.power else None),
 )
 
 
@@ -113,7 +113,7 @@ def _read(path: Path) -> BenchDoc:
 
 
 def _plot(points: Sequence[tuple[BenchDoc, float, float]], figure: Figure, target: Path) -> None:
-    """A color a board, a mark a network, a name a point."""
+    """One color per board, one mark per network, a name at each point."""
     import matplotlib
 
     matplotlib.use("Agg")

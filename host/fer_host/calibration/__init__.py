@@ -1,1 +1,1 @@
-"""Calibration sets: which faces give the activation ranges, and whether they are fit to."""
+"""Which faces give the activation ranges, and whether they are fit to; ``calibrate.py`` uses it. Start at ranges.py."""

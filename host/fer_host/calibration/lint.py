@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +75,7 @@ def lint(
         labels=dict(sorted(counts.items())),
         warnings=(),
     )
-    return LintReport(**{**report.__dict__, "warnings": _warnings(report)})
+    return replace(report, warnings=_warnings(report))
 
 
 def _warnings(report: LintReport) -> tuple[str, ...]:

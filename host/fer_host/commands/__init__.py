@@ -1,1 +1,1 @@
-"""What ``fer-host`` can do, a module for each kind of work."""
+"""The commands of ``fer-host``, one module for each kind of work. Start at convert.py."""

@@ -42,7 +42,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     pack.add_argument("--offline", action="store_true", help="bring every dependency's wheel for the target")
     pack.set_defaults(run=_pack)
 
-    probes = commands.add_parser("probes", help="one tflite file an operator, for fer-edge bench --per-op to time")
+    probes = commands.add_parser("probes", help="one tflite file per operator, for fer-edge bench --per-op to time")
     probes.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE|TFLITE", help="made by convert, or a file")
     probes.add_argument("--variant", action="append", help="of the bundles (default: all); may be repeated")
     probes.add_argument("--out", type=Path, metavar="DIR", help="default: probes/ in the first bundle")

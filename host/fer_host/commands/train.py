@@ -22,7 +22,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     train.add_argument("--ablation", metavar="NAME", help="leave something out; `fer-host models` lists the names")
     train.set_defaults(run=_train)
 
-    kfold = commands.add_parser("kfold", help="train a recipe once a fold; mean and standard deviation over the folds")
+    kfold = commands.add_parser("kfold", help="train a recipe once per fold; mean and standard deviation over them")
     kfold.add_argument("model", metavar="RECIPE")
     kfold.add_argument("--data", type=Path, required=True, metavar="PATH", help="npz, CSV, or a data set's folder")
     kfold.add_argument("--folds", type=positive, default=10, metavar="K")

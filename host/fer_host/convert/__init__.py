@@ -1,1 +1,1 @@
-"""From a torch network to tflite files, one module a step, and the parity between every two steps."""
+"""From a torch network to tflite files, one module per step, and the parity between steps. Start at onnx_export.py."""

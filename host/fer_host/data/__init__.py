@@ -1,1 +1,1 @@
-"""Data sets and augmentation."""
+"""Data sets, as rows of faces with labels, and augmentation. Start at load.py."""

@@ -73,7 +73,7 @@ def _table(path: Path, needed: tuple[str, ...]) -> list[dict[str, str]]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"data set {path}: not a CSV file ({error}); expected {', '.join(needed)}") from error
     if not rows:
-        raise DataError(f"data set {path}: no rows below its header; expected one an image, download it again")
+        raise DataError(f"data set {path}: no rows below its header; expected one per image, download it again")
     return rows
 
 

@@ -39,7 +39,7 @@ def convert_network(store: Store, first: int, network: DetectorNetwork, source: 
 
     Raises:
         ToolError: the graph is not of the expected form, or a tool failed.
-        GateError: a stage answers otherwise than ``source``.
+        GateError: a stage does not answer as ``source``.
     """
     inputs = _pictures(network)
     expected = _rows(run_original(source, network, inputs))

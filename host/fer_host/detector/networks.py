@@ -20,7 +20,7 @@ def detector_contents(recipe: DetectorRecipe) -> dict[str, bytes]:
 
     Raises:
         WeightsError: the package is absent, or a file is not the one that the recipe names.
-        GateError: a converted network answers otherwise than its original.
+        GateError: a converted network does not answer as its original.
     """
     sources = {network.role: _source(recipe, network) for network in recipe.networks}
     if all(path.suffix == ".tflite" for path in sources.values()):

@@ -1,1 +1,1 @@
-"""What lies on disk: digests and atomic writes, the store of stages, and paths, which knows where everything is."""
+"""What lies on disk: where it is, how it is written, the store of stages. Start at paths.py."""

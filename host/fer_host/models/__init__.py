@@ -1,4 +1,4 @@
-"""The networks, one module each; ``MODELS`` names what a recipe may ask for: the five systems and their ablations."""
+"""The networks, one module each, and their weights. Start at ``MODELS`` below: what a recipe may ask for."""
 
 from __future__ import annotations
 

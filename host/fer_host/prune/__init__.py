@@ -1,1 +1,1 @@
-"""Gated pruning: which channels go together, what each is worth, and the smaller network without them."""
+"""Gated pruning: which channels go together, what each is worth, the network without them. Start at run.py."""

@@ -24,7 +24,7 @@ def plot_channels(before: dict[str, int], after: dict[str, int], path: Path, tit
 
 
 def plot_accuracy(lines: list[Step], path: Path, title: str) -> None:
-    """Accuracy on the validation rows against MACs, a point a step where it was measured, as a PNG."""
+    """Accuracy on the validation rows against MACs, one point per step where it was measured, as a PNG."""
     pyplot = _pyplot()
     figure, axes = pyplot.subplots(figsize=(6, 4), dpi=110)
     measured = [line for line in lines if line.accuracy is not None]

@@ -107,7 +107,7 @@ def prune(run: Run) -> nn.Module:
     A killed run goes on at the step it was in.
 
     Returns:
-        The pruned, recovered network; ``run.folder`` holds a line a step and the network.
+        The pruned, recovered network; ``run.folder`` holds one line per step and the network.
 
     Raises:
         RecipeError: a baseline cannot meet the budget.

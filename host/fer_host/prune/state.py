@@ -1,4 +1,4 @@
-"""What a pruning run works on, and what of it lies on disk: a line a step, and the network as the last one left it."""
+"""What a pruning run works on, and what of it lies on disk: one line per step, the network as the last one left it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,1 @@
-"""Quantization: activation ranges, and HAWQC, a bit width for every channel.
-
-Read ``hawqc.py`` first: it tells the story from sensitivities to tuned weights.
-"""
+"""HAWQC: a bit width for every channel, and the mixed tflite file made by it. Start at hawqc.py."""

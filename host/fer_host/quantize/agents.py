@@ -203,7 +203,7 @@ def haq(
     on_episode: Callable[[Episode], None] | None = None,
     seed: int = 1,
 ) -> BitPolicy:
-    """HAQ's search: one width a layer; over budget, widths fall from the last layer backwards, one bit a turn.
+    """HAQ's search: one width per layer; over budget, widths fall from the last layer backwards, one bit per turn.
 
     HAQ keeps the first and the last layer at 8 bits; here every layer is the agent's, as for the other allocators.
 

@@ -38,7 +38,7 @@ def knapsack(table: SensitivityTable, budget_bytes: float) -> BitPolicy:
 
 
 def hawq_v2(table: SensitivityTable, budget_bytes: float) -> BitPolicy:
-    """One width a layer, by HAWQ-V2's criterion: the layer's mean trace x its squared error."""
+    """One width per layer, by HAWQ-V2's criterion: the layer's mean trace x its squared error."""
     check_budget(table, budget_bytes)
     started = time.perf_counter()
     weights = np.bincount(table.layer_of, table.n_weights)

@@ -1,4 +1,4 @@
-"""Quantization grids: symmetric, one step size and one bit width a channel.
+"""Quantization grids: symmetric, one step size and one bit width per channel.
 
 A width of b bits has the integers -2^(b-1) to 2^(b-1)-1, so 2 bits have four levels and not three; 8 bits stop at
 -127, as tflite's int8 weights do.

@@ -70,7 +70,7 @@ class LayerGrid:
 
     @property
     def mean_bits(self) -> float:
-        """Bits a weight."""
+        """Bits per weight."""
         return float(self.bits.mean())
 
 
@@ -109,7 +109,7 @@ def save_tuned(network: nn.Module, grids: dict[str, dict[str, torch.Tensor]], tu
 
     Args:
         network: folded, or folded and parametrized; gives biases and what else is not a layer's weight.
-        grids: by layer; see ``tune.grids``.
+        grids: by layer; see ``finetune.grids``.
         tuning: the record, kept as metadata.
         path: the file.
     """
@@ -188,7 +188,7 @@ def _check_grid(path: Path, name: str, grid: LayerGrid) -> None:
             return
     raise WeightsError(
         f"tuned weights {path}: {name} is no grid; expected int8 integers within their widths, finite float32 steps "
-        "above zero and uint8 widths from 2 to 8, one a channel"
+        "above zero and uint8 widths from 2 to 8, one per channel"
     )
 
 

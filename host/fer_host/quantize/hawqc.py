@@ -8,34 +8,31 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file
-from safetensors.torch import save as safetensors_save
 from torch import nn
-from torch.nn import functional
 
 from fer_edge.contract.preprocess import preprocess
 from fer_host.data.faces import TRAINING, FaceData
 from fer_host.errors import DataError, RecipeError
-from fer_host.files.artifacts import digest_json, write_bytes
-from fer_host.files.paths import TRAIN_CACHE, TUNED
+from fer_host.files.artifacts import digest_json
+from fer_host.files.paths import TRAIN_CACHE
 from fer_host.models.weights import load_network, weights_sha256
 from fer_host.quantize import allocate
 from fer_host.quantize.agents import AgentConfig, Episode, actor_critic, haq
 from fer_host.quantize.finetune import grids, on_grids
-from fer_host.quantize.fold import fold_batch_norms, quantized_layers
-from fer_host.quantize.grid import WIDTHS, best_scales, on_grid
+from fer_host.quantize.fold import fold_batch_norms
 from fer_host.quantize.grids import save_tuned, tuning_of
+from fer_host.quantize.held_out import HeldOutLoss
+from fer_host.quantize.kept_traces import is_kept, keep_traces, seconds_of
 from fer_host.quantize.policy import BitPolicy, budget_bytes, check_fits, load_policy, save_policy, weights_per_channel
 from fer_host.quantize.sensitivity import SensitivityTable, sensitivity_table
-from fer_host.quantize.traces import exact
+from fer_host.quantize.shipped import policy_path, tuned_path
 from fer_host.recipe.quantize import AllocatorName, QuantizeConfig
 from fer_host.recipe.recipe import Recipe
 from fer_host.recipe.train import LossConfig
@@ -47,7 +44,6 @@ from fer_host.train.teacher import load_teacher
 
 _EXACT = {"uniform": allocate.uniform, "hawq_v2": allocate.hawq_v2, "thresholds": allocate.thresholds}
 _EXACT["knapsack"] = allocate.knapsack
-_SECONDS = "seconds"  # in the metadata of kept traces
 
 
 def settings(recipe: Recipe) -> QuantizeConfig:
@@ -126,20 +122,13 @@ class Workshop:
     @property
     def trace_seconds(self) -> float:
         """What measuring the traces took, in this run or an earlier one; all searches share them."""
-        with safe_open(self._traces, "pt") as file:
-            return float(file.metadata()[_SECONDS])
+        return seconds_of(self._traces)
 
     @cached_property
     def _traces(self) -> Path:
         path = self.state / f"traces-{self.config.trace_images}-{self.config.seed}.safetensors"
-        if not _is_timed(path):
-            inputs, started = self.trace_inputs(), time.perf_counter()
-            sets = tuple(slice(*each.slice) for each in self.recipe.label_sets)
-            found = exact(self.network, inputs, quiet=False, sets=sets)
-            tensors = {name: torch.from_numpy(values) for name, values in found.traces.items()}
-            note = {"n": str(found.n), "change": f"{found.change:.4g}"}
-            note[_SECONDS] = f"{time.perf_counter() - started:.1f}"
-            write_bytes(path, safetensors_save(tensors, note))
+        if not is_kept(path):
+            keep_traces(path, self.network, self.trace_inputs())
         return path
 
     @cached_property
@@ -210,76 +199,9 @@ class Workshop:
         return out
 
 
-class HeldOutLoss:
-    """Loss of a folded network with its weights on a policy's grids.
-
-    Args:
-        network: folded; not changed.
-        inputs: (N, C, H, W).
-        labels: (N,) class indices.
-        n_classes: the first outputs, which ``labels`` are of; None: all.
-    """
-
-    def __init__(
-        self, network: nn.Module, inputs: torch.Tensor, labels: torch.Tensor, n_classes: int | None = None
-    ) -> None:
-        self.network, self.n_classes = network, n_classes
-        self.inputs = inputs.contiguous(memory_format=torch.channels_last)
-        self.labels = labels
-        self._grids: dict[str, torch.Tensor] = {}  # layer -> (widths, C, ...), all its weights at every width
-        with torch.no_grad():
-            for name, layer in quantized_layers(network).items():
-                weight = layer.weight.detach()
-                at = []
-                for bits in WIDTHS:
-                    all_bits = torch.full((len(weight),), bits)
-                    at.append(on_grid(weight, best_scales(weight, all_bits)[0], all_bits))
-                self._grids[name] = torch.stack(at)
-
-    @torch.no_grad()
-    def __call__(self, policy: BitPolicy) -> float:
-        """Mean cross-entropy."""
-        weights = {}
-        for name, at in self._grids.items():
-            bits = torch.from_numpy(policy.of(name))
-            weights[f"{name}.weight"] = at[bits - WIDTHS[0], torch.arange(len(bits))]
-        return self._mean(weights)
-
-    @torch.no_grad()
-    def in_float(self) -> float:
-        """Likewise with the weights as they were."""
-        return self._mean({})
-
-    def _mean(self, weights: dict[str, torch.Tensor]) -> float:
-        total = 0.0
-        for start in range(0, len(self.inputs), 128):
-            rows = slice(start, start + 128)
-            logits = torch.func.functional_call(self.network, weights, (self.inputs[rows],))[:, : self.n_classes]
-            total += float(functional.cross_entropy(logits, self.labels[rows], reduction="sum"))
-        return total / len(self.inputs)
-
-
-def _is_timed(traces: Path) -> bool:
-    """Whether there are traces that say how long they took; older ones do not, and are measured again."""
-    if not traces.is_file():
-        return False
-    with safe_open(traces, "pt") as file:
-        return _SECONDS in (file.metadata() or {})
-
-
 def _append(path: Path, episode: Episode) -> None:
     with path.open("a") as file:
         file.write(json.dumps(dataclasses.asdict(episode)) + "\n")
-
-
-def policy_path(recipe: Recipe, allocator: str, compression: float) -> Path:
-    """Where ``fer-host search`` writes unless told otherwise."""
-    return TUNED / f"{recipe.id}-{compression:g}.{allocator}.bits.json"
-
-
-def tuned_path(recipe: Recipe, compression: float) -> Path:
-    """Where ``fer-host qat`` writes unless told otherwise, and where ``convert`` looks."""
-    return TUNED / f"{recipe.id}-{compression:g}.safetensors"
 
 
 def run_search(

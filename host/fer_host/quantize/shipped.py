@@ -60,6 +60,16 @@ class ChosenTuning:
         return load_tuned(self.folded, self.path)
 
 
+def policy_path(recipe: Recipe, allocator: str, compression: float) -> Path:
+    """Where ``fer-host search`` writes unless told otherwise."""
+    return TUNED / f"{recipe.id}-{compression:g}.{allocator}.bits.json"
+
+
+def tuned_path(recipe: Recipe, compression: float) -> Path:
+    """Where ``fer-host qat`` writes unless told otherwise, and where ``convert`` looks."""
+    return TUNED / f"{recipe.id}-{compression:g}.safetensors"
+
+
 def tuned_files(recipe: Recipe) -> list[Path]:
     """All tuned weights that ship for a recipe."""
     return sorted(TUNED.glob(f"{recipe.id}-*.safetensors"))

@@ -64,7 +64,7 @@ def hutchinson(
         draws: at most; fewer once the running mean changes by less than ``tolerance`` (relative) over ten draws.
         kind: of the random vectors; Rademacher's variance is the smaller.
         tolerance: see ``draws``.
-        together: one product for all layers; else one a layer, which keeps a layer's noise out of the others'.
+        together: one product for all layers; else one per layer, which keeps a layer's noise out of the others'.
         seed: of the draws.
     """
     layers = quantized_layers(network)

@@ -33,7 +33,7 @@ class Ablation(NamedTuple):
 
 _NO_MAPS: dict[str, object] = {"attention": 0.0}  # fewer than two heads have no distance to keep
 _ANY = {
-    "sam": Ablation("with sharpness-aware minimization, two passes a step", sam_rho=SAM_RHO),
+    "sam": Ablation("with sharpness-aware minimization, two passes per step", sam_rho=SAM_RHO),
     "plain": Ablation("without sharpness-aware minimization", sam_rho=0.0),
 }
 

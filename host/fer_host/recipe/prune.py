@@ -72,7 +72,7 @@ class PruneConfig:
         budget: where it ends.
         size_px: side of the input while pruning (smaller is cheaper; costs are counted at the recipe's own).
         form: of the gates' scores.
-        per_class: images a class of the Punish subset.
+        per_class: images per class of the Punish subset.
         filters: share of the start's batch-norm channels removed a Punish step.
         punish_steps: a round.
         punish_lr: of the batch norms, which alone are trained in Punish.

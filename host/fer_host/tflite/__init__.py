@@ -1,1 +1,1 @@
-"""Looking into a tflite file: its operators and tensors, and the ranges that its activations take."""
+"""Looking into a tflite file: operators, tensors, arithmetic, the ranges of its activations. Start at inspection.py."""

@@ -26,7 +26,7 @@ class TensorInfo:
         shape: as stored, (1, H, W, C) for feature maps.
         dtype: lower-case tflite type: float32, int8, int4, int32, ...
         constant: True where the file holds its values (weights, biases, axes).
-        scales: one for the tensor or one a channel; empty where not quantized.
+        scales: one for the tensor or one per channel; empty where not quantized.
         zero_points: as many as ``scales``.
         integers: the values of a small integer constant (axes, paddings, a shape); empty for everything else.
     """

@@ -130,7 +130,7 @@ def observe(float_tflite: Path, inputs: Iterable[NDArray[np.float32]]) -> Extrem
 def summarize(
     extremes: Extremes, method: Method = "minmax", percentile: float = 99.0
 ) -> dict[str, tuple[float, float]]:
-    """One range an activation from every input's extremes.
+    """One range per activation from every input's extremes.
 
     Args:
         extremes: of n inputs.

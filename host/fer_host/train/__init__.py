@@ -1,1 +1,1 @@
-"""Training: loop, losses, metrics, checkpoints."""
+"""Training: rows, loop, losses, folds. Start at run.py."""

@@ -161,7 +161,7 @@ def test_a_graph_that_is_not_of_the_expected_form(tmp_path: Path) -> None:
         convert.join_outputs(tmp_path / "joined.onnx", network, tmp_path / "y.onnx")
 
 
-def test_a_converted_network_that_answers_otherwise_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_converted_network_with_other_answers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The two logits exchanged: no tool would notice, the gate does."""
     recipe = load_detector("mtcnn")
     network = recipe.networks[1]

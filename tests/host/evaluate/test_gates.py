@@ -23,7 +23,7 @@ N = 8
 def test_a_gate_names_what_the_variant_is_compared_with(
     own: Path | None, named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The mixed file answers otherwise than either float file; only its own counts where it has one."""
+    """The mixed file answers as neither float file does; only its own counts where it has one."""
     images = np.zeros((N, 48, 48), dtype=np.uint8)
     rows = FaceData(source="made up", images=images, **columns_of(["neutral"] * N, ["PublicTest"] * N))
 
