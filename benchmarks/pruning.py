@@ -7,10 +7,10 @@
 Every run is ``recipes/hawqc_mbv2_prune64.toml`` with one thing changed, resumes when it is killed, and is done once.
 Gated runs train one epoch before the first round and one per round. Baselines, and the network that is not pruned,
 train as many epochs around their cut as the run of the shipped form that they are compared with; all recover for 2.
-Ranked by importance alone, channels that cost little go first, so the thesis' form takes more rounds to a budget of MACs than the
-shipped one, and more epochs with them: the shipped form is also run in steps so small that it trains as long.
-The penalties of network slimming and GReg are scaled to so short a training (``slimming_l1`` and ``Growth``), for which
-their papers' constants would do nothing. Nothing was tuned for any method: one try each. Results go to
+Ranked by importance alone, channels that cost little go first, so the thesis' form takes more rounds to a budget of
+MACs than the shipped one, and more epochs with them: the shipped form is also run in steps so small that it trains as
+long. The penalties of network slimming and GReg are scaled to so short a training (``slimming_l1`` and ``Growth``), for
+which their papers' constants would do nothing. Nothing was tuned for any method: one try each. Results go to
 benchmarks/results/pruning/, one file per run with each image's answer, from which the report's intervals come (paired
 bootstrap, 10,000 draws).
 """
