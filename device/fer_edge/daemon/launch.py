@@ -14,9 +14,12 @@ from fer_edge.board.camera_nodes import camera_nodes
 from fer_edge.board.health import HealthMonitor
 from fer_edge.config import Config
 from fer_edge.contract.bundle import Bundle, open_bundle
-from fer_edge.daemon.loop import Daemon, OnWait, Summary, ended_by_sigterm
+from fer_edge.daemon.loop import Daemon, OnWait
 from fer_edge.daemon.notify import Notifier
 from fer_edge.daemon.outputs import check_outputs, open_files
+from fer_edge.daemon.signals import ended_by_sigterm
+from fer_edge.daemon.summary import RunSummary
+from fer_edge.daemon.switch import Switch
 from fer_edge.detectors import PHOTO_TILES
 from fer_edge.errors import ConfigError
 from fer_edge.pipeline import Pipeline, open_pipeline
@@ -28,30 +31,18 @@ from fer_edge.sinks.web.controls import Controls, PhotoDesk
 from fer_edge.sources import SCHEMES, SourceUri, opener, parse_uri
 from fer_edge.sources.camera import find_camera
 from fer_edge.sources.reconnect import ReconnectingSource
-from fer_edge.types import FrameReading, FrameSource, Sink
+from fer_edge.types import FrameSource, Sink
 
 log = logging.getLogger(__name__)
 
 
-class Switch:
+class PageControls:
     """What the web page may ask of a run: the camera on or off, and a photo read beside it."""
 
     has_camera = True
 
-    def __init__(self, daemon: Daemon, desk: PhotoDesk) -> None:
-        self._daemon, self._desk = daemon, desk
-
-    def start(self) -> None:
-        """See ``Daemon.start``."""
-        self._daemon.start()
-
-    def stop(self) -> None:
-        """See ``Daemon.stop``."""
-        self._daemon.stop()
-
-    def read_photo(self, content: bytes) -> FrameReading:
-        """See ``PhotoDesk.read_photo``."""
-        return self._desk.read_photo(content)
+    def __init__(self, switch: Switch, desk: PhotoDesk) -> None:
+        self.start, self.stop, self.read_photo = switch.turn_on, switch.turn_off, desk.read_photo
 
 
 class Launcher:
@@ -92,7 +83,7 @@ class Launcher:
         self.daemon: Daemon | None = None  # while it runs
         self._first: FrameSource | None = None
 
-    def run(self) -> Summary:
+    def run(self) -> RunSummary:
         """Runs until the source ends or a signal comes; tells what was done.
 
         Raises:
@@ -107,20 +98,22 @@ class Launcher:
                     self._first = self._opened()
                 opened.callback(self._close_first)
             files = open_files(self.config, self.bundle, opened, self.is_camera)
-            self.daemon = daemon = Daemon(
+            switch = Switch()
+            sinks = self._sinks(PageControls(switch, PhotoDesk(self._photo_pipeline)), opened)
+            self.daemon = Daemon(
                 self._connect,
                 self.name,
                 self.pipeline,
-                files if self.is_camera else (),
+                (*files, *sinks) if self.is_camera else sinks,
                 Together(files) if files and not self.is_camera else None,
                 notifier,
                 self.monitor,
                 self._max_frames,
                 self._reload,
+                switch,
             )
-            daemon.add_sinks(self._sinks(Switch(daemon, PhotoDesk(self._photo_pipeline)), opened))
             self.monitor.start(log.warning)
-            return daemon.run()
+            return self.daemon.run()
 
     # -- source ------------------------------------------------------------------------------------------------------
 

@@ -6,104 +6,31 @@ slice of a deliberate wait (a lost camera, a camera that was stopped), nowhere e
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
-import queue
-import signal
-import sys
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from types import FrameType
 
 from fer_edge import threads
 from fer_edge.board.health import HealthMonitor, Pacer
-from fer_edge.contract.process import DONE, INCOMPLETE, INTERRUPTED
 from fer_edge.daemon.notify import Notifier
+from fer_edge.daemon.signals import SignalledWhileOpening, signals_handled
+from fer_edge.daemon.summary import Counts, FrameRate, RunSummary
+from fer_edge.daemon.switch import Switch
 from fer_edge.pipeline import Pipeline
 from fer_edge.sinks.fanout import Fanout
 from fer_edge.sources.mailbox import LONGEST_WAIT_S
-from fer_edge.types import Frame, FrameReading, FrameSource, Sink, State, Status
+from fer_edge.types import Frame, FrameSource, Sink, State, Status
 
 log = logging.getLogger(__name__)
 STATUS_S = 1.0  # between two status snapshots
-FPS_WINDOW_S = 5.0
 OnWait = Callable[[str], None]
 Connect = Callable[[OnWait], FrameSource]
 
 
-@dataclass
-class Summary:
-    """What a run did."""
-
-    frames: int = 0
-    faces: int = 0
-    frames_with_face: int = 0
-    dropped: int = 0
-    corrupt: int = 0
-    incomplete: str = ""
-    seconds: float = 0.0
-    stage_ms: dict[str, float] = field(default_factory=dict)
-    ended_by: str = "end of source"
-
-    def __str__(self) -> str:
-        fps = self.frames / self.seconds if self.seconds else 0.0
-        stages = ", ".join(f"{name} {ms / max(1, self.frames):.1f}" for name, ms in self.stage_ms.items())
-        return (
-            f"{self.ended_by}: {self.frames} frames in {self.seconds:.1f} s ({fps:.1f} per second), "
-            f"{self.dropped} dropped, {self.undecoded}{self.faces} faces, a face in {self.frames_with_face}; "
-            f"mean ms a frame: {stages or 'none'}{self.missing}"
-        )
-
-    @property
-    def exit_status(self) -> int:
-        """Of the command: 130 where Ctrl-C ended it, which leaves a clip half read; 3 where the clip itself is."""
-        if self.ended_by == "SIGINT":
-            return INTERRUPTED
-        return INCOMPLETE if self.incomplete else DONE
-
-    @property
-    def undecoded(self) -> str:
-        """The frames that came damaged, where there are any."""
-        return f"{self.corrupt} could not be decoded, " if self.corrupt else ""
-
-    @property
-    def missing(self) -> str:
-        """What the source announced and did not hold."""
-        return f"; incomplete: {self.incomplete}" if self.incomplete else ""
-
-    def add(self, reading: FrameReading) -> None:
-        """Counts one frame."""
-        self.frames += 1
-        self.faces += len(reading.faces)
-        self.frames_with_face += bool(reading.faces)
-        for name, ms in reading.stage_ms.items():
-            self.stage_ms[name] = self.stage_ms.get(name, 0.0) + ms
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What sources counted, see ``FrameSource``."""
-
-    dropped: int = 0
-    corrupt: int = 0
-    reconnects: int = 0
-
-    def plus(self, source: FrameSource) -> Counts:
-        """With those of one more source."""
-        return Counts(self.dropped + source.dropped, self.corrupt + source.corrupt, self.reconnects + source.reconnects)
-
-
-class SignalledWhileOpening(BaseException):
-    """SIGTERM or SIGINT while a camera is being opened, which can take half a minute: leaves the opening at once."""
-
-
 class Daemon:
-    """One run. ``start`` and ``stop`` may be called from any thread; the rest happens in the one that calls ``run``.
+    """One run, in the thread that calls ``run``.
 
     Args:
         connect: makes the source; is given what to call in each slice of a deliberate wait.
@@ -115,6 +42,7 @@ class Daemon:
         health: says at which share of the full rate to run; None for the full rate.
         max_frames: to read at most.
         reload: reads the configuration again, on SIGHUP.
+        switch: turned off, the source is let go until it is turned on again.
     """
 
     def __init__(
@@ -128,42 +56,28 @@ class Daemon:
         health: HealthMonitor | None = None,
         max_frames: int | None = None,
         reload: Callable[[], None] = lambda: None,
+        switch: Switch | None = None,
     ) -> None:
         self.pipeline, self.health = pipeline, health
         self._connect, self._name, self._max_frames, self._reload = connect, name, max_frames, reload
         self._fanout, self._strict_sink = Fanout(sinks), strict_sink
         self._notifier = notifier or Notifier({})
-        self._summary = Summary()
+        self._summary = RunSummary()
         self._pacer = Pacer()
-        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._switch = switch or Switch()
+        self._switch.when_turned_off(self._cut_short)
         self._source: FrameSource | None = None
-        self._ended = self._is_stopped = self._must_reload = False
+        self._ended = self._must_reload = False
         self._is_connecting = self._was_cut = self._is_crippled = False
         self._counts = Counts()  # of connections that are over
         self._state: State = "waiting"
         self._reason, self._since_s, self._status_at_s = "", time.monotonic(), -STATUS_S
         self._age_s: float | None = None
-        self._done_at: deque[float] = deque(maxlen=1000)
-
-    def add_sinks(self, sinks: Iterable[Sink]) -> None:
-        """Before ``run``: sinks that themselves ask something of this daemon."""
-        self._fanout = Fanout((*self._fanout.sinks, *sinks))
-
-    # -- what the web page may ask -----------------------------------------------------------------------------------
-
-    def start(self) -> None:
-        """Takes up a camera that was stopped; returns at once."""
-        self._is_stopped = False
-        self._bell.put(None)
-
-    def stop(self) -> None:
-        """Frees the camera and waits for ``start``; returns at once."""
-        self._is_stopped = True
-        self._cut_short()
+        self._rate = FrameRate()
 
     # -- the run -----------------------------------------------------------------------------------------------------
 
-    def run(self) -> Summary:
+    def run(self) -> RunSummary:
         """Reads frames until the source ends, ``max_frames`` are read or a signal comes.
 
         Raises:
@@ -171,12 +85,12 @@ class Daemon:
             UsageError: the strict sink's.
         """
         started = time.monotonic()
-        with self._signals():
+        with signals_handled(self._end, self._ask_for_reload):
             try:
                 while not self._ended:
-                    if self._is_stopped:
+                    if self._switch.is_off:
                         self._wait_for_start()
-                    elif self._connection() and not self._is_stopped:
+                    elif self._connection() and not self._switch.is_off:
                         break
             except SignalledWhileOpening:
                 pass
@@ -199,7 +113,7 @@ class Daemon:
             self._is_connecting = False
         try:
             with _finished(source) as frames:
-                if self._ended or self._is_stopped:  # meanwhile
+                if self._ended or self._switch.is_off:  # meanwhile
                     source.close()
                 for frame in frames:
                     if not self._take(frame):
@@ -209,7 +123,9 @@ class Daemon:
             self._source = None
             self._counts = self._counts.plus(source)
             self._summary.incomplete = self._summary.incomplete or source.incomplete
-        return not (self._ended or self._is_stopped or self._was_cut)  # stopped and started again at once: it was cut
+        return not (
+            self._ended or self._switch.is_off or self._was_cut
+        )  # stopped and started again at once: it was cut
 
     def _take(self, frame: Frame) -> bool:
         """One frame, from the source to the sinks; False where it was the last."""
@@ -228,7 +144,7 @@ class Daemon:
             return False
         now_s = time.monotonic()
         self._age_s = reading.age_s
-        self._done_at.append(now_s)
+        self._rate.add(now_s)
         self._progress()
         if self._state != "running":
             self._enter("running", "")
@@ -237,7 +153,7 @@ class Daemon:
             self._summary.ended_by, self._ended = f"--max-frames {self._max_frames}", True
             return False
         self._pause(self._pacer.wait_s(factor, now_s))
-        return not (self._ended or self._is_stopped)
+        return not (self._ended or self._switch.is_off)
 
     def _on_wait(self, reason: str) -> None:
         """Called in each slice of a wait for a lost source."""
@@ -257,30 +173,27 @@ class Daemon:
 
     def _wait_for_start(self) -> None:
         self._enter("stopped", "stopped by hand")
-        while self._is_stopped and not self._ended:
+        while self._switch.is_off and not self._ended:
             self._progress()
             self._tick()
-            with contextlib.suppress(queue.Empty):
-                self._bell.get(timeout=LONGEST_WAIT_S)
+            self._switch.wait(LONGEST_WAIT_S)
         self._enter("waiting", "the camera is being started")
 
     def _pause(self, wait_s: float) -> None:
         until = time.monotonic() + wait_s
-        while not (self._ended or self._is_stopped) and (left_s := until - time.monotonic()) > 0:
-            with contextlib.suppress(queue.Empty):
-                self._bell.get(timeout=min(left_s, LONGEST_WAIT_S))
+        while not (self._ended or self._switch.is_off) and (left_s := until - time.monotonic()) > 0:
+            self._switch.wait(min(left_s, LONGEST_WAIT_S))
 
     # -- status ------------------------------------------------------------------------------------------------------
 
     def status(self) -> Status:
         """A snapshot."""
         health, source = self.health, self._source
-        counts = self._counts if source is None else self._counts.plus(source)
-        now_s = time.monotonic()
+        counts = self._counts.plus(source)
         return Status(
             state=self._state,
             source=self._name,
-            fps=self._fps(now_s),
+            fps=self._rate.fps(time.monotonic()),
             frame_age_s=self._age_s,
             frames=self._summary.frames,
             dropped={"source": counts.dropped, **self._fanout.dropped_by_sink},
@@ -292,10 +205,6 @@ class Daemon:
             corrupt=counts.corrupt,
             reconnects=counts.reconnects,
         )
-
-    def _fps(self, now_s: float) -> float:
-        recent = [at_s for at_s in self._done_at if now_s - at_s <= FPS_WINDOW_S]
-        return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 and recent[-1] > recent[0] else 0.0
 
     def _enter(self, state: State, reason: str) -> None:
         self._state, self._reason, self._since_s = state, reason, time.monotonic()
@@ -319,39 +228,25 @@ class Daemon:
 
     # -- signals -----------------------------------------------------------------------------------------------------
 
+    def _end(self, by: str) -> None:
+        """A signal: the source is closed; the frame in work is finished and published."""
+        self._ended, self._summary.ended_by = True, by
+        self._cut_short()
+        if self._is_connecting or (self._source is not None and self._source.opening):
+            raise SignalledWhileOpening
+
+    def _ask_for_reload(self) -> None:
+        self._must_reload = True
+
     def _cut_short(self) -> None:
         self._was_cut = True
-        self._bell.put(None)
+        self._switch.ring()
         source = self._source
         if source is not None:
             source.close()
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM close the source; the frame in work is finished and published. SIGHUP reloads."""
-        if threading.current_thread() is not threading.main_thread():  # a test's; signals are the main thread's alone
-            yield
-            return
 
-        def end(number: int, _: FrameType | None) -> None:
-            self._ended, self._summary.ended_by = True, signal.Signals(number).name
-            self._cut_short()
-            if self._is_connecting or (self._source is not None and self._source.opening):
-                raise SignalledWhileOpening
-
-        def reload(_: int, __: FrameType | None) -> None:
-            self._must_reload = True
-
-        handlers = {signal.SIGINT: end, signal.SIGTERM: end, signal.SIGHUP: reload}
-        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-def run(source: FrameSource, pipeline: Pipeline, sink: Sink | None, max_frames: int | None = None) -> Summary:
+def run(source: FrameSource, pipeline: Pipeline, sink: Sink | None, max_frames: int | None = None) -> RunSummary:
     """Reads from an open source until it ends, ``max_frames`` are read, SIGINT or SIGTERM comes.
 
     Raises:
@@ -359,21 +254,6 @@ def run(source: FrameSource, pipeline: Pipeline, sink: Sink | None, max_frames: 
     """
     daemon = Daemon(lambda _: source, "", pipeline, strict_sink=sink, max_frames=max_frames)
     return daemon.run()
-
-
-@contextmanager
-def ended_by_sigterm() -> Iterator[None]:
-    """While no frame is there yet, SIGTERM ends the process with status 0, through every ``finally`` on the way."""
-
-    def end(_: int, __: FrameType | None) -> None:
-        print("fer-edge: SIGTERM: before the first frame", file=sys.stderr)
-        raise SystemExit(0)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

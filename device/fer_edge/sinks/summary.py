@@ -9,7 +9,7 @@ from fer_edge.types import FaceReading
 
 
 @dataclass(frozen=True)
-class Summary:
+class FaceSummary:
     """A frame's faces taken together.
 
     Args:
@@ -27,14 +27,14 @@ class Summary:
     counts: dict[str, int]
 
 
-def summarize_faces(faces: Sequence[FaceReading]) -> Summary:
+def summarize_faces(faces: Sequence[FaceReading]) -> FaceSummary:
     """Each face counts the same, however large it is."""
     if not faces:
-        return Summary(0, None, None, {}, {})
+        return FaceSummary(0, None, None, {}, {})
     names = faces[0].probabilities
     means = {name: sum(face.probabilities[name] for face in faces) / len(faces) for name in names}
     dominant = max(means, key=lambda name: means[name])
     counts: dict[str, int] = {}
     for face in faces:
         counts[face.label] = counts.get(face.label, 0) + 1
-    return Summary(len(faces), dominant, means[dominant], means, counts)
+    return FaceSummary(len(faces), dominant, means[dominant], means, counts)

@@ -20,6 +20,7 @@ from fer_edge.contract.bundle import Bundle
 from fer_edge.contract.reading import load_line
 from fer_edge.daemon.launch import Launcher
 from fer_edge.daemon.loop import Daemon
+from fer_edge.daemon.switch import Switch
 from fer_edge.errors import SourceError
 from fer_edge.pipeline import Pipeline
 from fer_edge.sources import live
@@ -99,26 +100,26 @@ def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
 
 def test_stopped_and_started_by_hand() -> None:
     notes = Notes()
-    subject = daemon([notes])
+    switch = Switch()
+    subject = daemon([notes], switch=switch)
     thread = in_thread(subject)
     wait_until(lambda: len(notes.readings) > 5)
-    subject.stop()
-    subject.stop()
+    switch.turn_off()
+    switch.turn_off()
     wait_until(lambda: subject.status().state == "stopped")
     wait_until(lambda: Camera.n_open == 0)  # the camera is free for others
     n = len(notes.readings)
     time.sleep(0.3)
     assert len(notes.readings) == n
     assert subject.status().reason == "stopped by hand"
-    subject.start()
+    switch.turn_on()
     wait_until(lambda: len(notes.readings) > n + 5)
     assert subject.status().state == "running"
-    subject.stop()
-    subject.start()  # at once
+    switch.turn_off()
+    switch.turn_on()  # at once
     m = len(notes.readings)
     wait_until(lambda: len(notes.readings) > m + 5)
-    subject._ended = True  # as a signal does, which tests of the command send
-    subject._cut_short()
+    subject._end("SIGTERM")  # as a signal does, which tests of the command send
     thread.join(10)
     assert not thread.is_alive()
     assert {status.state for status in notes.statuses} == {"running", "stopped", "waiting"}
@@ -163,8 +164,7 @@ def test_a_hot_board_reads_slower_and_says_so(tmp_path: Path) -> None:
     n = len(notes.readings)
     time.sleep(1.0)
     slow = len(notes.readings) - n
-    subject._ended = True
-    subject._cut_short()
+    subject._end("SIGTERM")
     thread.join(10)
     times = [reading.frame.t_capture_s for reading in notes.readings]
     full = 80 / (times[90] - times[10])

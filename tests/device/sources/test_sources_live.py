@@ -12,7 +12,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from fer_edge.daemon.loop import ended_by_sigterm, run
+from fer_edge.daemon.loop import run
+from fer_edge.daemon.signals import ended_by_sigterm
 from fer_edge.errors import SourceError
 from fer_edge.pipeline import Pipeline
 from fer_edge.sources.live import Camera, LiveSource, StuckCamera
