@@ -12,6 +12,8 @@ TEST_BUNDLE := $(CURDIR)/build/test-bundle
 CODE := device host benchmarks tests
 # TensorFlow's wheels decide: Python 3.11 or 3.12 on the host.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; assert sys.version_info[:2] in ((3, 11), (3, 12))' 2>/dev/null && echo $$p && break; done)
+# All tests run on all cores, a file's tests in one process, so that what a file makes for them is made once.
+PYTEST := -m pytest -n auto --dist loadfile
 PIP_FLAGS := --disable-pip-version-check -qq -c constraints.txt
 # TORCH_INDEX=<wheel index> takes torch from there, e.g. from PyTorch's CPU index to save gigabytes of CUDA packages.
 TORCH_FLAGS := $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)")
@@ -78,9 +80,9 @@ test-tools:
 test: $(VENV)/.ready $(DEVICE_VENV)/.ready test-tools ## all tests: host, then the device's in an environment without host packages
 	@$(BIN)/fer-host convert hawqc_mbv2 --quiet --out $(TEST_BUNDLE)
 	@$(BIN)/fer-host sample-photo build/photos
-	FER_TEST_BUNDLE=$(TEST_BUNDLE) $(BIN)/python -m pytest tests/contract tests/host tests/e2e
+	FER_TEST_BUNDLE=$(TEST_BUNDLE) $(BIN)/python $(PYTEST) tests/contract tests/host tests/e2e
 	FER_TEST_PHOTOS=$(CURDIR)/build/photos FER_TEST_BUNDLE=$(TEST_BUNDLE) \
-	  $(DEVICE_VENV)/bin/python -m pytest tests/contract tests/device
+	  $(DEVICE_VENV)/bin/python $(PYTEST) tests/contract tests/device
 
 test-arm64: $(VENV)/.ready ## as root: the same answers on ARM, in Debian 12 and 13 userlands run by qemu (build/arm64)
 	@$(BIN)/fer-host convert hawqc_mbv2 --quiet --out $(TEST_BUNDLE)

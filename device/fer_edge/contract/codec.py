@@ -129,7 +129,7 @@ def decode_value(hint: Any, value: Any, path: str) -> Any:
         return decode(typing.cast("type[Any]", hint), value, path)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
         if not abs(value) <= sys.float_info.max:  # not a number, infinite, or a whole number beyond any float
-            raise SchemaError(path, "found a number that is not finite, or too large; expected a finite one")
+            raise SchemaError(path, f"found {_brief(value)}, expected a finite number")
         return float(value)
     if type(value) is not hint:
         raise SchemaError(path, f"found {_kind(value)} {_brief(value)}, expected {_NAMES.get(hint, hint)}")
@@ -146,5 +146,5 @@ def _kind(value: Any) -> str:
 
 
 def _brief(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = str(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 40 else text[:37] + "..."

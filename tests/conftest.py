@@ -1,0 +1,17 @@
+"""For all tests: one thread a process, because pytest runs one process a core, and threads of several spin against
+each other (two processes of two threads each on two cores took ten times as long).
+"""  # noqa: D205
+
+from __future__ import annotations
+
+import os
+
+for _name in (  # read when the libraries are loaded; children inherit them
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "OPENCV_FOR_THREADS_NUM",
+):
+    os.environ.setdefault(_name, "1")
