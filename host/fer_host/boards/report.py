@@ -75,9 +75,8 @@ def as_markdown(documents: Sequence[BenchDoc], figures: Sequence[str]) -> str:
         "Written by `fer-host report`. Times are medians; accuracy is the bundle's, measured where it was made, unless "
         "marked *here*. Rows of different modes (network alone, pipeline) do not compare.",
         "",
-        "| board | network | variant | threads | mode | ms | p95 ms | a second | accuracy | file MiB | PSS MiB | "
-        "W | mJ a frame (above idle) | remarks |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| " + " | ".join(COLUMNS) + " |",
+        "|---" * len(COLUMNS) + "|",
     ]
     lines += [_row(d) for d in sorted(documents, key=lambda d: (d.board, d.mode or "", headline(d)[1]))]
     lines += ["", *(f"![{name}]({name})\n" for name in figures)]
@@ -85,22 +84,38 @@ def as_markdown(documents: Sequence[BenchDoc], figures: Sequence[str]) -> str:
 
 
 def _row(d: BenchDoc) -> str:
-    name, p50 = headline(d)
+    return "| " + " | ".join(cell(d).replace("|", "\\|") for cell in COLUMNS.values()) + " |"
+
+
+def _accuracy(d: BenchDoc) -> str:
     found = accuracy(d)
-    right = "-" if found is None else f"{found:.2%}{' *here*' if d.accuracy is not None else ''}"
-    pss = "-" if d.memory.pss_bytes is None else f"{d.memory.pss_bytes / MIB:.0f}"
-    watt, energy = "-", "not measured"
-    if d.power is not None:
-        watt = f"{d.power.mean_w:.2f}"
-        net = "" if d.power.net_mj_per_frame is None else f" ({d.power.net_mj_per_frame:.1f})"
-        energy = f"{d.power.energy_mj_per_frame:.1f}{net}, {d.power.probe}"
-    remarks = "; ".join([*(["**emulated**"] if d.emulated else []), *d.tainted]) or "-"
-    cells = (
-        f"{d.board} ({d.cpu})", d.model_id or "-", d.variant, d.threads, d.mode or "-", f"{p50:.2f}",
-        f"{d.stages[name].p95_ms:.2f}", f"{d.fps:.1f}", right, f"{d.memory.model_bytes / MIB:.2f}", pss, watt, energy,
-        remarks,
-    )  # fmt: skip
-    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+    return "-" if found is None else f"{found:.2%}{' *here*' if d.accuracy is not None else ''}"
+
+
+def _energy(d: BenchDoc) -> str:
+    if d.power is None:
+        return "not measured"
+    net = "" if d.power.net_mj_per_frame is None else f" ({d.power.net_mj_per_frame:.1f})"
+    return f"{d.power.energy_mj_per_frame:.1f}{net}, {d.power.probe}"
+
+
+# title -> what stands in it; to add a column, add a row here
+COLUMNS: dict[str, Callable[[BenchDoc], str]] = {
+    "board": lambda d: f"{d.board} ({d.cpu})",
+    "network": lambda d: d.model_id or "-",
+    "variant": lambda d: d.variant,
+    "threads": lambda d: str(d.threads),
+    "mode": lambda d: d.mode or "-",
+    "ms": lambda d: f"{headline(d)[1]:.2f}",
+    "p95 ms": lambda d: f"{d.stages[headline(d)[0]].p95_ms:.2f}",
+    "per second": lambda d: f"{d.fps:.1f}",
+    "accuracy": _accuracy,
+    "file MiB": lambda d: f"{d.memory.model_bytes / MIB:.2f}",
+    "PSS MiB": lambda d: "-" if d.memory.pss_bytes is None else f"{d.memory.pss_bytes / MIB:.0f}",
+    "W": lambda d: "-" if d.power is None else f"{d.power.mean_w:.2f}",
+    "mJ per frame (above idle)": _energy,
+    "remarks": lambda d: "; ".join([*(["**emulated**"] if d.emulated else []), *d.tainted]) or "-",
+}
 
 
 def _read(path: Path) -> BenchDoc:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from fer_host.commands.options import add_data, given_data, positive
 from fer_host.errors import HostError
-
-_ALLOCATORS = ("uniform", "hawq_v2", "haq", "actor_critic", "thresholds", "knapsack")
+from fer_host.recipe.prune import METHODS, RANKS
+from fer_host.recipe.quantize import ALLOCATORS
 
 
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -22,7 +22,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     add_data(prune)
     prune.add_argument("--out", type=Path, metavar="FILE", help=".safetensors to write (default: host/zoo)")
-    prune.add_argument("--method", choices=("gated", "slimming", "greg", "uniform"), help="default: the recipe's")
+    prune.add_argument("--method", choices=METHODS, help="default: the recipe's")
     prune.add_argument("--macs", type=float, metavar="SHARE", help="budget: of the start's MACs")
     prune.add_argument("--parameters", type=float, metavar="SHARE", help="budget: of the start's parameters")
     prune.add_argument("--int8-kib", type=float, metavar="KIB", help="budget: size of the int8 file, estimated")
@@ -31,7 +31,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     prune.add_argument("--round-to", type=positive, metavar="N", help="keep multiples of N channels, e.g. 8")
     prune.add_argument(
         "--rank",
-        choices=("importance", "importance_per_cost"),
+        choices=RANKS,
         help="what filters go by: importance suits --macs and --parameters, per cost --ms (default: the recipe's)",
     )
     prune.set_defaults(run=_prune)
@@ -39,7 +39,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     search = commands.add_parser("search", help="choose a bit width for every channel within a budget")
     search.add_argument("model", metavar="RECIPE", help="with a [quantize] table, e.g. hawqc_mbv2")
     add_data(search)
-    search.add_argument("--allocator", choices=_ALLOCATORS, help="default: the recipe's")
+    search.add_argument("--allocator", choices=ALLOCATORS, help="default: the recipe's")
     search.add_argument(
         "--compression", type=float, metavar="FACTOR", help="of the float network; default: the recipe's"
     )

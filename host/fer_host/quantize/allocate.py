@@ -18,6 +18,7 @@ from fer_host.errors import DataError
 from fer_host.quantize.grid import WIDTHS
 from fer_host.quantize.policy import BitPolicy
 from fer_host.quantize.sensitivity import SensitivityTable
+from fer_host.recipe.quantize import AllocatorName
 
 Choice = NDArray[np.int64]
 Allocator = Callable[[SensitivityTable, float], BitPolicy]
@@ -82,6 +83,15 @@ def thresholds(table: SensitivityTable, budget_bytes: float) -> BitPolicy:
     choice = np.empty_like(best)
     choice[order] = best
     return _result(table, choice, "thresholds", budget_bytes, started, bound)
+
+
+# by name, as recipes and `--allocator` have it; the agents, who need the loss of a policy, are in agents.py
+CLOSED_FORM: dict[AllocatorName, Allocator] = {
+    "uniform": uniform,
+    "hawq_v2": hawq_v2,
+    "thresholds": thresholds,
+    "knapsack": knapsack,
+}
 
 
 def check_budget(table: SensitivityTable, budget_bytes: float) -> None:

@@ -23,8 +23,8 @@ from fer_host.errors import DataError, RecipeError
 from fer_host.files.artifacts import digest_json
 from fer_host.files.paths import TRAIN_CACHE
 from fer_host.models.weights import load_network, weights_sha256
-from fer_host.quantize import allocate
 from fer_host.quantize.agents import AgentConfig, Episode, actor_critic, haq
+from fer_host.quantize.allocate import CLOSED_FORM
 from fer_host.quantize.finetune import grids, on_grids
 from fer_host.quantize.fold import fold_batch_norms
 from fer_host.quantize.grids import save_tuned, tuning_of
@@ -41,9 +41,6 @@ from fer_host.train.rows import train_split, validation_split
 from fer_host.train.run import train_digest, training_data
 from fer_host.train.scoring import scores
 from fer_host.train.teacher import load_teacher
-
-_EXACT = {"uniform": allocate.uniform, "hawq_v2": allocate.hawq_v2, "thresholds": allocate.thresholds}
-_EXACT["knapsack"] = allocate.knapsack
 
 
 def settings(recipe: Recipe) -> QuantizeConfig:
@@ -141,8 +138,8 @@ class Workshop:
     def search(self, name: AllocatorName, compression: float, agent: AgentConfig | None = None) -> BitPolicy:
         """A bit policy by the named allocator; ``agent`` None takes its own constants and the recipe's seed."""
         budget = budget_bytes(weights_per_channel(self.network), compression)
-        if name in _EXACT:
-            policy = _EXACT[name](self.table, budget)
+        if name in CLOSED_FORM:
+            policy = CLOSED_FORM[name](self.table, budget)
         else:
             curve = self.state / f"{name}-{compression:g}.jsonl"
             curve.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from fer_edge.contract.errors import SchemaError
 from fer_host.recipe.train import TrainConfig
@@ -14,6 +14,8 @@ Form = Literal["per_sample", "per_batch"]
 # filters go by importance alone (the thesis), or by importance per unit of what is still over the budget
 Rank = Literal["importance", "importance_per_cost"]
 Method = Literal["gated", "slimming", "greg", "uniform"]
+RANKS: tuple[Rank, ...] = get_args(Rank)
+METHODS: tuple[Method, ...] = get_args(Method)
 
 
 @dataclass(frozen=True)

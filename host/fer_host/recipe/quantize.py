@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from fer_edge.contract.errors import SchemaError
 from fer_host.recipe.train import TrainConfig
 
 AllocatorName = Literal["uniform", "hawq_v2", "haq", "actor_critic", "thresholds", "knapsack"]
-ALLOCATORS: tuple[AllocatorName, ...] = ("uniform", "hawq_v2", "haq", "actor_critic", "thresholds", "knapsack")
+ALLOCATORS: tuple[AllocatorName, ...] = get_args(AllocatorName)
 
 
 @dataclass(frozen=True)
