@@ -1,6 +1,6 @@
 """For all tests: one thread a process, because pytest runs one process a core, and threads of several spin against
 each other (two processes of two threads each on two cores took ten times as long).
-"""  # noqa: D205
+"""
 
 from __future__ import annotations
 
