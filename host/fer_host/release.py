@@ -13,8 +13,8 @@ from fer_host.pipeline import ConvertRequest, convert
 from fer_host.recipe.recipe import load_recipe
 from fer_host.train.rows import validation_split
 from fer_host.train.run import training_data
-from fer_host.train.scoring import calibrations, protocols
-from fer_host.zoo.card import Released, read_card, save_card, with_released
+from fer_host.train.scoring import calibrations, protocols, scores_of_card
+from fer_host.zoo.card import Released, card_rows, read_card, save_card, with_released
 
 
 def release(model: str, data: Path) -> None:
@@ -29,7 +29,12 @@ def release(model: str, data: Path) -> None:
     if card is None:
         raise WeightsError(f"weights {weights}: no model card beside them; `fer-host train {model}` writes one")
     rows = validation_split(training_data(recipe, data, quiet=True))
-    card = dataclasses.replace(card, calibration=calibrations(load_network(recipe), recipe, rows))
+    network = load_network(recipe)
+    card = dataclasses.replace(
+        card,
+        calibration=calibrations(network, recipe, rows),
+        float_scores=card_rows(recipe, scores_of_card(network, recipe, rows)),
+    )
     save_card(card, weights)  # the bundle takes its temperatures from there
     converted = convert(ConvertRequest(model, data=data))
     bundle = converted.bundle

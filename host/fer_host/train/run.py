@@ -32,10 +32,11 @@ from fer_host.recipe.recipe import Recipe, load_recipe
 from fer_host.recipe.train import TrainConfig
 from fer_host.train.checks import check_recipe
 from fer_host.train.loop import TrainSet, train
+from fer_host.train.machine import machine
 from fer_host.train.parallel import Team, join_team, leave_team
 from fer_host.train.protocols import with_validation
 from fer_host.train.rows import train_split, validation_split
-from fer_host.train.scoring import all_scores, calibrations
+from fer_host.train.scoring import all_scores, calibrations, scores_of_card
 from fer_host.train.teacher import load_teacher
 from fer_host.zoo.card import write_card
 
@@ -244,14 +245,23 @@ def _shifted(
 def write_card_for(recipe: Recipe, weights: Path, data: FaceData, curve: list[Epoch], minutes: float) -> None:
     """Measures shipped weights in float and writes their model card."""
     held_out = validation_split(data)
-    fresh = held_out.select(~held_out.duplicate)
     network = load_network(recipe, weights)
-    rows = all_scores(network, recipe, held_out)
-    rows |= {f"{name} without training duplicates": found for name, found in all_scores(network, recipe, fresh).items()}
+    rows = scores_of_card(network, recipe, held_out)
     calibration = calibrations(network, recipe, held_out)
     n_train = len(train_split(data, recipe, recipe.train[-1]).images)
     lines = [figures(entry) for entry in curve]
-    write_card(recipe, weights, rows, lines, minutes, n_train, data.source, str(held_out.usage[0]), calibration)
+    write_card(
+        recipe,
+        weights,
+        rows,
+        lines,
+        minutes,
+        n_train,
+        data.source,
+        str(held_out.usage[0]),
+        calibration,
+        machine(recipe),
+    )
 
 
 def figures(line: Epoch) -> dict[str, float]:

@@ -77,6 +77,14 @@ def all_scores(
     return {protocol: scores for protocol, scores in found.items() if scores is not None}
 
 
+def scores_of_card(network: nn.Module, recipe: Recipe, rows: FaceData) -> dict[str, Scores]:
+    """Scores under every protocol, on all rows and then without those that training has seen the pixels of."""
+    fresh = rows.select(~rows.duplicate)
+    found = all_scores(network, recipe, rows)
+    apart = all_scores(network, recipe, fresh)
+    return found | {f"{name} without training duplicates": each for name, each in apart.items()}
+
+
 def calibrations(network: nn.Module, recipe: Recipe, rows: FaceData) -> dict[str, Calibration]:
     """For each label set, the temperature of its float outputs on rows that training has not seen."""
     logits, found = predict_logits(network, recipe, rows.images, recipe.size_px), {}

@@ -45,7 +45,7 @@ class Card:
     """A model card; ``released`` holds figures of converted variants, by variant, "measured at release".
 
     ``validation`` names the split that the float scores were measured on; ``calibration`` is of the outputs, by label
-    set.
+    set; ``trained_on`` is the machine in words, None in cards of before it was kept.
     """
 
     recipe: str
@@ -62,6 +62,7 @@ class Card:
     released: dict[str, Released] = field(default_factory=dict)
     validation: str = "PublicTest"
     calibration: dict[str, Calibration] = field(default_factory=dict)
+    trained_on: str | None = None
 
 
 def card_path(weights: Path) -> Path:
@@ -81,6 +82,21 @@ def save_card(card: Card, weights: Path) -> None:
     write_bytes(weights.with_suffix(".card.md"), card_markdown(card).encode())
 
 
+def card_rows(recipe: Recipe, rows: dict[str, Scores]) -> tuple[CardRow, ...]:
+    """Scores by protocol as the card keeps them."""
+    found = []
+    for protocol, scores in rows.items():
+        names = recipe.label_names
+        if len(scores.recall) != len(names):
+            names = tuple(name for name in names if name != "contempt")
+        recall = {name: round(value, 4) for name, value in zip(names, scores.recall, strict=True)}
+        row = CardRow(
+            protocol, scores.n, round(scores.accuracy, 5), round(scores.macro_f1, 4), round(scores.ece, 4), recall
+        )
+        found.append(row)
+    return tuple(found)
+
+
 def write_card(
     recipe: Recipe,
     weights: Path,
@@ -91,6 +107,7 @@ def write_card(
     dataset: str,
     validation: str,
     calibration: dict[str, Calibration] | None = None,
+    trained_on: str | None = None,
 ) -> None:
     """Card and confusion matrix for freshly trained weights.
 
@@ -99,24 +116,15 @@ def write_card(
         weights: the .safetensors file.
         rows: float scores by protocol; the first is the one drawn as a confusion matrix.
         curve: one mapping of figures an epoch.
-        minutes: wall-clock training time on two cores.
+        minutes: wall-clock training time.
         n_train: number of training images.
         dataset: in words.
         calibration: of the outputs, by label set.
+        trained_on: the machine, in words.
         validation: the split on which epochs were chosen, and on which ``rows`` were measured.
     """
     from fer_host.models.weights import load_network, weights_sha256
 
-    float_scores = []
-    for protocol, scores in rows.items():
-        names = recipe.label_names
-        if len(scores.recall) != len(names):
-            names = tuple(name for name in names if name != "contempt")
-        recall = {name: round(value, 4) for name, value in zip(names, scores.recall, strict=True)}
-        row = CardRow(
-            protocol, scores.n, round(scores.accuracy, 5), round(scores.macro_f1, 4), round(scores.ece, 4), recall
-        )
-        float_scores.append(row)
     card = Card(
         recipe=recipe.id,
         network=recipe.network,
@@ -129,7 +137,8 @@ def write_card(
         seed=recipe.train[0].seed,
         epochs=sum(phase.epochs for cycle in recipe.train for phase in cycle.phases),
         minutes=round(minutes, 1),
-        float_scores=tuple(float_scores),
+        float_scores=card_rows(recipe, rows),
+        trained_on=trained_on,
         curve=tuple({key: float(value) for key, value in entry.items()} for entry in curve),
     )
     save_card(card, weights)
@@ -145,7 +154,7 @@ def card_markdown(card: Card) -> str:
         f"# {card.recipe}",
         "",
         f"{card.network}, trained on {card.dataset} ({card.n_train:,} images; {card.split}).",
-        f"Seed {card.seed}, {card.epochs} epochs, {card.minutes:g} minutes on two shared cores.",
+        f"Seed {card.seed}, {card.epochs} epochs, {card.minutes:g} minutes on {card.trained_on or 'two shared cores'}.",
         "",
         f"Float, single view, {card.validation}:",
         "",
