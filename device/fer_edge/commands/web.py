@@ -11,6 +11,7 @@ from fer_edge.errors import SchemaError, UsageError
 from fer_edge.pipeline import open_pipeline
 from fer_edge.setting import tuned
 from fer_edge.setting.find import find_bundle
+from fer_edge.sinks.running import what_runs
 from fer_edge.sinks.web.alone import serve
 from fer_edge.sinks.web.controls import PhotoDesk
 from fer_edge.sinks.web.settings import WebSettings
@@ -34,4 +35,4 @@ def run(arguments: argparse.Namespace) -> int:
     except SchemaError as error:
         raise UsageError(f"web.{error}") from error
     logs.set_up(logs.LogSettings())
-    return serve(settings, PhotoDesk(lambda: pipeline), logs.say)
+    return serve(settings, PhotoDesk(lambda: pipeline), logs.say, what_runs(bundle.manifest, setting))

@@ -27,6 +27,8 @@ from fer_edge.setting import tuned
 from fer_edge.setting.find import find_bundle
 from fer_edge.sinks.fanout import Together
 from fer_edge.sinks.metrics import MetricsSink
+from fer_edge.sinks.mqtt.identity import instance_key
+from fer_edge.sinks.running import what_runs
 from fer_edge.sinks.web.controls import Controls, PhotoDesk
 from fer_edge.sources import SCHEMES, SourceUri, opener, parse_uri
 from fer_edge.sources.camera import find_camera
@@ -161,32 +163,27 @@ class Launcher:
             sinks.append(sink)
             opened.callback(sink.close)
 
-        config = self.config
+        config, running = self.config, what_runs(self.bundle.manifest, self.setting, self.name)
         if config.mqtt.host:
             from fer_edge.sinks.mqtt.sink import MqttSink
 
-            add(MqttSink(config.mqtt, self.bundle.manifest.labels))
-        metrics = self._metrics() if config.metrics.enabled else None
+            add(MqttSink(config.mqtt, self.bundle.manifest.labels, running, self._instance()))
+        metrics = MetricsSink(running, self.bundle.manifest.labels) if config.metrics.enabled else None
         if metrics is not None:
             add(metrics)
         if config.web.enabled or metrics is not None:
             from fer_edge.sinks.web.sink import WebSink
 
-            web = WebSink(config.web, controls, metrics, page=config.web.enabled)
+            web = WebSink(config.web, controls, metrics, config.web.enabled, running)
             add(web)
             web.invite(log.warning)
         return sinks
 
-    def _metrics(self) -> MetricsSink:
-        """With what is running as its info metric, and each of the classifier's labels from the start."""
-        manifest = self.bundle.manifest
-        running = {
-            "model": manifest.model_id,
-            "model_version": manifest.version,
-            "variant": self.pipeline.variant.id,
-            "detector": self.setting.detector,
-        }
-        return MetricsSink(running, manifest.labels)
+    def _instance(self) -> str:
+        """What tells this run from others on this machine and broker."""
+        given = self._flags.get("source", {})
+        file = None if self._file in configuration.default_files() else self._file
+        return instance_key(self.name if given.get("uri") or given.get("camera") else "", file)
 
     # -- SIGHUP ------------------------------------------------------------------------------------------------------
 

@@ -129,7 +129,7 @@ def _mqtt(config: Config, _: Flags) -> Iterator[ConfigError]:
         remedy = "pip install 'fer-edge[mqtt]', or apt install python3-paho-mqtt"
         yield _mistake("mqtt.host", f"paho-mqtt is not installed; {remedy}")
     else:
-        from fer_edge.sinks.mqtt.sink import tls_context
+        from fer_edge.sinks.mqtt.client import tls_context
 
         if config.mqtt.tls:
             yield from _tried("mqtt.tls", lambda: tls_context(config.mqtt))

@@ -33,6 +33,8 @@ MIN_SIDE_PX, MAX_SIDE_PX = 16, 20_000  # a face needs 16 px; JPEG's own limit is
 
 PACKET_BYTES = 1024  # of a packet from the broker: all that we listen to are single words
 CONNACK_S = 15.0  # for a broker to answer; mosquitto on a Pi Zero under load takes about 1 s
+FIRST_BACKOFF_S = 1  # until a lost broker is tried again; then it doubles, to [mqtt] max_backoff_s
+INTRODUCE_S = 1.0  # between two introductions to a Home Assistant that says it restarted
 BACKLOG = 8  # messages handed to the network and not yet sent; more are dropped
 NAME_CHARS = 128  # of a device, topic prefix or id: brokers take 65,535 bytes, people read one line
 

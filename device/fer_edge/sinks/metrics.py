@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from fer_edge import __version__, threads
 from fer_edge.contract.limits import Limited
+from fer_edge.sinks.running import Running
 from fer_edge.types import FrameReading, Status
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -59,15 +60,18 @@ class MetricsSink:
     """Adds up what was read; ``text`` gives it out.
 
     Args:
-        model: what is running, e.g. ``{"model": "hawqc_mbv2", "variant": "int8"}``; labels of ``fer_edge_build_info``.
+        running: what reads; labels of ``fer_edge_build_info``.
         labels: the classifier's, so that each expression is there from the start.
     """
 
     name = "metrics"
     dropped = 0
 
-    def __init__(self, model: dict[str, str] | None = None, labels: tuple[str, ...] = ()) -> None:
-        self._lock, self._model = threading.Lock(), {"version": __version__} | (model or {})
+    def __init__(self, running: Running | None = None, labels: tuple[str, ...] = ()) -> None:
+        self._lock, self._model = threading.Lock(), {"version": __version__}
+        if running is not None:
+            names = ("model", "model_version", "variant", "detector")
+            self._model |= {name: getattr(running, name) for name in names}
         self._frames = self._with_face = 0
         self._faces = dict.fromkeys(labels, 0)
         self._age, self._stages = Histogram(), dict[str, Histogram]()

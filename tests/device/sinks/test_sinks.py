@@ -25,6 +25,7 @@ from fer_edge.pictures.annotate import annotate, blur_faces
 from fer_edge.sinks.fanout import Fanout, QueuedSink
 from fer_edge.sinks.jsonl import JsonlSink
 from fer_edge.sinks.metrics import BUCKETS_S, CONTENT_TYPE, MetricsSink
+from fer_edge.sinks.running import Running
 from fer_edge.sinks.summary import summarize_faces
 from fer_edge.types import FaceBox, FaceReading, Frame, FrameReading, RgbImage, Status
 
@@ -217,7 +218,7 @@ def test_summary_of_faces() -> None:
 
 def test_metrics_are_what_prometheus_reads() -> None:
     parser = pytest.importorskip("prometheus_client.parser", reason="prometheus-client is not installed")
-    sink = MetricsSink({"model": 'a"b\\c\nd'}, labels=("anger", "happiness"))
+    sink = MetricsSink(Running('a"b\\c\nd', "1", "int8", "mtcnn"), labels=("anger", "happiness"))
     for index in range(5):
         sink.publish(a_reading(index, *["anger", "anger"][: index % 3]).published())
     old = dataclasses.replace(a_reading(5).frame, t_capture_s=time.monotonic() - 3)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fer_edge import __version__
+from fer_edge.sinks.running import Running
 from fer_edge.sinks.summary import summarize_faces
 from fer_edge.types import FrameReading, Status
 
@@ -45,6 +46,11 @@ class Topics:
         return f"{self.base}/faces"
 
     @property
+    def mark(self) -> str:
+        """Which run publishes here, retained; another one with the same id is noticed by it."""
+        return f"{self.base}/run"
+
+    @property
     def health(self) -> str:
         """How the device is doing, not retained."""
         return f"{self.base}/health"
@@ -60,12 +66,32 @@ class Topics:
         return f"{self.discovery_prefix}/status"
 
 
-def discovery_payload(topics: Topics, name: str, labels: tuple[str, ...], expire_after_s: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Device:
+    """What Home Assistant shows of the device.
+
+    Args:
+        name: for people.
+        running: what reads; None for nothing said.
+    """
+
+    name: str
+    running: Running | None = None
+
+    def to_doc(self, device_id: str) -> dict[str, Any]:
+        """The ``dev`` part of a discovery."""
+        running = self.running
+        model = "fer-edge" if running is None else f"{running.model} {running.variant}, {running.detector}"
+        version = __version__ if running is None else f"{__version__} (model {running.model_version})"
+        return {"ids": [device_id], "name": self.name, "mf": "fer-edge", "mdl": model, "sw": version}
+
+
+def discovery_payload(topics: Topics, device: Device, labels: tuple[str, ...], expire_after_s: int) -> dict[str, Any]:
     """The device and its entities, as Home Assistant's device discovery takes them.
 
     Args:
         topics: where states come from.
-        name: of the device, for people.
+        device: what is shown of it.
         labels: the classifier's, the options of the expression.
         expire_after_s: after so long without a state an entity is unavailable.
     """
@@ -140,7 +166,7 @@ def discovery_payload(topics: Topics, name: str, labels: tuple[str, ...], expire
         },
     }
     return {
-        "dev": {"ids": [topics.device_id], "name": name, "mf": "fer-edge", "mdl": "fer-edge", "sw": __version__},
+        "dev": device.to_doc(topics.device_id),
         "o": {"name": "fer-edge", "sw": __version__},
         "cmps": components,
         "availability_topic": topics.availability,

@@ -1,16 +1,77 @@
-"""Who a device is among all those of a broker."""
+"""Who an instance is among all clients of a broker: by its machine, and by its configuration or source."""
 
 from __future__ import annotations
 
 import hashlib
+import re
+import secrets
 import socket
 from pathlib import Path
 
 
-def machine_id() -> str:
-    """A stable id of this machine that does not give away the system's own (man 5 machine-id asks for that)."""
+def instance_key(source: str, file: Path | None) -> str:
+    """What tells an instance from others on this machine; "" for the one of the usual configuration file.
+
+    Args:
+        source: given by a flag, as messages show it (without its password); "" where a file says it.
+        file: the configuration that was named; None where the usual one, or none, is read.
+    """
+    if source:
+        return re.sub(r"^(csi|v4l2|argus|synthetic)(://[^?]*)\?.*", r"\1\2", source)  # whatever its size and rate
+    return str(file.resolve()) if file is not None else ""
+
+
+def short_name(key: str) -> str:
+    """An instance's key for people: a file's or device's name, or a camera's address."""
+    scheme, _, rest = key.rpartition("://")
+    if scheme in ("rtsp", "rtsps", "http", "https"):
+        return rest.partition("/")[0]
+    if scheme in ("csi", "argus", "synthetic", "camera"):
+        return f"{scheme}{rest}"
+    return Path(rest).stem or rest
+
+
+def device_id(key: str, root: Path = Path("/")) -> str:
+    """A stable id that differs by machine and instance, and gives neither away (man 5 machine-id asks for that).
+
+    A copied SD card has the machine id of its original, so the board's own number belongs to it. At most 23 letters,
+    digits and _, which every broker takes.
+
+    Args:
+        key: see ``instance_key``.
+        root: another folder in tests.
+    """
+    whose = _line(root / "etc/machine-id") or socket.gethostname()
+    text = "\n".join(("fer-edge", whose, board_number(root), key))
+    return f"fer_edge_{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}"
+
+
+def board_number(root: Path = Path("/")) -> str:
+    """The board's serial number (Raspberry Pi, Jetson), else the address of a network card that is built in; or ""."""
+    serial = _line(root / "proc/device-tree/serial-number").strip("\0")
+    if serial.strip("0"):
+        return serial
+    for card in sorted((root / "sys/class/net").glob("*/device")):
+        bus = (card / "subsystem").resolve().name
+        if bus != "usb" and _line(card.parent / "addr_assign_type") == "0":  # the card's own, not a made-up one
+            return _line(card.parent / "address")
+    return ""
+
+
+def new_mark() -> str:
+    """A name for this run, by which another client with the same id is noticed; says where to look for it."""
+    host = re.sub(r"[^A-Za-z0-9_.-]", "_", socket.gethostname())[:64]
+    return f"{host}-{secrets.token_hex(4)}"
+
+
+def host_of_mark(mark: bytes) -> str:
+    """Where the other client runs, by its mark; "" for what is no mark."""
+    found = re.fullmatch(rb"([A-Za-z0-9_.-]{1,64})-[0-9a-f]{8}", mark)
+    return found[1].decode() if found else ""
+
+
+def _line(path: Path) -> str:
     try:
-        own = Path("/etc/machine-id").read_text().strip()
+        return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
-        own = ""
-    return f"fer_edge_{hashlib.sha256(f'fer-edge {own or socket.gethostname()}'.encode()).hexdigest()[:12]}"
+        return ""

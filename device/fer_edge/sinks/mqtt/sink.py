@@ -6,34 +6,33 @@ The network has a thread of its own (paho's): a broker that is slow, hung or dea
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import socket
-import ssl
-import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
-from fer_edge.errors import UsageError
+from fer_edge.sinks import bounds
+from fer_edge.sinks.encode import to_json
+from fer_edge.sinks.mqtt import identity
+from fer_edge.sinks.mqtt.client import begin, make_client
 from fer_edge.sinks.mqtt.discovery import (
     OFFLINE,
     ONLINE,
+    Device,
     Topics,
     discovery_payload,
     faces_payload,
     health_payload,
     state_payload,
 )
-from fer_edge.sinks.mqtt.identity import machine_id
 from fer_edge.sinks.mqtt.settings import MqttSettings
-from fer_edge.sinks.secret import first_line
+from fer_edge.sinks.mqtt.trouble import Trouble
+from fer_edge.sinks.running import Running
 from fer_edge.types import FrameReading, Status
 
 log = logging.getLogger(__name__)
 CHANGED_S = 0.2  # a change of the number of faces or of the expression is told at once, but not more often than this
-BACKLOG = 8  # messages handed to the network and not yet sent; more are dropped
 CLOSE_S = 2.0
 
 
@@ -43,6 +42,8 @@ class MqttSink:
     Args:
         settings: see there.
         labels: the classifier's.
+        running: what reads; None tells Home Assistant of no model.
+        key: tells this instance from others on this machine; see ``identity.instance_key``.
 
     Raises:
         UsageError: paho-mqtt is not installed, or a setting or file that cannot be used. A broker that is not there
@@ -51,19 +52,26 @@ class MqttSink:
 
     name = "mqtt"
 
-    def __init__(self, settings: MqttSettings, labels: tuple[str, ...]) -> None:
+    def __init__(
+        self, settings: MqttSettings, labels: tuple[str, ...], running: Running | None = None, key: str = ""
+    ) -> None:
         self.settings, self.labels = settings, labels
-        self.topics = Topics(settings.topic_prefix, settings.discovery_prefix, settings.device_id or machine_id())
-        self.dropped, self.reconnects, self.connected = 0, 0, False
+        device_id = settings.device_id or identity.device_id(key)
+        self.topics = Topics(settings.topic_prefix, settings.discovery_prefix, device_id)
+        self.device = Device(settings.device_name or _default_name(key), running)
+        self.dropped, self.reconnects, self.errors, self.connected = 0, 0, 0, False
         self._lock = threading.Lock()  # paho's thread clears what waits when the connection ends
         self._unsent: list[Any] = []
         self._due = Due(settings.interval_s)
-        self._trouble = ""  # said already
+        self._introduced_s = float("-inf")
+        self._where = f"mqtt {settings.host}:{settings.port_}"
+        self._trouble = Trouble(self._where, device_id, log)
+        self._mark, self._hears, self._cut = identity.new_mark(), True, ""
+        self._answer: threading.Timer | None = None
+        self._connected_s = 0.0
         self._ever, self._closed = False, False
         self._client = self._make_client()
-        port = settings.port or (8883 if settings.tls else 1883)
-        self._where = f"mqtt {settings.host}:{port}"
-        self._client.connect_async(settings.host, port, settings.keepalive_s)
+        begin(self._client, settings)
         self._client.loop_start()
 
     def publish(self, reading: FrameReading) -> None:
@@ -86,6 +94,8 @@ class MqttSink:
         if self._closed:
             return
         self._closed = True
+        self._client.ended.set()
+        self._stop_waiting()
         if self.connected:
             info = self._client.publish(self.topics.availability, OFFLINE, qos=1, retain=True)
             with contextlib.suppress(RuntimeError, ValueError):  # the connection ended just now
@@ -100,82 +110,124 @@ class MqttSink:
         """Hands a message to the network; False where it is not connected or does not get rid of what it has."""
         with self._lock:
             self._unsent = [info for info in self._unsent if not info.is_published()]
-            if not self.connected or len(self._unsent) >= BACKLOG:
+            if not self.connected or len(self._unsent) >= bounds.BACKLOG:
                 return False
-        info = self._client.publish(topic, json.dumps(payload, ensure_ascii=False, allow_nan=False), qos=0)
+        info = self._client.publish(topic, to_json(payload), qos=0)
         with self._lock:
             self._unsent.append(info)
         return bool(info.rc == 0)
 
     def _make_client(self) -> Any:
-        try:
-            from paho.mqtt import client as paho
-        except ModuleNotFoundError as error:
-            raise UsageError(
-                "MQTT: paho-mqtt is not installed; pip install 'fer-edge[mqtt]', or apt install python3-paho-mqtt"
-            ) from error
         settings = self.settings
-        # paho 2 asks which form of callbacks is meant; ours take both
-        version = (paho.CallbackAPIVersion.VERSION2,) if hasattr(paho, "CallbackAPIVersion") else ()
-        client: Any = paho.Client(*version, client_id=self.topics.device_id)
-        if settings.username:
-            client.username_pw_set(settings.username, first_line(settings.password_file) or None)
-        if settings.tls:
-            client.tls_set_context(tls_context(settings))
-        elif settings.password_file and settings.host not in ("localhost", "127.0.0.1", "::1"):
+        client = make_client(settings, self.topics.device_id, self._on_error)
+        if settings.password_file and not settings.tls and settings.host not in ("localhost", "127.0.0.1", "::1"):
             log.warning("mqtt %s: the password goes unencrypted over the network; use --mqtt-tls", settings.host)
         client.will_set(self.topics.availability, OFFLINE, qos=1, retain=True)
-        client.reconnect_delay_set(1, settings.max_backoff_s)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_connect_fail, client.on_message = self._on_connect_fail, self._on_message
+        client.on_socket_open = self._on_socket_open
         return client
 
     # The callbacks run in paho's thread. What it passes differs between its versions in number and type.
 
+    def _on_socket_open(self, _: Any, __: Any, connection: socket.socket) -> None:
+        """A broker that takes the connection has to answer; paho itself would wait for ever."""
+        self._stop_waiting()
+
+        def end() -> None:
+            self._cut = f"no answer in {bounds.CONNACK_S:g} s"
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+        self._cut = ""
+        self._answer = threading.Timer(bounds.CONNACK_S, end)
+        self._answer.daemon = True
+        self._answer.start()
+
+    def _stop_waiting(self) -> None:
+        if self._answer is not None:
+            self._answer.cancel()
+
     def _on_connect(self, client: Any, _: Any, __: Any, code: Any, *___: Any) -> None:
+        self._stop_waiting()
         if code != 0:
-            self._say(f"refused by the broker: {_reason(code)}; check username, password and the broker's log")
+            self._trouble.refused(code)
             return
-        if self._trouble:
-            log.warning("%s: connected", self._where)
-        else:
-            log.info("%s: connected", self._where)
+        self._trouble.connected()
         self.reconnects += self._ever
-        self._ever, self._trouble = True, ""
         with self._lock:
             self._unsent, self.connected = [], True
-        client.subscribe(self.topics.home_assistant)
+        self._connected_s = time.monotonic()
+        client.wait_s = bounds.FIRST_BACKOFF_S
+        if self._hears:
+            client.subscribe([(self.topics.home_assistant, 0), (self.topics.mark, 0)])
+        client.publish(self.topics.mark, self._mark, qos=1, retain=True)
         self._introduce(client)
 
     def _introduce(self, client: Any) -> None:
         if self.settings.discovery:
-            name = self.settings.device_name or f"fer-edge {socket.gethostname()}"
-            document = discovery_payload(self.topics, name, self.labels, self.settings.expire_after_s)
-            client.publish(self.topics.discovery, json.dumps(document, ensure_ascii=False), qos=1, retain=True)
+            document = discovery_payload(self.topics, self.device, self.labels, self.settings.expire_after_s)
+            client.publish(self.topics.discovery, to_json(document), qos=1, retain=True)
         client.publish(self.topics.availability, ONLINE, qos=1, retain=True)
         self._due = Due(self.settings.interval_s)  # the next frame is told at once
 
-    def _on_disconnect(self, _: Any, __: Any, *more: Any) -> None:
+    def _on_disconnect(self, client: Any, __: Any, *more: Any) -> None:
+        self._stop_waiting()
         code = more[0] if len(more) == 1 else more[1]
         with self._lock:
             self._unsent, was_connected, self.connected = [], self.connected, False
-        if was_connected and not self._closed:
-            self._say(f"connection lost ({_reason(code)}); trying again")
+        if self._closed:
+            return
+        if was_connected:
+            self._ever = True
+        self._trouble.ended(code, client.refused or self._cut)
+        if client.refused and was_connected and self._hears:
+            # it would come again with every connection, and nothing that we hear is needed
+            self._hears = False
+            self._trouble.say(
+                f"somebody publishes to {self.topics.home_assistant} what Home Assistant does not: {client.refused}, "
+                f"expected at most {bounds.PACKET_BYTES}; no longer listening to it"
+            )
+        self._pace(client)
+
+    def _pace(self, client: Any) -> None:
+        """Two with the same id must not fight every second."""
+        slowest = self.settings.max_backoff_s
+        lasted = time.monotonic() - self._connected_s
+        fights = self._trouble.clashes and lasted < 2 * slowest
+        client.reconnect_delay_set(slowest if fights else bounds.FIRST_BACKOFF_S, slowest)
 
     def _on_connect_fail(self, *_: Any) -> None:
-        error = sys.exc_info()[1]  # paho calls this while it handles the error
-        reason = " ".join(str(error).split()) if error else "no reason given"
-        self._say(f"cannot connect ({reason}); trying again")
+        if not self._closed:
+            self._trouble.failed()
 
     def _on_message(self, client: Any, _: Any, message: Any) -> None:
-        if message.topic == self.topics.home_assistant and message.payload == b"online":
-            self._introduce(client)
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # not one of those that we listen to
+            return
+        now_s = time.monotonic()
+        if topic == self.topics.home_assistant and message.payload == b"online":
+            if now_s - self._introduced_s >= bounds.INTRODUCE_S:
+                self._introduced_s = now_s
+                self._introduce(client)
+        elif topic == self.topics.mark and message.payload != self._mark.encode():
+            # at the first connection it is that of the run before, unless that runs still and comes back
+            host = identity.host_of_mark(message.payload)
+            if host and (self._ever or not message.retain):
+                self._trouble.clash(f"another fer-edge, on {host},")
 
-    def _say(self, trouble: str) -> None:
-        """Once for each outage and reason, however often it is tried."""
-        if trouble != self._trouble and not self._closed:
-            self._trouble = trouble
-            log.warning("%s: %s", self._where, trouble)
+    def _on_error(self, error: Exception, wait_s: float) -> None:
+        """Something that would have ended paho's thread."""
+        self.errors += 1
+        with self._lock:
+            self._unsent, self.connected = [], False
+        if not self._closed:
+            text = f"{type(error).__name__}: {error}"
+            if self.errors == 1:
+                log.error("%s: %s; connecting anew in %g s", self._where, text, wait_s, exc_info=error)
+            else:
+                self._trouble.say(f"what came could not be read ({text}); connecting anew")
 
 
 class Due:
@@ -193,26 +245,6 @@ class Due:
         return True
 
 
-def tls_context(settings: MqttSettings) -> ssl.SSLContext:
-    """How the connection is encrypted.
-
-    Raises:
-        UsageError: a certificate or key that cannot be used.
-    """
-    for path in (settings.ca_file, settings.cert_file, settings.key_file):
-        if path and not Path(path).is_file():
-            raise UsageError(f"mqtt: {path}: no such file; expected a certificate or key (PEM)")
-    try:
-        context = ssl.create_default_context(cafile=settings.ca_file or None)
-        if settings.cert_file:
-            context.load_cert_chain(settings.cert_file, settings.key_file or None)
-    except (ssl.SSLError, OSError) as error:
-        which = settings.cert_file or settings.ca_file
-        raise UsageError(f"mqtt: {which}: {error.strerror or error}; expected a certificate or key (PEM)") from error
-    return context
-
-
-def _reason(code: Any) -> str:
-    """A reason code as words: paho 2 gives an object, paho 1 a number."""
-    words = {1: "unexpected end", 4: "bad username or password", 5: "not authorized", 7: "connection lost"}
-    return words.get(code, f"code {code}") if isinstance(code, int) else str(code)
+def _default_name(key: str) -> str:
+    host = socket.gethostname().encode("utf-8", "replace").decode()
+    return f"fer-edge {host} ({identity.short_name(key)})" if key else f"fer-edge {host}"

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from types import FrameType
 
 from fer_edge.contract.process import DONE, INTERRUPTED
+from fer_edge.sinks.running import Running
 from fer_edge.sinks.web.controls import Controls
 from fer_edge.sinks.web.settings import WebSettings
 from fer_edge.sinks.web.sink import WebSink
 
 
-def serve(settings: WebSettings, controls: Controls, say: Callable[[str], None]) -> int:
+def serve(settings: WebSettings, controls: Controls, say: Callable[[str], None], running: Running | None = None) -> int:
     """Serves until SIGINT or SIGTERM; gives the exit status, 130 after SIGINT.
 
     Raises:
@@ -28,7 +29,7 @@ def serve(settings: WebSettings, controls: Controls, say: Callable[[str], None])
 
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        web = WebSink(settings, controls)
+        web = WebSink(settings, controls, running=running)
         web.invite(say)
         try:
             while not ended.wait(0.2):  # short waits: a signal just before a long one would go unheard

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import http.server
 import io
-import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from fer_edge.sinks import bounds
+from fer_edge.sinks.encode import to_json
 from fer_edge.sinks.web.connection import DeadlineReader, LimitedServer, TooMuch, linger
 from fer_edge.sinks.web.framing import BadFraming, Lines, check_request_line, content_length
 
@@ -90,7 +90,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
             return
         error = {"error": {"kind": refused.kind, "message": str(refused)}}
         more = {"Retry-After": "2"} if refused.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-        self._answer(json.dumps(error).encode(), "application/json", refused.status, more)
+        self._answer(to_json(error), "application/json; charset=utf-8", refused.status, more)
         self.wfile.flush()
         self.server.places.idle(self.connection)
         linger(self.connection)
@@ -116,8 +116,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def _json(self, document: object, status: HTTPStatus = HTTPStatus.OK) -> None:
-        text = json.dumps(document, ensure_ascii=False, allow_nan=False)
-        self._answer(text.encode(), "application/json; charset=utf-8", status)
+        self._answer(to_json(document), "application/json; charset=utf-8", status)
 
     def _body(self, most_bytes: int, seconds: float) -> bytes:
         """The request's content, not more than allowed and within the time."""

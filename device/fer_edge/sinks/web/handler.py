@@ -65,7 +65,7 @@ class Handler(Streams):
                     )
                 routes[path]()
             elif path == "/metrics" and self.site.metrics is not None:
-                self._answer(self.site.metrics.text().encode(), METRICS_TYPE)
+                self._answer(self.site.metrics.text().encode("utf-8", "replace"), METRICS_TYPE)
             elif path in self.site.files and self.site.page:
                 self._answer(*self.site.files[path])
             elif path in routes and self.site.page:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 
 from fer_edge.sinks.metrics import MetricsSink
+from fer_edge.sinks.running import Running
 from fer_edge.sinks.web import policy
 from fer_edge.sinks.web.connection import LimitedServer
 from fer_edge.sinks.web.controls import Controls
@@ -26,6 +27,7 @@ class WebSink:
         controls: the camera's switch and the reader of photos.
         metrics: is given out at ``/metrics``; None for none.
         page: False serves ``/metrics`` alone.
+        running: what reads, for the page to say.
 
     Raises:
         UsageError: a setting that cannot be used, or an address that cannot be listened on.
@@ -34,12 +36,17 @@ class WebSink:
     name = "web"
 
     def __init__(
-        self, settings: WebSettings, controls: Controls, metrics: MetricsSink | None = None, page: bool = True
+        self,
+        settings: WebSettings,
+        controls: Controls,
+        metrics: MetricsSink | None = None,
+        page: bool = True,
+        running: Running | None = None,
     ) -> None:
         self.settings = settings
         self.token, self._token_file = find_token(settings)
         self.live = Live(settings)
-        self._site = Site(settings, controls, self.live, self.token, metrics, page)
+        self._site = Site(settings, controls, self.live, self.token, metrics, page, running)
         handler = type(
             "SiteHandler", (Handler,), {"site": self._site, "policy": policy.headers(settings.frame_ancestors)}
         )

@@ -12,6 +12,7 @@ from fer_edge.contract import codec
 from fer_edge.contract.reading import SCHEMA
 from fer_edge.sinks import bounds
 from fer_edge.sinks.metrics import MetricsSink
+from fer_edge.sinks.running import Running
 from fer_edge.sinks.web import guard
 from fer_edge.sinks.web.controls import Controls
 from fer_edge.sinks.web.live import Live
@@ -42,6 +43,7 @@ class Site:
         token: what visitors have to know; None where only this machine can reach the page.
         metrics: given out at /metrics; None for none.
         page: False serves /metrics alone.
+        running: what reads, for the page to say.
     """
 
     def __init__(
@@ -52,9 +54,11 @@ class Site:
         token: guard.Token | None,
         metrics: MetricsSink | None,
         page: bool = True,
+        running: Running | None = None,
     ) -> None:
         self.settings, self.controls, self.live, self.token = settings, controls, live, token
         self.metrics, self.page, self.cookie_name = metrics, page, f"fer_edge_{settings.port}"
+        self.running = running
         self.files = {path: (static_file(name), kind) for path, (name, kind) in STATIC.items()}
         self.login = static_file("login.html")
         self.photo_slots = threading.BoundedSemaphore(bounds.PHOTOS_AT_A_TIME)
@@ -70,6 +74,7 @@ class Site:
         return {
             "camera": self.controls.has_camera,
             "blur": self.settings.blur,
+            "running": None if self.running is None else dataclasses.asdict(self.running),
             "status": None if status is None else dataclasses.asdict(status),
             "for_s": None if status is None else round(now - status.since_s, 1),
             "history": self.live.history.rows(now),

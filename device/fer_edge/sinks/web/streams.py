@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from http import HTTPStatus
 
+from fer_edge.sinks.encode import to_json
 from fer_edge.sinks.web.connection import has_gone
 from fer_edge.sinks.web.exchange import Exchange, Refused
 from fer_edge.sinks.web.site import Site, document
@@ -72,7 +72,7 @@ class Streams(Exchange):
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too_many_viewers", f"{most} are watching already")
 
     def _event(self, name: str, content: object) -> None:
-        self._write(f"event: {name}\ndata: {json.dumps(content, ensure_ascii=False, allow_nan=False)}\n\n".encode())
+        self._write(b"event: %s\ndata: %s\n\n" % (name.encode(), to_json(content)))
 
     def _write(self, content: bytes) -> None:
         try:

@@ -8,26 +8,22 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import web_helpers as helpers
+from mqtt_helpers import PASSWORD, Broker, Ear, a_reading, publishing, settings
 
 from fer_edge.contract.labels import EMOTIONS8
 from fer_edge.errors import SchemaError, UsageError
-from fer_edge.sinks.mqtt.discovery import Topics, discovery_payload, state_payload
-from fer_edge.sinks.mqtt.identity import machine_id
-from fer_edge.sinks.mqtt.settings import MqttSettings
-from fer_edge.sinks.mqtt.sink import BACKLOG, Due, MqttSink
-from fer_edge.types import FaceBox, FaceReading, Frame, FrameReading, Status
+from fer_edge.sinks import bounds
+from fer_edge.sinks.mqtt.discovery import Device, Topics, discovery_payload, state_payload
+from fer_edge.sinks.mqtt.sink import Due, MqttSink
+from fer_edge.types import Status
 
-paho = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed: pip install 'fer-edge[mqtt]'")
-PASSWORD = "correct horse battery"
+pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed: pip install 'fer-edge[mqtt]'")
 
 
 @pytest.fixture(autouse=True)
@@ -36,113 +32,12 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger("fer_edge"), "propagate", True)
 
 
-def a_reading(index: int = 0, *labels: str) -> FrameReading:
-    """A frame with a face for each label."""
-    frame = Frame(np.zeros((480, 640, 3), np.uint8), index, 0.0, "test")
-    faces = []
-    for i, label in enumerate(labels):
-        rest = {name: 0.02 for name in EMOTIONS8}
-        box = FaceBox((64.0 * i, 48.0, 64.0, 96.0), {}, 0.9)
-        faces.append(FaceReading(box, label, rest | {label: 0.86}, track=i))
-    return FrameReading(frame, tuple(faces))
-
-
-class Broker:
-    """A mosquitto of our own."""
-
-    def __init__(self, folder: Path, *lines: str) -> None:
-        self.path, self.port, self.folder = helpers.needs("mosquitto"), helpers.free_port(), folder
-        self.config = folder / "mosquitto.conf"
-        self.config.write_text("\n".join([f"listener {self.port} 127.0.0.1", "persistence false", *lines]) + "\n")
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        log = (self.folder / "mosquitto.log").open("ab")
-        self.process = subprocess.Popen([self.path, "-c", str(self.config)], stdout=log, stderr=log)
-        helpers.until(self.answers, "mosquitto listens")
-
-    def answers(self) -> bool:
-        import socket
-
-        assert self.process is not None
-        assert self.process.poll() is None, (self.folder / "mosquitto.log").read_text()
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def end(self, number: int = signal.SIGTERM) -> None:
-        if self.process is not None:
-            self.process.send_signal(number)
-            self.process.wait(20)
-            self.process = None
-
-
-class Ear:
-    """A second client, like Home Assistant: hears everything, remembers what was retained."""
-
-    def __init__(self, port: int, **options: Any) -> None:
-        version = (paho.CallbackAPIVersion.VERSION2,) if hasattr(paho, "CallbackAPIVersion") else ()
-        self.client: Any = paho.Client(*version)
-        self.heard: list[tuple[str, str, bool]] = []
-        self.news = threading.Condition()
-        self.client.on_connect = lambda client, *_: client.subscribe("#")
-        self.client.on_message = self._hear
-        self.client.reconnect_delay_set(1, 1)
-        if options.get("tls"):
-            self.client.tls_set(options["tls"])
-        if options.get("username"):
-            self.client.username_pw_set(options["username"], PASSWORD)
-        self.client.connect_async("localhost" if options.get("tls") else "127.0.0.1", port)
-        self.client.loop_start()
-
-    def _hear(self, _: Any, __: Any, message: Any) -> None:
-        with self.news:
-            self.heard.append((message.topic, message.payload.decode(), bool(message.retain)))
-            self.news.notify_all()
-
-    def wait(self, topic: str, accept: Callable[[str], bool] = lambda _: True, since: int = 0) -> tuple[str, bool]:
-        """The first message of a topic after ``since`` that is accepted: payload, retained."""
-
-        def found() -> list[tuple[str, bool]]:
-            return [(p, r) for t, p, r in self.heard[since:] if t == topic and accept(p)]
-
-        with self.news:
-            assert self.news.wait_for(found, helpers.WAIT_S), f"{topic}: heard {self.heard[since:]}"
-            return found()[0]
-
-    def end(self) -> None:
-        self.client.disconnect()
-        self.client.loop_stop()
-
-
-@contextmanager
-def publishing(sink: MqttSink, *labels: str) -> Iterator[None]:
-    """Frames, 50 a second, until the end."""
-    ended, index = threading.Event(), iter(range(10**9))
-
-    def publish() -> None:
-        while not ended.wait(0.02):
-            sink.publish(a_reading(next(index), *labels))
-
-    thread = threading.Thread(target=publish)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
     broker = Broker(tmp_path, "allow_anonymous true")
     broker.start()
     yield broker
     broker.end()
-
-
-def settings(at: int, **changes: Any) -> MqttSettings:
-    base = {"host": "127.0.0.1", "port": at, "device_id": "test_1", "interval_s": 0.1, "max_backoff_s": 1}
-    return MqttSettings(**(base | changes))
 
 
 def test_discovery_states_and_a_clean_end(broker: Broker) -> None:
@@ -332,7 +227,7 @@ def test_broker_that_stops_reading(broker: Broker) -> None:
         with publishing(sink, *["happiness"] * 400):
             helpers.until(dropped, "the backlog is bounded", wait_s=120)
         assert sink.connected  # dropped for the backlog, not because the connection was given up
-        assert 2 <= most <= BACKLOG
+        assert 2 <= most <= bounds.BACKLOG
     finally:
         broker.process.send_signal(signal.SIGCONT)
         sink.close()
@@ -379,7 +274,7 @@ sink.close()"""
 
 def test_discovery_document() -> None:
     topics = Topics("fer-edge", "homeassistant", "cam_1")
-    document = discovery_payload(topics, "Hall", EMOTIONS8, 30)
+    document = discovery_payload(topics, Device("Hall"), EMOTIONS8, 30)
     assert document["dev"]["ids"] == ["cam_1"]
     assert document["o"]["name"] == "fer-edge"
     ids = [entity["unique_id"] for entity in document["cmps"].values()]
@@ -427,18 +322,10 @@ def test_settings_that_cannot_be_used(change: dict[str, Any], said: str) -> None
 
 
 def test_secrets_that_cannot_be_read(tmp_path: Path) -> None:
-    for content in (None, b"", b"\n", b"\xff\xfe"):
+    for content in (None, b"", b"\xff\xfe"):
         path = tmp_path / "secret"
         path.unlink(missing_ok=True)
         if content is not None:
             path.write_bytes(content)
         with pytest.raises(UsageError, match="secret"):
             MqttSink(settings(1, username="pi", password_file=str(path)), EMOTIONS8)
-
-
-def test_machine_id_is_stable_and_not_the_systems() -> None:
-    own = Path("/etc/machine-id")
-    assert machine_id() == machine_id()
-    assert machine_id().startswith("fer_edge_")
-    if own.is_file() and own.read_text().strip():
-        assert own.read_text().strip()[:12] not in machine_id()

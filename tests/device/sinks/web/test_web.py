@@ -675,3 +675,23 @@ def test_web_command_ends_by_signal(
         one_line(edge("web", "--port", port, "--bundle", bundle.path), "in use", str(port))
         assert program.end() == 0
     one_line(edge("web", "--address", "203.0.113.9", "--bundle", bundle.path), "203.0.113.9")
+
+
+def test_names_that_are_no_utf8_reach_the_page(serve: Serve, drawn: RgbImage) -> None:
+    """A clip's name may be any bytes; Python keeps them as lone surrogates, which UTF-8 does not have."""
+    name = "file:///caf\udce9.mp4"
+    web = serve()
+    web.status(Status("waiting", name, reason=f"{name}: gone"))
+    reading = a_reading(drawn)
+    web.publish(FrameReading(Frame(drawn, 0, 0.0, name), reading.faces))
+    status, _, answer = ask(web.port, "GET", "/api/status")
+    assert status == 200
+    assert json.loads(answer)["status"]["source"] == name
+    with socket.create_connection(("127.0.0.1", web.port), timeout=20) as client:
+        client.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        content = b""
+        while content.count(b"\n\n") < 2 and (part := client.recv(65536)):
+            content += part
+    events = [line for line in content.splitlines() if line.startswith(b"data: ")]
+    assert json.loads(events[0].removeprefix(b"data: "))["status"]["reason"] == f"{name}: gone"
+    assert json.loads(events[1].removeprefix(b"data: "))["reading"]["source"]

@@ -102,6 +102,9 @@ function onState(data) {
   state = data;
   for (const id of ["live", "now", "minute"]) $(id).hidden = !data.camera;
   $("blurred").hidden = !data.blur;
+  const running = data.running;
+  $("running").hidden = !running;
+  if (running) setText("running", `Model ${running.model} ${running.model_version} (${running.variant}), detector ${running.detector}.`);
   const status = data.status;
   if (!data.camera) { badge("photo", "photos only"); return; }
   if (!status) { badge("connecting", "starting…"); return; }
