@@ -20,8 +20,8 @@ import numpy as np
 from fer_edge.classifier.crop import crop_face
 from fer_edge.classifier.runner import LiteRunner
 from fer_edge.contract.bundle import open_bundle
-from fer_edge.contract.manifest import InputSpec
 from fer_edge.contract.preprocess import preprocess
+from fer_edge.contract.specs import InputSpec
 from fer_edge.pictures.photo import read_photo
 from fer_host.data.labels import LABEL_SYNONYMS
 from fer_host.device_pipeline import largest_face, make_detector, photo_files

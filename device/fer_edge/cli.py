@@ -15,7 +15,7 @@ from fer_edge.commands.flags import add_measuring_commands, grids, port, positiv
 from fer_edge.contract import process
 from fer_edge.errors import UsageError
 
-_DETECTORS = ("blazeface_short", "blazeface_full", "mtcnn")  # as contract.manifest.DetectorSpec, unimported
+_DETECTORS = ("blazeface_short", "blazeface_full", "mtcnn")  # as contract.specs.DetectorSpec, unimported
 _DETECTOR_HELP = "of faces (default: the bundle's first)"
 
 

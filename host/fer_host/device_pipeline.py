@@ -11,7 +11,7 @@ from pathlib import Path
 from fer_edge.classifier.crop import crop_face
 from fer_edge.classifier.runner import LiteRunner
 from fer_edge.classifier.runtime import open_interpreter
-from fer_edge.contract.manifest import AlignSpec
+from fer_edge.contract.specs import AlignSpec
 from fer_edge.detectors import make_detector
 from fer_edge.errors import ImageError, RunnerError, SourceError
 from fer_edge.pictures.formats import SUFFIXES

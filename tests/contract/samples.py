@@ -5,19 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from fer_edge.contract.bundle import Bundle, encode_file, write_bundle
-from fer_edge.contract.manifest import (
-    AlignSpec,
-    DetectorSpec,
-    Golden,
-    InputSpec,
-    Layer,
-    License,
-    Manifest,
-    Metric,
-    Provenance,
-    TensorSpec,
-    Variant,
-)
+from fer_edge.contract.manifest import Golden, Layer, License, Manifest, Metric, Provenance, Variant
+from fer_edge.contract.specs import AlignSpec, DetectorSpec, InputSpec, TensorSpec
 
 CONTENTS = {
     "network/int8": ("hawqc.int8.tflite", b"network bytes " * 20, "none"),

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from fer_edge.contract.align import crop_similarity, similarity
 from fer_edge.contract.errors import LandmarkError
-from fer_edge.contract.manifest import AlignSpec
+from fer_edge.contract.specs import AlignSpec
 
 TEMPLATE = ((29.8, 37.6), (66.2, 37.6), (48.0, 57.6), (48.0, 74.9))
 SPEC = AlignSpec(("right_eye", "left_eye", "nose", "mouth"), TEMPLATE, (96, 96))

@@ -13,8 +13,9 @@ from fer_edge.contract import manifest as manifest_format
 from fer_edge.contract.answer import answer, raw_answers
 from fer_edge.contract.errors import SchemaError
 from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8, PROTOCOLS, Calibration, LabelSet, label_sets
-from fer_edge.contract.manifest import Manifest, TensorSpec
+from fer_edge.contract.manifest import Manifest
 from fer_edge.contract.preprocess import softmax
+from fer_edge.contract.specs import TensorSpec
 
 WARM = Calibration("temperature", 2.0, "2,000 Training rows", 2000, 0.05, 0.01)
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fer_edge.contract import codec
-from fer_edge.contract.manifest import InputSpec, Normalize
 from fer_edge.contract.preprocess import normalize_light, preprocess, resize, softmax
+from fer_edge.contract.specs import InputSpec, Normalize
 
 SPEC = InputSpec("gray3", 48, "bilinear", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 cv2 = pytest.importorskip("cv2")

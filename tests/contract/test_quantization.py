@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_edge.contract.manifest import TensorSpec
 from fer_edge.contract.quantization import dequantize, quantize
+from fer_edge.contract.specs import TensorSpec
 
 
 @given(st.floats(-100, 100, width=32), st.floats(1e-3, 1.0), st.integers(-128, 127))

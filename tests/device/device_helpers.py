@@ -15,18 +15,9 @@ from numpy.typing import NDArray
 from fer_edge.classifier.runner import LiteRunner
 from fer_edge.contract.bundle import Bundle, encode_file, open_bundle, write_bundle
 from fer_edge.contract.labels import EMOTIONS8
-from fer_edge.contract.manifest import (
-    AlignSpec,
-    DetectorSpec,
-    Golden,
-    InputSpec,
-    License,
-    Manifest,
-    Provenance,
-    TensorSpec,
-    Variant,
-)
+from fer_edge.contract.manifest import Golden, License, Manifest, Provenance, Variant
 from fer_edge.contract.preprocess import preprocess, softmax
+from fer_edge.contract.specs import AlignSpec, DetectorSpec, InputSpec, TensorSpec
 
 DATA = Path(__file__).parent / "data"
 SIDE = 32

@@ -20,6 +20,7 @@ from hostile import encoded
 from fer_edge import config
 from fer_edge.contract import manifest
 from fer_edge.contract.reading import dump_line, load_line
+from fer_edge.contract.specs import DetectorSpec
 from fer_edge.errors import EdgeError
 from fer_edge.pictures.photo import decode_photo
 from fer_edge.sinks.web.upload import check_photo
@@ -108,7 +109,7 @@ def a_manifest(labels: tuple[str, ...] = ("anger", "happiness")) -> dict[str, An
         labels=EMOTIONS8,
         input=INPUT,
         align=ALIGN,
-        detector=manifest.DetectorSpec("blazeface_short", ("detector",), THRESHOLDS),
+        detector=DetectorSpec("blazeface_short", ("detector",), THRESHOLDS),
         default_variant="int8",
         variants=(tiny_variant("float32"), tiny_variant("int8")),
         files=files,

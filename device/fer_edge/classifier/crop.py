@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.contract.align import crop_similarity
-from fer_edge.contract.manifest import AlignSpec
+from fer_edge.contract.specs import AlignSpec
 from fer_edge.types import Point, RgbImage
 
 

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.classifier.runtime import open_interpreter
-from fer_edge.contract.manifest import TensorSpec, Variant
+from fer_edge.contract.manifest import Variant
 from fer_edge.contract.quantization import dequantize, quantize
+from fer_edge.contract.specs import TensorSpec
 from fer_edge.errors import RunnerError
 
 MAX_BATCH = 8  # more at once gain nothing and take memory

@@ -9,7 +9,7 @@ import cmath
 from collections.abc import Mapping, Sequence
 
 from fer_edge.contract.errors import LandmarkError
-from fer_edge.contract.manifest import LANDMARKS, AlignSpec, Landmark
+from fer_edge.contract.specs import LANDMARKS, AlignSpec, Landmark
 
 Point = tuple[float, float]
 

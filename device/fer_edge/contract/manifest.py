@@ -11,13 +11,11 @@ from typing import Literal
 from fer_edge.contract import codec
 from fer_edge.contract.errors import SchemaError
 from fer_edge.contract.labels import LABEL_SETS, Calibration, LabelSet, check_labels, check_sets, find_set
+from fer_edge.contract.specs import AlignSpec, DetectorSpec, InputSpec, TensorSpec, require
 
 SCHEMA = "fer-edge/manifest/1"
 SCHEMES = ("float32", "dynamic", "int8", "mixed")
 Scheme = Literal["float32", "dynamic", "int8", "mixed"]
-Normalize = Literal["fixed", "standardize", "stretch"]
-Landmark = Literal["right_eye", "left_eye", "nose", "mouth"]
-LANDMARKS: tuple[Landmark, ...] = ("right_eye", "left_eye", "nose", "mouth")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 PLAIN_NAME = "letters, digits, '.', '_', '+' and '-', at most 64, a letter or digit first"
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
@@ -26,110 +24,6 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 def is_plain_name(text: str) -> bool:
     """Whether a name from a file may become part of a path: see ``PLAIN_NAME``."""
     return _PLAIN_NAME.fullmatch(text) is not None
-
-
-# What a sound bundle can hold; beyond it a device would run out of memory, or compute with infinities.
-_CROP_PX = (8, 1024)
-_LARGEST_NORM, _SMALLEST_STD = 1e3, 1e-6
-_LARGEST_SCALE, _LARGEST_AXIS = 1e6, 4096
-
-
-def _not_in(low: float, high: float) -> str:
-    return f"expected values of {low:g} to {high:g}"
-
-
-def _require(ok: bool, path: str, problem: str) -> None:
-    if not ok:
-        raise SchemaError(path, problem)
-
-
-@dataclass(frozen=True)
-class InputSpec:
-    """From an aligned crop to the network's input; see ``preprocess``.
-
-    Attributes:
-        color: "gray" (BT.601 luma, one channel), "gray3" (the same copied to three channels) or "rgb".
-        source_px: side that a crop is first reduced to, so that it carries no more detail than training images did.
-        interpolation: how the reduced crop is enlarged to the network's size.
-        mean: per channel, of values in 0..1, in R, G, B order.
-        std: per channel, likewise; none is zero.
-        normalize: how each crop's own light is taken out before ``mean`` and ``std``, see ``preprocess``; None, which
-            a manifest leaves out, is "fixed": not at all.
-    """
-
-    color: Literal["gray", "gray3", "rgb"]
-    source_px: int
-    interpolation: Literal["bilinear", "area"]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    normalize: Normalize | None = None
-
-    @property
-    def channels(self) -> int:
-        """Of the network's input."""
-        return 1 if self.color == "gray" else 3
-
-    def __post_init__(self) -> None:
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            _require(len(values) == self.channels, name, f"found {len(values)} values, expected {self.channels}")
-        _require(8 <= self.source_px <= 1024, "source_px", f"found {self.source_px}, expected 8 to 1024")
-        _require(
-            all(abs(value) <= _LARGEST_NORM for value in self.mean), "mean", _not_in(-_LARGEST_NORM, _LARGEST_NORM)
-        )
-        inside = all(_SMALLEST_STD <= value <= _LARGEST_NORM for value in self.std)
-        _require(inside, "std", _not_in(_SMALLEST_STD, _LARGEST_NORM))
-
-
-@dataclass(frozen=True)
-class AlignSpec:
-    """Crop geometry: where each landmark comes to lie in the crop.
-
-    Attributes:
-        landmarks: names, the subject's own right and left.
-        template: (x, y) in crop pixels for each of ``landmarks``; pixel centers are at .5.
-        crop_hw: (height, width) of the crop in px.
-    """
-
-    landmarks: tuple[Landmark, ...]
-    template: tuple[tuple[float, float], ...]
-    crop_hw: tuple[int, int]
-
-    def __post_init__(self) -> None:
-        _require(len(self.landmarks) >= 2, "landmarks", "found fewer than two")
-        _require(len(set(self.landmarks)) == len(self.landmarks), "landmarks", "found a name twice")
-        _require(len(self.template) == len(self.landmarks), "template", "expected one point per landmark")
-        low, high = _CROP_PX
-        _require(
-            all(low <= side <= high for side in self.crop_hw), "crop_hw", f"found {self.crop_hw}; {_not_in(low, high)}"
-        )
-        reach = 4.0 * max(self.crop_hw)  # landmarks may lie outside the crop, not far away
-        inside = all(abs(value) <= reach for point in self.template for value in point)
-        _require(inside, "template", _not_in(-reach, reach))
-
-
-@dataclass(frozen=True)
-class DetectorSpec:
-    """A face detector in the bundle: what it is, the roles of its files, its thresholds."""
-
-    id: Literal["blazeface_short", "blazeface_full", "mtcnn"]
-    files: tuple[str, ...]
-    thresholds: dict[str, float]
-
-
-@dataclass(frozen=True)
-class TensorSpec:
-    """A network's input or output tensor; real value = (stored - zero_point) * scale where dtype is an integer."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: Literal["float32", "int8"]
-    scale: float = 1.0
-    zero_point: int = 0
-
-    def __post_init__(self) -> None:
-        _require(0 < self.scale <= _LARGEST_SCALE, "scale", f"found {self.scale}, expected above zero, at most 1e6")
-        fits = all(1 <= size <= _LARGEST_AXIS for size in self.shape)
-        _require(fits, "shape", f"found {self.shape}, expected sizes of 1 to {_LARGEST_AXIS}")
 
 
 @dataclass(frozen=True)
@@ -170,7 +64,7 @@ class Variant:
     def __post_init__(self) -> None:
         shape = self.input.shape
         fits = len(shape) == 4 and shape[0] == 1 and shape[3] in (1, 3)
-        _require(fits, "input.shape", f"found {shape}, expected 1,H,W,1 or 1,H,W,3")
+        require(fits, "input.shape", f"found {shape}, expected 1,H,W,1 or 1,H,W,3")
 
     @property
     def input_hw(self) -> tuple[int, int]:
@@ -192,12 +86,12 @@ class FileEntry:
     def __post_init__(self) -> None:
         pure = PurePosixPath(self.path)
         inside = self.path and not pure.is_absolute() and ".." not in pure.parts and str(pure) == self.path
-        _require(bool(inside) and "\\" not in self.path and "\0" not in self.path, "path", _OUTSIDE.format(self.path))
+        require(bool(inside) and "\\" not in self.path and "\0" not in self.path, "path", _OUTSIDE.format(self.path))
         for name in ("sha256", "decoded_sha256"):
-            _require(bool(_SHA256.fullmatch(getattr(self, name))), name, "expected 64 lower-case hexadecimal digits")
+            require(bool(_SHA256.fullmatch(getattr(self, name))), name, "expected 64 lower-case hexadecimal digits")
         for name in ("size_bytes", "decoded_size_bytes"):
             size = getattr(self, name)
-            _require(0 <= size <= _LARGEST_FILE, name, f"found {size}, expected 0 to {_LARGEST_FILE}")
+            require(0 <= size <= _LARGEST_FILE, name, f"found {size}, expected 0 to {_LARGEST_FILE}")
 
 
 _LARGEST_FILE = 1 << 28  # bytes; a board's memory bounds what a network can be
@@ -269,37 +163,37 @@ class Manifest:
     def __post_init__(self) -> None:
         for name in ("model_id", "version"):
             found = getattr(self, name)
-            _require(is_plain_name(found), name, f"found {found!r}, expected {PLAIN_NAME}")
+            require(is_plain_name(found), name, f"found {found!r}, expected {PLAIN_NAME}")
         check_labels(self.labels)
         check_sets(self.label_sets, self.default_label_set)
         own = self.label_set()
-        _require(self.labels == own.labels, "labels", f"expected those of {own.id}")
-        _require(self.calibration == own.calibration, "calibration", f"expected that of {own.id}")
+        require(self.labels == own.labels, "labels", f"expected those of {own.id}")
+        require(self.calibration == own.calibration, "calibration", f"expected that of {own.id}")
         ids = [variant.id for variant in self.variants]
-        _require(len(set(ids)) == len(ids) and bool(ids), "variants", "expected at least one, each id once")
-        _require(
+        require(len(set(ids)) == len(ids) and bool(ids), "variants", "expected at least one, each id once")
+        require(
             self.default_variant in ids, "default_variant", f"found {self.default_variant!r}, expected one of {ids}"
         )
         for i, variant in enumerate(self.variants):
-            _require(variant.file in self.files, f"variants[{i}].file", f"no role {variant.file!r} in files")
+            require(variant.file in self.files, f"variants[{i}].file", f"no role {variant.file!r} in files")
             shape = variant.output.shape
             one_each = f"found {shape}, one value a label"
-            _require(shape == (1, self.sets[-1].slice[1]), f"variants[{i}].output.shape", one_each)
+            require(shape == (1, self.sets[-1].slice[1]), f"variants[{i}].output.shape", one_each)
             shape, channels = variant.input.shape, self.input.channels
-            _require(
+            require(
                 shape[3] == channels,
                 f"variants[{i}].input.shape",
                 f"found {shape}, expected {channels} channels ({self.input.color})",
             )
         for place, spec in self._detectors.items():
             for i, role in enumerate(spec.files):
-                _require(role in self.files, f"{place}.files[{i}]", f"no role {role!r} in files")
+                require(role in self.files, f"{place}.files[{i}]", f"no role {role!r} in files")
         names = [spec.id for spec in self._detectors.values()]
-        _require(len(set(names)) == len(names), "other_detectors", "found a detector twice")
-        _require(self.golden.file in self.files, "golden.file", f"no role {self.golden.file!r} in files")
+        require(len(set(names)) == len(names), "other_detectors", "found a detector twice")
+        require(self.golden.file in self.files, "golden.file", f"no role {self.golden.file!r} in files")
         paths = [entry.path for entry in self.files.values()]
-        _require(len(set(paths)) == len(paths), "files", "found one path under two roles")
-        _require(not {"manifest.json", "bundle.sha256"} & set(paths), "files", "found the manifest itself listed")
+        require(len(set(paths)) == len(paths), "files", "found one path under two roles")
+        require(not {"manifest.json", "bundle.sha256"} & set(paths), "files", "found the manifest itself listed")
 
     @property
     def sets(self) -> tuple[LabelSet, ...]:

@@ -7,7 +7,7 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.contract.manifest import InputSpec, Normalize
+from fer_edge.contract.specs import InputSpec, Normalize
 
 _FLOOR = np.float32(0.02)  # of 0..1: what a crop without contrast is divided by, about five steps of 8 bits
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.contract.manifest import TensorSpec
+from fer_edge.contract.specs import TensorSpec
 
 
 def quantize(values: NDArray[np.float32], spec: TensorSpec) -> NDArray[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fer_edge.contract.manifest import DetectorSpec
+from fer_edge.contract.specs import DetectorSpec
 from fer_edge.detectors.blazeface import RANGES, BlazeFace
 from fer_edge.detectors.mtcnn import MIN_FACE_PX, Mtcnn
 from fer_edge.detectors.search import SearchingDetector

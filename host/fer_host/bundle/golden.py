@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.contract.answer import raw_answers
-from fer_edge.contract.manifest import AlignSpec, Variant
+from fer_edge.contract.manifest import Variant
 from fer_edge.contract.preprocess import preprocess
+from fer_edge.contract.specs import AlignSpec
 from fer_host.device_pipeline import FaceDetector, LiteRunner, crop_face, largest_face, open_source, read_photo
 from fer_host.errors import ToolError
 from fer_host.models.weights import package_file

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from fer_edge.contract.labels import LABEL_SETS
-from fer_edge.contract.manifest import AlignSpec
+from fer_edge.contract.specs import AlignSpec
 from fer_host.calibration.lint import LintReport, lint
 from fer_host.data import fer2013
 from fer_host.data.faces import TRAINING, FaceData

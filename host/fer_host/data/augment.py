@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from fer_edge.contract.manifest import InputSpec
 from fer_edge.contract.preprocess import normalize_light
+from fer_edge.contract.specs import InputSpec
 from fer_host.data.spoil import spoil
 from fer_host.recipe.train import Augment
 

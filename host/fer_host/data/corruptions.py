@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.contract.manifest import AlignSpec
+from fer_edge.contract.specs import AlignSpec
 from fer_host.data.occlude import occlude
 
 Picture = NDArray[np.uint8]

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.contract.manifest import AlignSpec
+from fer_edge.contract.specs import AlignSpec
 
 Part = Literal["eyes", "mouth"]
 GRAY = 127

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fer_edge.contract.manifest import LANDMARKS
 from fer_edge.contract.preprocess import resize
+from fer_edge.contract.specs import LANDMARKS
 from fer_host.data import fer2013
 from fer_host.detector.networks import load_detector_model
 from fer_host.device_pipeline import largest_face

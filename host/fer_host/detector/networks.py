@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fer_edge.contract.manifest import DetectorSpec
+from fer_edge.contract.specs import DetectorSpec
 from fer_host.detector.convert import convert_network
 from fer_host.device_pipeline import FaceDetector, make_detector
 from fer_host.errors import WeightsError

@@ -16,7 +16,8 @@ from fer_edge.contract import codec
 from fer_edge.contract.align import align_for
 from fer_edge.contract.errors import SchemaError
 from fer_edge.contract.labels import LABEL_SETS, LabelSet, label_sets
-from fer_edge.contract.manifest import PLAIN_NAME, AlignSpec, InputSpec, License, Scheme, is_plain_name
+from fer_edge.contract.manifest import PLAIN_NAME, License, Scheme, is_plain_name
+from fer_edge.contract.specs import AlignSpec, InputSpec
 from fer_host.errors import RecipeError
 from fer_host.files.paths import RECIPES
 from fer_host.recipe.prune import PruneConfig

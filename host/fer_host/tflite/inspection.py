@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from fer_edge.contract.manifest import Layer, TensorSpec
+from fer_edge.contract.manifest import Layer
+from fer_edge.contract.specs import TensorSpec
 from fer_host.errors import DataError
 
 _BITS = {"float32": 32, "float16": 16, "int16": 16, "int8": 8, "uint8": 8, "int4": 4, "int2": 2}

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.contract.manifest import TensorSpec
 from fer_edge.contract.quantization import dequantize, quantize
+from fer_edge.contract.specs import TensorSpec
 from fer_host.errors import DataError, ToolError
 from fer_host.files.child import run_python
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from fer_edge.contract.manifest import InputSpec
+from fer_edge.contract.specs import InputSpec
 from fer_host.data.augment import augment_batch, mixed_up, normalized, planes
 from fer_host.models import head_name
 from fer_host.recipe.train import TrainConfig

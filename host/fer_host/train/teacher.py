@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fer_edge.contract.manifest import InputSpec
 from fer_edge.contract.preprocess import normalize_light
+from fer_edge.contract.specs import InputSpec
 from fer_host.errors import RecipeError
 from fer_host.models.weights import load_network
 from fer_host.recipe.recipe import Recipe, load_recipe

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from fer_edge.classifier import runtime
 from fer_edge.classifier.runner import LiteRunner
-from fer_edge.contract.manifest import TensorSpec
 from fer_edge.contract.quantization import dequantize, quantize
+from fer_edge.contract.specs import TensorSpec
 from fer_edge.errors import RunnerError
 
 

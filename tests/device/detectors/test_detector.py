@@ -8,7 +8,7 @@ from device_helpers import DATA, THRESHOLDS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_edge.contract.manifest import DetectorSpec
+from fer_edge.contract.specs import DetectorSpec
 from fer_edge.detectors import PHOTO_TILES, make_detector
 from fer_edge.detectors.blazeface import BlazeFace, Region, whole_region
 from fer_edge.detectors.nms import Candidates

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from fer_edge.contract.manifest import InputSpec
 from fer_edge.contract.preprocess import preprocess
+from fer_edge.contract.specs import InputSpec
 from fer_host.data.augment import augment_batch, mixed_up, normalized, planes
 from fer_host.data.spoil import jpeg, spoil
 from fer_host.recipe.train import Augment, Light

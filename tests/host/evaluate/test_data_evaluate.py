@@ -14,7 +14,7 @@ import pytest
 from fer_edge.contract import evaluate as schema
 from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.contract.labels import EMOTIONS7
-from fer_edge.contract.manifest import AlignSpec
+from fer_edge.contract.specs import AlignSpec
 from fer_host import cli
 from fer_host.bundle.golden import write_sample_photos
 from fer_host.data.occlude import GRAY, bar, occlude

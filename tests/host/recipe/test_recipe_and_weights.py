@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from fer_edge.contract.manifest import LANDMARKS, AlignSpec
+from fer_edge.contract.specs import LANDMARKS, AlignSpec
 from fer_host.errors import RecipeError, WeightsError
 from fer_host.evaluate.metrics import drop_label, expected_calibration_error, score
 from fer_host.files.paths import RECIPES

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from fer_edge.contract.manifest import TensorSpec
+from fer_edge.contract.specs import TensorSpec
 from fer_host.errors import DataError
 from fer_host.tflite import ranges
 from fer_host.tflite.arithmetic import not_int8, scheme_of

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import nn
 from fer_host.recipe.train import Augment, LossConfig, OptimizerConfig, Phase, ScheduleConfig, TrainConfig
-from fer_edge.contract.manifest import InputSpec
+from fer_edge.contract.specs import InputSpec
 from fer_host.train.loop import TrainSet, train
 from fer_host.train.parallel import join_team, leave_team
 

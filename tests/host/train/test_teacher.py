@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from fer_edge.contract.manifest import InputSpec
 from fer_edge.contract.preprocess import preprocess
+from fer_edge.contract.specs import InputSpec
 from fer_host.errors import RecipeError
 from fer_host.recipe.recipe import load_recipe
 from fer_host.train.teacher import Teacher, as_input, load_teacher

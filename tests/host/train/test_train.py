@@ -14,7 +14,7 @@ from torch import nn
 
 from fer_edge.contract.errors import SchemaError
 from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8
-from fer_edge.contract.manifest import InputSpec
+from fer_edge.contract.specs import InputSpec
 from fer_host.data import fer2013
 from fer_host.data.augment import augment_batch
 from fer_host.errors import DataError
