@@ -164,19 +164,24 @@ class Launcher:
             opened.callback(sink.close)
 
         config, running = self.config, what_runs(self.bundle.manifest, self.setting, self.name)
-        if config.mqtt.host:
-            from fer_edge.sinks.mqtt.sink import MqttSink
-
-            add(MqttSink(config.mqtt, self.bundle.manifest.labels, running, self._instance()))
         metrics = MetricsSink(running, self.bundle.manifest.labels) if config.metrics.enabled else None
         if metrics is not None:
             add(metrics)
+        page = ""
         if config.web.enabled or metrics is not None:
             from fer_edge.sinks.web.sink import WebSink
 
             web = WebSink(config.web, controls, metrics, config.web.enabled, running)
             add(web)
             web.invite(log.warning)
+            page = web.url if config.web.enabled and web.token is not None else ""  # others reach it
+        if config.mqtt.host:
+            from fer_edge.sinks.mqtt.sink import MqttSink
+
+            def switch(on: bool) -> None:
+                (controls.start if on else controls.stop)()
+
+            add(MqttSink(config.mqtt, self.bundle.manifest.labels, running, self._instance(), page, switch))
         return sinks
 
     def _instance(self) -> str:

@@ -72,7 +72,8 @@ class MetricsSink:
         if running is not None:
             names = ("model", "model_version", "variant", "detector")
             self._model |= {name: getattr(running, name) for name in names}
-        self._frames = self._with_face = 0
+        self._frames = self._with_face = self._damaged = 0
+        self._media_s: float | None = None
         self._faces = dict.fromkeys(labels, 0)
         self._age, self._stages = Histogram(), dict[str, Histogram]()
         self._status: Status | None = None
@@ -84,6 +85,8 @@ class MetricsSink:
             self._captured_unix_s = reading.captured_unix_s
             self._frames += 1
             self._with_face += bool(reading.faces)
+            self._damaged += bool(reading.frame.damaged)
+            self._media_s = reading.frame.t_media_s
             for face in reading.faces:
                 self._faces[face.label] = self._faces.get(face.label, 0) + 1
             if reading.age_s is not None:
@@ -107,6 +110,11 @@ class MetricsSink:
             add(family("fer_edge_frames_total", "counter", "Frames read.", [(NONE, self._frames)]))
             with_face = [(NONE, self._with_face)]
             add(family("fer_edge_frames_with_face_total", "counter", "Frames with a face.", with_face))
+            damaged = [(NONE, self._damaged)]
+            add(family("fer_edge_frames_damaged_total", "counter", "Frames with holes or made-up parts.", damaged))
+            if self._media_s is not None:
+                place = [(NONE, round(self._media_s, 3))]
+                add(family("fer_edge_media_seconds", "gauge", "Place of the newest frame in the clip.", place))
             faces = [({"expression": label}, n) for label, n in self._faces.items()]
             add(family("fer_edge_faces_total", "counter", "Faces read, by expression, over all frames.", faces))
             if self._captured_unix_s is not None:

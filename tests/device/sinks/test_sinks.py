@@ -222,6 +222,7 @@ def test_metrics_are_what_prometheus_reads() -> None:
     for index in range(5):
         sink.publish(a_reading(index, *["anger", "anger"][: index % 3]).published())
     old = dataclasses.replace(a_reading(5).frame, t_capture_s=time.monotonic() - 3)
+    old = dataclasses.replace(old, t_media_s=4.2, damaged=True)
     sink.publish(FrameReading(old, (), {"detect": 12.0}).published())
     sink.status(
         Status("waiting", "x", dropped={"source": 3, "mqtt": 1}, temperature_c=61.5, throttled="hot", corrupt=2)
@@ -232,6 +233,8 @@ def test_metrics_are_what_prometheus_reads() -> None:
     values = {(s.name, *sorted(s.labels.items())): s.value for family in families.values() for s in family.samples}
     assert values["fer_edge_frames_total",] == 6
     assert values["fer_edge_frames_with_face_total",] == 3
+    assert values["fer_edge_frames_damaged_total",] == 1
+    assert values["fer_edge_media_seconds",] == 4.2
     assert values["fer_edge_faces_total", ("expression", "anger")] == 4
     assert values["fer_edge_faces_total", ("expression", "happiness")] == 0
     assert values["fer_edge_dropped_total", ("place", "source")] == 3

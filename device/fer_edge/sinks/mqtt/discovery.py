@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fer_edge import __version__
+from fer_edge.contract.reading import wall_time
 from fer_edge.sinks.running import Running
 from fer_edge.sinks.summary import summarize_faces
 from fer_edge.types import FrameReading, Status
@@ -56,6 +57,11 @@ class Topics:
         return f"{self.base}/health"
 
     @property
+    def switch(self) -> str:
+        """Where ON or OFF for the camera is listened to, if the settings say so."""
+        return f"{self.base}/camera/set"
+
+    @property
     def discovery(self) -> str:
         """Home Assistant's description of the device, retained."""
         return f"{self.discovery_prefix}/device/{self.device_id}/config"
@@ -73,17 +79,22 @@ class Device:
     Args:
         name: for people.
         running: what reads; None for nothing said.
+        page: address of the web page, where other machines reach it; "" for none.
+        can_switch: the camera can be switched on and off.
     """
 
     name: str
     running: Running | None = None
+    page: str = ""
+    can_switch: bool = False
 
     def to_doc(self, device_id: str) -> dict[str, Any]:
         """The ``dev`` part of a discovery."""
         running = self.running
         model = "fer-edge" if running is None else f"{running.model} {running.variant}, {running.detector}"
         version = __version__ if running is None else f"{__version__} (model {running.model_version})"
-        return {"ids": [device_id], "name": self.name, "mf": "fer-edge", "mdl": model, "sw": version}
+        doc = {"ids": [device_id], "name": self.name, "mf": "fer-edge", "mdl": model, "sw": version}
+        return doc | ({"cu": self.page} if self.page else {})
 
 
 def discovery_payload(topics: Topics, device: Device, labels: tuple[str, ...], expire_after_s: int) -> dict[str, Any]:
@@ -122,6 +133,17 @@ def discovery_payload(topics: Topics, device: Device, labels: tuple[str, ...], e
             options=["none", *labels],
             json_attributes_topic=topics.faces,
         ),
+        "present": {
+            **sensor(
+                "present",
+                "Face present",
+                topics.state,
+                "{{ 'ON' if value_json.faces | int(0) > 0 else 'OFF' }}",
+                device_class="occupancy",
+            ),
+            "p": "binary_sensor",
+        },
+        "captured": sensor("captured", "Captured", topics.state, value("time"), device_class="timestamp", **health),
         "probability": sensor(
             "probability",
             "Probability",
@@ -153,7 +175,7 @@ def discovery_payload(topics: Topics, device: Device, labels: tuple[str, ...], e
         ),
         "camera": sensor(
             "camera",
-            "Camera",
+            "Camera state",
             topics.health,
             value("state"),
             device_class="enum",
@@ -165,9 +187,19 @@ def discovery_payload(topics: Topics, device: Device, labels: tuple[str, ...], e
             "p": "binary_sensor",
         },
     }
+    if device.can_switch:
+        components["switch"] = {
+            "p": "switch",
+            "unique_id": f"{topics.device_id}_switch",
+            "name": "Camera",
+            "icon": "mdi:camera",
+            "command_topic": topics.switch,
+            "state_topic": topics.health,
+            "value_template": "{{ 'OFF' if value_json.state == 'stopped' else 'ON' }}",
+        }
     return {
         "dev": device.to_doc(topics.device_id),
-        "o": {"name": "fer-edge", "sw": __version__},
+        "o": {"name": "fer-edge", "sw": __version__, "url": URL},
         "cmps": components,
         "availability_topic": topics.availability,
         "payload_available": ONLINE,
@@ -177,7 +209,7 @@ def discovery_payload(topics: Topics, device: Device, labels: tuple[str, ...], e
 
 
 def state_payload(reading: FrameReading) -> dict[str, Any]:
-    """The frame as a whole; ``expression`` is "none" without a face."""
+    """The frame as a whole; ``expression`` is "none" without a face. Times as in the reading's schema."""
     summary = summarize_faces(reading.faces)
     return {
         "faces": summary.faces,
@@ -186,6 +218,9 @@ def state_payload(reading: FrameReading) -> dict[str, Any]:
         "probabilities": {name: round(p, 4) for name, p in summary.probabilities.items()},
         "counts": summary.counts,
         "frame_index": reading.frame.index,
+        "time": None if reading.captured_unix_s is None else wall_time(reading.captured_unix_s),
+        "t_media_s": None if reading.frame.t_media_s is None else round(reading.frame.t_media_s, 3),
+        "damaged": bool(reading.frame.damaged),
     }
 
 

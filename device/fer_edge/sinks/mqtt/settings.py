@@ -53,6 +53,7 @@ class MqttSettings(Limited):
         device_id: unique among all devices of the broker; "" makes one from this machine and from the configuration's
             name, or the source where a flag says it, so that several instances differ.
         device_name: for people; "" takes the host's name and that of the instance.
+        camera_switch: listen for ON and OFF for the camera; whoever may publish to the broker then has the switch.
         interval_s: between two states while nothing changes.
         expire_after_s: after so long without a state Home Assistant takes it for unknown.
         keepalive_s: after about so long the broker notices that the device is gone.
@@ -72,6 +73,7 @@ class MqttSettings(Limited):
     discovery_prefix: str = checked("homeassistant", _topic)
     device_id: str = checked("", _device)
     device_name: str = checked("", _text)
+    camera_switch: bool = False
     interval_s: float = within(1.0, 0.05, 86400, "s")
     expire_after_s: int = within(30, 1, 86400, "s")
     keepalive_s: int = within(20, 5, 65535, "s")

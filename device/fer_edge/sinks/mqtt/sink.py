@@ -10,6 +10,7 @@ import logging
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from fer_edge.sinks import bounds
@@ -43,6 +44,8 @@ class MqttSink:
         settings: see there.
         labels: the classifier's.
         running: what reads; None tells Home Assistant of no model.
+        page: address of the web page, where other machines reach it; "" for none.
+        switch: turns the camera on (True) or off; None where there is none.
         key: tells this instance from others on this machine; see ``identity.instance_key``.
 
     Raises:
@@ -53,12 +56,19 @@ class MqttSink:
     name = "mqtt"
 
     def __init__(
-        self, settings: MqttSettings, labels: tuple[str, ...], running: Running | None = None, key: str = ""
+        self,
+        settings: MqttSettings,
+        labels: tuple[str, ...],
+        running: Running | None = None,
+        key: str = "",
+        page: str = "",
+        switch: Callable[[bool], None] | None = None,
     ) -> None:
         self.settings, self.labels = settings, labels
         device_id = settings.device_id or identity.device_id(key)
         self.topics = Topics(settings.topic_prefix, settings.discovery_prefix, device_id)
-        self.device = Device(settings.device_name or _default_name(key), running)
+        self._switch = switch if settings.camera_switch else None
+        self.device = Device(settings.device_name or _default_name(key), running, page, self._switch is not None)
         self.dropped, self.reconnects, self.errors, self.connected = 0, 0, 0, False
         self._lock = threading.Lock()  # paho's thread clears what waits when the connection ends
         self._unsent: list[Any] = []
@@ -160,7 +170,8 @@ class MqttSink:
         self._connected_s = time.monotonic()
         client.wait_s = bounds.FIRST_BACKOFF_S
         if self._hears:
-            client.subscribe([(self.topics.home_assistant, 0), (self.topics.mark, 0)])
+            heard = (self.topics.home_assistant, self.topics.mark, *((self.topics.switch,) if self._switch else ()))
+            client.subscribe([(topic, 0) for topic in heard])
         client.publish(self.topics.mark, self._mark, qos=1, retain=True)
         self._introduce(client)
 
@@ -185,7 +196,7 @@ class MqttSink:
             # it would come again with every connection, and nothing that we hear is needed
             self._hears = False
             self._trouble.say(
-                f"somebody publishes to {self.topics.home_assistant} what Home Assistant does not: {client.refused}, "
+                f"somebody publishes to what is listened to here ({self.topics.home_assistant}) {client.refused}, "
                 f"expected at most {bounds.PACKET_BYTES}; no longer listening to it"
             )
         self._pace(client)
@@ -211,6 +222,9 @@ class MqttSink:
             if now_s - self._introduced_s >= bounds.INTRODUCE_S:
                 self._introduced_s = now_s
                 self._introduce(client)
+        elif topic == self.topics.switch and self._switch is not None:
+            if message.payload in (b"ON", b"OFF") and not message.retain:  # a kept one would be obeyed at every start
+                self._switch(message.payload == b"ON")
         elif topic == self.topics.mark and message.payload != self._mark.encode():
             # at the first connection it is that of the run before, unless that runs still and comes back
             host = identity.host_of_mark(message.payload)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -108,6 +109,8 @@ def test_last_minute_numbers_and_screenshots(browser: Any, page: str) -> None:
     helpers.until(lambda: browser.execute_script(columns) >= 4, "the strip has columns")
     helpers.until(lambda: text(browser, "fps") not in ("–", "0.0"), "frames per second")
     assert text(browser, "heat")
+    assert re.fullmatch(r"\d{1,2}:\d\d:\d\d.*, \d+\.\d s in the clip", text(browser, "when")), text(browser, "when")
+    assert not browser.find_element("id", "damaged").is_displayed()
     assert "last 60 seconds" in helpers.until(
         lambda: browser.execute_script("return document.getElementById('strip').getAttribute('aria-label')"), "spoken"
     )
@@ -147,6 +150,25 @@ def test_everything_is_reachable_by_keyboard_and_named(browser: Any, page: str) 
     tree = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
     roles = {node["role"]["value"] for node in tree if not node.get("ignored")}
     assert {"banner", "main", "contentinfo", "heading", "region", "button"} <= roles
+
+
+def test_the_page_shows_a_turned_clip_upright(browser: Any, clip: Path, astronaut: RgbImage, tmp_path: Path) -> None:
+    """What the pipeline sees: a camera that hangs on its side is turned before anything else."""
+    side = tmp_path / "side.mp4"
+    writer = cv2.VideoWriter(str(side), cv2.VideoWriter_fourcc(*"mp4v"), 10, (512, 400))
+    for _ in range(30):
+        writer.write(np.ascontiguousarray(np.rot90(astronaut[:, :400]))[:, :, ::-1])
+    writer.release()
+    source = ("--source", f"file://{side}?rotation=90", "--loop", "--realtime", "--web", "--web-port", 0)
+    with helpers.fer_edge("run", *source, "--bundle", BUNDLE) as (_, url):
+        browser.get(url)
+        wait_for_picture(browser)
+        shown = pixels(browser, "picture").astype(int)
+        reading = next_reading(browser)
+    assert shown.shape == (512, 400, 3)
+    assert (reading["height"], reading["width"]) == (512, 400)
+    assert len(reading["faces"]) == 1
+    assert np.abs(shown - astronaut[:, :400]).mean() < 12  # upright, but for box and label
 
 
 def test_hidden_picture_is_not_encoded(browser: Any, page: str) -> None:

@@ -85,12 +85,19 @@ function speak(faces) {  // at most every 4 s, and only what is new
   }
 }
 
+function moment(reading) {  // of the capture, by this browser's clock zone; of a clip also the place in it
+  const clock = reading.time ? new Date(reading.time).toLocaleTimeString() : "–";
+  return Number.isFinite(reading.t_media_s) ? `${clock}, ${reading.t_media_s.toFixed(1)} s in the clip` : clock;
+}
+
 function onReading(data) {
   const faces = data.reading.faces;
   if (faces.length) learn(Object.keys(faces[0].probabilities));
   showFaces($("faces"), faces, "h3");
   $("nobody").hidden = faces.length > 0;
   setText("age", data.age_s < 10 ? `${Math.round(1000 * data.age_s)} ms` : `${Math.round(data.age_s)} s`);
+  setText("when", moment(data.reading));
+  $("damaged").hidden = !data.reading.damaged;
   speak(faces);
   watch();
   document.body.dataset.frame = data.reading.frame_index;
@@ -119,7 +126,7 @@ function onState(data) {
   setText("slow", slow || "none");
   $("slow").classList.toggle("bad", slow !== "");
   setText("dropped", String(Object.values(status.dropped).reduce((a, b) => a + b, 0)));
-  if (!on) { setText("age", "–"); showFaces($("faces"), [], "h3"); $("nobody").hidden = false; }
+  if (!on) { setText("age", "–"); setText("when", "–"); $("damaged").hidden = true; showFaces($("faces"), [], "h3"); $("nobody").hidden = false; }
   setText("off", hidden ? "The picture is hidden." : status.state === "running" ? "Waiting for the first picture…"
     : on ? `Waiting for the camera: ${status.reason || status.source}` : "The camera is off.");
   drawStrip(data.history, data.now_s);
