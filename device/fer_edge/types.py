@@ -247,6 +247,16 @@ class FrameSource(Protocol):
         return ""
 
     @property
+    def length(self) -> int | None:
+        """Number of a recording's last frame plus 1, as it announces; None where nobody knows, or it has no end."""
+        return None
+
+    @property
+    def nominal_fps(self) -> float:
+        """Frames per second of what is seen, about; 0 where nobody knows."""
+        return 0.0
+
+    @property
     def opening(self) -> bool:
         """True while something is being opened in the thread that iterates, which can take half a minute."""
         return False

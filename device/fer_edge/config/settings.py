@@ -18,6 +18,7 @@ from fer_edge.sinks.csv_file import CsvSettings
 from fer_edge.sinks.jsonl import JsonlSettings
 from fer_edge.sinks.metrics import MetricsSettings
 from fer_edge.sinks.mqtt.settings import MqttSettings
+from fer_edge.sinks.video_settings import AnnotateSettings
 from fer_edge.sinks.web.settings import WebSettings
 from fer_edge.sources import SCHEMES, Playback, parse_uri
 from fer_edge.tracking.track import TrackSettings
@@ -43,6 +44,7 @@ NAMES = {
     ("track", "enabled"): "track",
     ("jsonl", "path"): "jsonl",
     ("csv", "path"): "csv",
+    ("annotate", "path"): "annotate",
     ("web", "enabled"): "web",
     ("web", "blur"): "blur",
     ("metrics", "enabled"): "metrics",
@@ -148,6 +150,7 @@ class Config:
     health: HealthSettings = field(default_factory=HealthSettings)
     jsonl: JsonlSettings = field(default_factory=JsonlSettings)
     csv: CsvSettings = field(default_factory=CsvSettings)
+    annotate: AnnotateSettings = field(default_factory=AnnotateSettings)
     mqtt: MqttSettings = field(default_factory=MqttSettings)
     web: WebSettings = field(default_factory=WebSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)

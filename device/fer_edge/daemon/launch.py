@@ -99,7 +99,7 @@ class Launcher:
                 with ended_by_sigterm():
                     self._first = self._opened()
                 opened.callback(self._close_first)
-            files = open_files(self.config, self.bundle, opened, self.is_camera)
+            files = open_files(self.config, self.bundle, opened, self.is_camera, self._first)
             switch = Switch()
             sinks = self._sinks(PageControls(switch, PhotoDesk(self._photo_pipeline)), opened)
             self.daemon = Daemon(

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from fer_edge.config import Config, keys
 from fer_edge.contract.bundle import Bundle
-from fer_edge.contract.outputs import clash
+from fer_edge.contract.outputs import STDOUT, clash
 from fer_edge.errors import UsageError
 from fer_edge.pictures.files import list_photos
 from fer_edge.sinks.csv_file import CsvSink
 from fer_edge.sinks.fanout import QueuedSink
 from fer_edge.sinks.jsonl import JsonlSink
-from fer_edge.sources import SourceUri
-from fer_edge.types import Sink
+from fer_edge.sinks.progress import ProgressSink
+from fer_edge.sources import SCHEMES, SourceUri
+from fer_edge.types import FrameSource, Sink
 
 
 def check_outputs(config: Config, uri: SourceUri | None, bundle: Bundle, file: Path | None) -> None:
@@ -30,13 +33,23 @@ def check_outputs(config: Config, uri: SourceUri | None, bundle: Bundle, file: P
     Raises:
         UsageError: says both, and what is expected.
     """
-    outputs = {"--jsonl": config.jsonl.path, "--csv": config.csv.path}
+    if config.annotate.path:
+        is_clip = uri is not None and not SCHEMES[uri.scheme].is_camera and SCHEMES[uri.scheme].tracks_faces
+        if uri is None or not is_clip:
+            name = "camera://" if uri is None else uri.text
+            hint = "; for photos: fer-edge image --annotate" if name.startswith("images:") else ""
+            raise UsageError(f"--annotate: {name} is no clip; expected the path of a video, or no --annotate{hint}")
+        if config.source.loop:
+            raise UsageError("--annotate: the video of a clip that loops has no end; expected no --loop")
+    outputs = {"--jsonl": config.jsonl.path, "--csv": config.csv.path, "--annotate": config.annotate.path}
     problem = clash(outputs, _inputs(config, uri, bundle, file))
     if problem:
         raise UsageError(problem)
 
 
-def open_files(config: Config, bundle: Bundle, opened: contextlib.ExitStack, is_camera: bool) -> list[Sink]:
+def open_files(
+    config: Config, bundle: Bundle, opened: contextlib.ExitStack, is_camera: bool, source: FrameSource | None
+) -> list[Sink]:
     """The sinks that write files: of a camera behind a queue each; of a clip raising, since they must be complete.
 
     Args:
@@ -44,6 +57,7 @@ def open_files(config: Config, bundle: Bundle, opened: contextlib.ExitStack, is_
         bundle: names the labels.
         opened: closes them.
         is_camera: a frame is worth more than a line.
+        source: that was opened; None while a camera is waited for.
 
     Raises:
         UsageError: a file cannot be written.
@@ -55,11 +69,26 @@ def open_files(config: Config, bundle: Bundle, opened: contextlib.ExitStack, is_
     if config.csv.path:
         files.append(CsvSink(config.csv.path, bundle.manifest.labels, strict=not is_camera))
         opened.callback(files[-1].close)
+    if config.annotate.path:
+        from fer_edge.sinks.video import VideoSink
+
+        fps = 0.0 if source is None else source.nominal_fps
+        files.append(VideoSink(Path(config.annotate.path), fps, config.web.blur))
+        opened.callback(files[-1].close)
+    if source is not None and not is_camera and _shows_progress(config):
+        files.append(ProgressSink(source.length))
+        opened.callback(files[-1].close)
     if is_camera:
         files = [QueuedSink(sink) for sink in files]
         for sink in files:
             opened.callback(sink.close)
     return files
+
+
+def _shows_progress(config: Config) -> bool:
+    """On a terminal, unless the readings are written to it as well."""
+    is_mixed = "-" in (config.jsonl.path, config.csv.path) and os.isatty(STDOUT)
+    return sys.stderr is not None and sys.stderr.isatty() and not is_mixed
 
 
 def _inputs(config: Config, uri: SourceUri | None, bundle: Bundle, file: Path | None) -> Iterator[Path | str]:

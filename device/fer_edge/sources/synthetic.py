@@ -38,6 +38,16 @@ class SyntheticSource(FrameSource):
         self.name, self._realtime, self._closed = uri.text, realtime or rate is not None, False
         self._phase = np.random.default_rng(options.get("seed", 1)).uniform(0, 2 * math.pi, (self.faces, 3))
 
+    @property
+    def length(self) -> int | None:
+        """As asked for; None without an end."""
+        return self.n
+
+    @property
+    def nominal_fps(self) -> float:
+        """Of the drawing."""
+        return self.fps
+
     def __iter__(self) -> Iterator[Frame]:
         """Drawn frames; the same options give the same pictures."""
         started, index = time.monotonic(), 0

@@ -55,6 +55,19 @@ class VideoFileSource(FrameSource):
         return self._incomplete
 
     @property
+    def length(self) -> int | None:
+        """As announced, up to ``to_s``; None where it loops."""
+        length = self._container.frames or self._decoder.announced
+        if self._play.to_s is not None:
+            length = min(length, round(self._play.to_s * (self._decoder.fps or UNKNOWN_FPS)))
+        return None if self._play.loop or not length else length
+
+    @property
+    def nominal_fps(self) -> float:
+        """Of the frames that are read."""
+        return self._decoder.fps / self._play.every
+
+    @property
     def corrupt(self) -> int:
         """Frames that could not be decoded."""
         return self._corrupt + self._decoder.corrupt

@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 
 from fer_edge.pictures.annotate import annotate, blur_faces, encode_jpeg
+from fer_edge.pictures.recent import RecentFaces
 from fer_edge.sinks.summary import summarize_faces
 from fer_edge.sinks.web.settings import WebSettings
 from fer_edge.types import FaceBox, FaceReading, FrameReading, RgbImage, Status
 
 HISTORY_S = 60
-BLUR_STAYS_S = 1.0  # where a face was, it stays blurred so long: a detector misses one now and then
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Live:
         self._news = threading.Condition()
         self._latest = Latest(0, None, 0.0)
         self._status: Status | None = None
-        self._recent: deque[tuple[float, tuple[FaceReading, ...]]] = deque()
+        self._recent = RecentFaces()
         self.history = History()
         self._encoding = threading.Lock()
         self._picture: tuple[int, bytes] = (0, b"")
@@ -64,9 +64,7 @@ class Live:
         with self._news:
             self._latest = Latest(self._latest.number + 1, reading, now)
             if self._settings.blur:
-                self._recent.append((now, reading.faces))
-                while now - self._recent[0][0] > BLUR_STAYS_S:
-                    self._recent.popleft()
+                self._recent.add(now, reading.faces)
             self._news.notify_all()
 
     def status(self, status: Status) -> None:
@@ -101,7 +99,7 @@ class Live:
                 image = frame.image
                 if self._settings.blur:
                     with self._news:
-                        image = blur_faces(image, [face for _, faces in self._recent for face in faces])
+                        image = blur_faces(image, self._recent.faces())
                 image, faces = scaled_down(image, latest.reading.faces, self._settings.max_width_px)
                 self._picture = latest.number, draw(image, faces, self._settings)
                 self.encoded += 1
