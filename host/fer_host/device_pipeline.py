@@ -17,6 +17,7 @@ from fer_edge.errors import ImageError, RunnerError, SourceError
 from fer_edge.pictures.formats import SUFFIXES
 from fer_edge.pictures.photo import read_photo
 from fer_edge.sources import open_source
+from fer_edge.tracking.track import TrackSettings
 from fer_edge.types import FaceBox, FaceDetector, RgbImage
 
 PHOTO_SUFFIXES = tuple(SUFFIXES)
@@ -30,6 +31,7 @@ __all__ = [
     "RgbImage",
     "RunnerError",
     "SourceError",
+    "TrackSettings",
     "crop_face",
     "face_cropper",
     "largest_face",

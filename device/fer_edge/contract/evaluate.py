@@ -19,6 +19,23 @@ class WithoutDuplicates:
 
 
 @dataclass(frozen=True)
+class Sure:
+    """What a probability is worth: how many answers are not marked ``uncertain``, and how many of them are right.
+
+    Attributes:
+        threshold: an answer below it is uncertain (``[track] uncertain_below``'s default).
+        share: of answers that reach it.
+        accuracy: of those; 0 where there are none.
+        surest_80: accuracy of the surest 80% of the answers.
+    """
+
+    threshold: float
+    share: float
+    accuracy: float
+    surest_80: float
+
+
+@dataclass(frozen=True)
 class EvaluateDoc:
     """Accuracy of one variant on one data set through the device's own preprocess and interpreter.
 
@@ -39,6 +56,7 @@ class EvaluateDoc:
     usage: str | None = None
     occluded: Literal["eyes", "mouth"] | None = None
     views: int | None = None
+    sure: Sure | None = None
 
 
 def dumps(document: EvaluateDoc) -> str:

@@ -14,16 +14,16 @@ from tqdm import tqdm
 
 from fer_edge.contract.answer import answer
 from fer_edge.contract.bundle import Bundle
-from fer_edge.contract.evaluate import EvaluateDoc, WithoutDuplicates
+from fer_edge.contract.evaluate import EvaluateDoc, Sure, WithoutDuplicates
 from fer_edge.contract.labels import LABEL_SETS, PROTOCOLS
 from fer_edge.contract.manifest import Variant
 from fer_edge.contract.preprocess import preprocess
 from fer_host.data.faces import ALL, TRAINING, FaceData, FaceFiles, describe
 from fer_host.data.load import open_data
 from fer_host.data.occlude import Part, occlude
-from fer_host.device_pipeline import LiteRunner, face_cropper, make_detector
+from fer_host.device_pipeline import LiteRunner, TrackSettings, face_cropper, make_detector
 from fer_host.errors import DataError
-from fer_host.evaluate.metrics import drop_label, score
+from fer_host.evaluate.metrics import drop_label, score, surest
 from fer_host.evaluate.ten_crop import N_CROPS, ten_crops
 
 
@@ -112,7 +112,18 @@ def evaluate(
         usage=usage,
         occluded=occluded,
         views=N_CROPS if ten_crop else None,
+        sure=_sureness(outputs, rows.labels),
     )
+
+
+def _sureness(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Sure:
+    """What the probabilities are worth at the device's own threshold."""
+    threshold = TrackSettings().uncertain_below
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    reached = confidence >= threshold
+    accuracy = float(correct[reached].mean()) if reached.any() else 0.0
+    share, best = float(reached.mean()), surest(confidence, correct, 0.8)
+    return Sure(threshold, round(share, 6), round(accuracy, 6), round(best, 6))
 
 
 def predict(
@@ -199,6 +210,12 @@ def format_table(document: EvaluateDoc) -> str:
     fresh = document.without_duplicates
     if fresh is not None and fresh.n != document.n:
         lines.append(f"without images that are pixel-identical to a training image: {fresh.accuracy:.2%} of {fresh.n}")
+    sure = document.sure
+    if sure is not None:
+        lines.append(
+            f"{sure.share:.1%} of the answers reach {sure.threshold:g} and are not marked uncertain; of these "
+            f"{sure.accuracy:.1%} are right, of the surest 80% {sure.surest_80:.1%}"
+        )
     lines.append(f"{'true':>10}  recall  " + " ".join(f"{name[:8]:>8}" for name in names))
     for name, row in zip(names, document.confusion, strict=True):
         recall = f"{document.recall[name]:6.1%}" if name in document.recall else "     -"

@@ -55,6 +55,17 @@ def expected_calibration_error(confidence: NDArray[np.float32], correct: NDArray
     return total
 
 
+def risk_coverage(confidence: NDArray[np.float32], correct: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(n,) accuracy of the 1, 2, ... n surest answers, the surest first; equal ones in the order that they come."""
+    order = np.argsort(-confidence, kind="stable")
+    return np.asarray(np.cumsum(correct[order]) / np.arange(1, len(correct) + 1), dtype=np.float64)
+
+
+def surest(confidence: NDArray[np.float32], correct: NDArray[np.bool_], share: float) -> float:
+    """Accuracy of this share of the answers, the surest; at least one."""
+    return float(risk_coverage(confidence, correct)[max(1, round(share * len(correct))) - 1])
+
+
 def drop_label(probabilities: NDArray[np.float32], index: int) -> NDArray[np.float32]:
     """Probabilities (n, c) without one class, renormalized (the thesis' seven-class score of eight classes)."""
     kept = np.delete(probabilities, index, axis=1)
