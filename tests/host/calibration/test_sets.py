@@ -109,7 +109,7 @@ def test_the_npz_gives_the_faces_that_its_rows_give(tmp_path: Path) -> None:
         ferplus_votes=votes,
         usage=rows.usage,
         duplicates_training=np.zeros(200, dtype=bool),
-        fer_classes=np.array(["angry"]),
+        fer_classes=np.array(["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]),
         ferplus_classes=np.array([*EMOTIONS8, "unknown", "NF"]),
     )
     found = faces_from_npz(tmp_path / "f.npz", 50, seed=1)
