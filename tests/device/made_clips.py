@@ -38,7 +38,20 @@ CODECS: dict[str, Sequence[str]] = {
         "-auto-alt-ref",
         "0",
     ),
-    "vp9": ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "1M", "-g", "30"),
+    "vp9": (
+        "-c:v",
+        "libvpx-vp9",
+        "-deadline",
+        "realtime",
+        "-cpu-used",
+        "8",
+        "-b:v",
+        "1M",
+        "-g",
+        "30",
+        "-pix_fmt",
+        "yuv420p",
+    ),
 }
 MATRICES = {1: (1, 0, 0, 1), 2: (-1, 0, 0, 1), 3: (-1, 0, 0, -1), 4: (1, 0, 0, -1)} | {
     5: (0, 1, 1, 0), 6: (0, 1, -1, 0), 7: (0, -1, -1, 0), 8: (0, -1, 1, 0)

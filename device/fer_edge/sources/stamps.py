@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-BACK_S = 1.0  # a stamp so far back is a new clock (recordings joined end to end), not a rounding
+BACK_S = 0.2  # a stamp so far back is a new clock (recordings joined end to end), not a rounding
 
 
 class Stamps:

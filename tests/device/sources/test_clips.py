@@ -6,11 +6,14 @@ import itertools
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from device_helpers import DATA
+from hypothesis import given
+from hypothesis import strategies as st
 from made_clips import (
     MATRICES,
     cut_in_half,
@@ -27,7 +30,9 @@ from made_clips import (
 )
 
 from fer_edge.errors import SourceError
-from fer_edge.sources import open_source
+from fer_edge.sources import headers, open_source
+from fer_edge.sources.jpegs import RAW_IS_UNTIMED
+from fer_edge.sources.packets import PacketWatch
 from fer_edge.sources.stamps import Stamps
 from fer_edge.sources.upright import from_matrix, from_options, then
 from fer_edge.types import Frame
@@ -120,13 +125,13 @@ def test_a_damaged_packet_costs_few_frames_and_is_counted(
     numbers = [number_of(frame.image) for frame in frames]
     sound = [number for number in numbers if number is not None]  # some decoders patch the hole with what was there
     assert len(frames) >= 112
-    assert len(set(sound)) >= 100  # until the next key frame the old picture may show through
+    assert len(set(sound)) >= 85  # until the next key frame the old picture may show through
     assert numbers[-1] == 114
     times = [frame.t_media_s or 0.0 for frame in frames]
     assert len(set(times)) == len(times)
     if not name.endswith(("ts", "flv")):  # there a hole can pass for a shorter packet, and is patched or missed
-        assert len(frames) + source.corrupt >= 115  # type: ignore[attr-defined]
-    assert source.incomplete == ""  # type: ignore[attr-defined]
+        assert len(frames) + source.corrupt >= 115
+    assert source.incomplete == ""
     assert capfd.readouterr().err == ""
 
 
@@ -136,10 +141,10 @@ def test_a_clip_cut_in_half_says_so(made: dict[str, Path], name: str) -> None:
     frames = list(source)
     assert 30 <= len(frames) <= 85
     assert [number_of(frame.image) for frame in frames[:25]] == list(range(25))
-    assert source.incomplete.startswith("cut off: the file ends ")  # type: ignore[attr-defined]
+    assert source.incomplete.startswith("cut off: the file ends ")
     if not name.endswith(("ts", "flv")):
-        missing = 115 - len(frames) - source.corrupt  # type: ignore[attr-defined]
-        assert f"{missing} of 115 announced frames never came" in source.incomplete  # type: ignore[attr-defined]
+        missing = 115 - len(frames) - source.corrupt
+        assert f"{missing} of 115 announced frames never came" in source.incomplete
 
 
 def test_a_clip_without_its_index_is_refused_with_the_reason(tmp_path: Path) -> None:
@@ -152,8 +157,8 @@ def test_whole_clips_are_not_called_cut(made: dict[str, Path]) -> None:
     for path in made.values():
         source = open_source(str(path))
         assert len(list(source)) == 115
-        assert source.incomplete == ""  # type: ignore[attr-defined]
-        assert source.corrupt == 0  # type: ignore[attr-defined]
+        assert source.incomplete == ""
+        assert source.corrupt == 0
 
 
 def test_a_clip_trimmed_without_encoding_is_whole(made: dict[str, Path], tmp_path: Path) -> None:
@@ -163,7 +168,103 @@ def test_a_clip_trimmed_without_encoding_is_whole(made: dict[str, Path], tmp_pat
         source = open_source(str(tmp_path / f"trim.{suffix}"))
         frames = list(source)
         assert 20 <= len(frames) <= 60
-        assert source.incomplete == ""  # type: ignore[attr-defined]
+        assert source.incomplete == ""
+
+
+# -- size --------------------------------------------------------------------------------------------------------------
+
+SIZES = [(96, 128), (192, 256), (128, 96), (96, 128)]
+
+
+@pytest.fixture(scope="module")
+def resized(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path]:
+    """A clip of four sizes, 20 frames each, as recordings joined end to end and calls whose picture grows."""
+    folder = tmp_path_factory.mktemp("sizes")
+
+    def make(suffix: str, codec: str) -> Path:
+        numbers = [range(20 * part, 20 * part + 20) for part in range(len(SIZES))]
+        parts = [
+            encode(folder / f"{codec}{part}.{suffix}", [numbered(i, *size) for i in numbers[part]], codec=codec)
+            for part, size in enumerate(SIZES)
+        ]
+        path = folder / f"{codec}.{suffix}"
+        if suffix in ("ts", "mjpeg"):
+            path.write_bytes(b"".join(part.read_bytes() for part in parts))
+        else:
+            (folder / "list.txt").write_text("".join(f"file '{part}'\n" for part in parts))
+            ffmpeg("-f", "concat", "-safe", "0", "-i", folder / "list.txt", "-c", "copy", path)
+        return path
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [
+        *(("ts", "h264"), ("ts", "hevc"), ("ts", "mpeg2"), ("ts", "mpeg4"), ("webm", "vp8"), ("webm", "vp9")),
+        *(("mkv", "h264"), ("mp4", "h264"), ("flv", "h264"), ("mjpeg", "mjpeg")),
+    ],
+)
+def test_a_picture_that_changes_its_size(
+    resized: Callable[[str, str], Path], suffix: str, codec: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = open_source(str(resized(suffix, codec)))
+    frames = list(source)
+    numbers = [number_of(frame.image) for frame in frames]
+    left_out = set(range(80)) - set(numbers)
+    if codec == "mpeg2":  # FFmpeg's decoder holds one frame back, and loses it where the size first changes
+        assert left_out == {19}
+    elif RAW_IS_UNTIMED and codec in ("h264", "hevc"):  # so does OpenCV, with what was to be put in order
+        assert left_out <= {15, 16, 17, 18, 19}
+    else:
+        assert left_out == set()
+    assert numbers == sorted(set(range(80)) - left_out)
+    assert source.corrupt == len(left_out)
+    assert [frame.image.shape[:2] for frame in frames] == [SIZES[number // 20] for number in numbers]  # type: ignore[operator]
+    assert all(is_upright(frame.image) for frame in frames)
+    times = [frame.t_media_s or 0.0 for frame in frames]
+    assert times == sorted(times)
+    assert 3.0 <= times[-1] <= 3.5
+    assert source.incomplete == ""
+    assert capfd.readouterr().err == ""
+
+
+def test_a_clip_of_several_sizes_can_be_left_at_any_frame(resized: Callable[[str, str], Path]) -> None:
+    path = resized("webm", "vp8")
+    for n in (1, 19, 20, 21, 45):
+        source = open_source(str(path))
+        assert len(list(itertools.islice(source, n))) == n
+        source.close()
+    before = len(os.listdir("/proc/self/fd"))
+    assert [number_of(f.image) for f in itertools.islice(open_source(str(path), loop=True), 100)] == [
+        *range(80),
+        *range(20),
+    ]
+    assert len(os.listdir("/proc/self/fd")) <= before + 4
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "mpeg2", "mpeg4", "vp8", "vp9"])
+def test_codecs_are_known_by_their_packets(tmp_path: Path, codec: str) -> None:
+    suffix = "webm" if codec.startswith("vp") else "ts"
+    marks = []
+    for size in ((96, 128), (96, 144), (112, 128)):
+        packets = PacketWatch(
+            str(encode(tmp_path / f"x.{suffix}", [numbered(i, *size) for i in range(20)], codec=codec))
+        )
+        assert packets.step()
+        assert headers.codec_of(packets.packet) == packets.codec
+        assert packets.codec.lower() in (f"{codec}0".encode(), codec.encode(), b"fmp4" if codec == "mpeg4" else b"mpg2")
+        marks.append(headers.size_mark(packets.codec, packets.packet))
+        packets.close()
+    assert len(set(marks)) == 3
+    assert all(marks)
+
+
+@given(st.binary(max_size=60), st.sampled_from([b"H264", b"HEVC", b"VP80", b"VP90", b"AV01", b"mpg2", b"FMP4", b""]))
+def test_any_packet_can_be_asked(packet: bytes, codec: bytes) -> None:
+    assert isinstance(headers.codec_of(packet), bytes)
+    assert isinstance(headers.size_mark(codec, packet), bytes)
+    assert headers.is_shown(codec, packet) in (True, False)
 
 
 # -- time --------------------------------------------------------------------------------------------------------------
