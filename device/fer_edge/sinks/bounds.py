@@ -7,7 +7,7 @@ from __future__ import annotations
 
 # -- connections of the page
 
-MAX_CONNECTIONS = 32  # a thread each, of about 0.1 MB
+MAX_CONNECTIONS = 32  # a thread each; a page needs at most 8, and 4 pages may watch by default
 MAX_FROM_ONE = 16  # of them from one address: two browsers open 6 each, and a stream and events besides
 REQUEST_S = 10.0  # for a request's headers to come, and for a kept connection to stay idle
 WRITE_S = 10.0  # for one write to be taken by the client: a phone that changes its network needs some seconds
@@ -16,7 +16,7 @@ LINGER_BYTES = 32_000_000  # more than the largest photo by default
 
 # -- a request
 
-HEADER_BYTES = 16_384  # cookies of other programs on the same host come along; browsers stay under 8 KiB
+HEADER_BYTES = 16_384  # cookies of other programs on the same host come along; nginx takes no line above 8 KiB
 HOST_CHARS = 255  # of a host name (RFC 1035), with its port
 LOGIN_BYTES = 2048  # a form of one token
 TOKEN_CHARS = 512  # of a token, wherever it comes from
@@ -32,7 +32,7 @@ MIN_SIDE_PX, MAX_SIDE_PX = 16, 20_000  # a face needs 16 px; JPEG's own limit is
 # -- MQTT
 
 PACKET_BYTES = 1024  # of a packet from the broker: all that we listen to are single words
-CONNACK_S = 15.0  # for a broker to answer; mosquitto on a Pi Zero under load takes about 1 s
+CONNACK_S = 15.0  # for a broker to answer once connected; more than a visitor of the page gets, as it may be far
 FIRST_BACKOFF_S = 1  # until a lost broker is tried again; then it doubles, to [mqtt] max_backoff_s
 INTRODUCE_S = 1.0  # between two introductions to a Home Assistant that says it restarted
 BACKLOG = 8  # messages handed to the network and not yet sent; more are dropped
