@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fer_edge.contract.labels import PROTOCOLS
 from fer_host.commands.options import add_data, given_data, positive
+from fer_host.errors import RecipeError
 from fer_host.files.paths import BUILD
 
 
@@ -20,6 +21,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     add_data(train)
     train.add_argument("--out", type=Path, metavar="FILE", help=".safetensors to write (default: host/zoo)")
     train.add_argument("--ablation", metavar="NAME", help="leave something out; `fer-host models` lists the names")
+    train.add_argument("--weights", type=Path, metavar="FILE", help="start from these, not as the recipe says")
     train.set_defaults(run=_train)
 
     kfold = commands.add_parser("kfold", help="train a recipe once per fold; mean and standard deviation over them")
@@ -93,14 +95,19 @@ def _train(arguments: argparse.Namespace) -> int:
     from fer_host.train.identities import run_identities
     from fer_host.train.run import run_training
 
-    recipe, out = load_recipe(arguments.model), arguments.out
+    recipe, out, weights = load_recipe(arguments.model), arguments.out, arguments.weights
     if arguments.ablation:
         recipe = ablated(recipe, arguments.ablation)
         if out is None:  # the zoo holds what ships
             out = BUILD / "ablations" / f"{recipe.id}.safetensors"
             out.parent.mkdir(parents=True, exist_ok=True)
-    run = run_identities if recipe.labels == "identities" else run_training
-    print(run(recipe, given_data(arguments.data), out))
+    data = given_data(arguments.data)
+    if recipe.labels == "identities":
+        if weights is not None:
+            raise RecipeError(f"recipe {recipe.id}: tells people apart and starts as it says; expected no --weights")
+        print(run_identities(recipe, data, out))
+    else:
+        print(run_training(recipe, data, out, weights=weights))
     return 0
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -26,11 +25,13 @@ from fer_host.models.weights import (
     save_weights,
     start_from_body,
     start_from_imagenet,
+    weights_sha256,
     zoo_path,
 )
 from fer_host.recipe.recipe import Recipe, load_recipe
 from fer_host.recipe.train import TrainConfig
 from fer_host.train.checks import check_recipe
+from fer_host.train.curve import CURVE, Epoch, figures, read_curve
 from fer_host.train.loop import TrainSet, train
 from fer_host.train.machine import machine
 from fer_host.train.parallel import Team, join_team, leave_team
@@ -40,7 +41,7 @@ from fer_host.train.scoring import all_scores, calibrations, scores_of_card
 from fer_host.train.teacher import load_teacher
 from fer_host.zoo.card import write_card
 
-CURVE, BEST = "curve.jsonl", "best.safetensors"
+BEST = "best.safetensors"
 # Options that came later: a recipe that does without them keeps its digest, and a run of it resumes.
 _UNUSED = {"precision": "float32", "trainable": "all", "faces": None, "mixup": 0.0}
 _UNUSED_IN: dict[str, dict[str, object]] = {  # of a cycle's tables
@@ -48,19 +49,6 @@ _UNUSED_IN: dict[str, dict[str, object]] = {  # of a cycle's tables
     "loss": {"fer7_share": 0.0, "head_shares": ()},
     "augment": {"light": None},
 }
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One line of the learning curve; ``majority`` and ``fer7`` are the other protocols' accuracies, where known."""
-
-    epoch: int
-    size_px: int
-    loss: float
-    accuracy: float
-    minutes: float
-    majority: float | None = None
-    fer7: float | None = None
 
 
 def training_data(recipe: Recipe, path: Path, quiet: bool = False) -> FaceData:
@@ -94,6 +82,7 @@ def run_training(
     data_path: Path,
     out: Path | None = None,
     cache: Path | None = None,
+    weights: Path | None = None,
 ) -> Path:
     """Trains a recipe, resuming where a killed run of the same recipe stopped.
 
@@ -102,12 +91,14 @@ def run_training(
         data_path: FER2013's npz or CSV, or the folder of any set that ``open_data`` recognizes.
         out: the .safetensors file to write; None writes the zoo's.
         cache: folder of the resumable state; None takes ``~/.cache/fer-edge/train/<recipe>-<digest>``.
+        weights: where the first cycle starts, in the place of the recipe's own start.
 
     Returns:
         The weights file; its model card and confusion matrix stand beside it.
 
     Raises:
         RecipeError: see ``check_recipe``.
+        WeightsError: ``out`` cannot be written, or ``weights`` do not fit.
     """
     target = out or zoo_path(recipe)
     if target.suffix != ".safetensors" or not target.parent.is_dir():
@@ -115,8 +106,9 @@ def run_training(
     team = join_team()
     check_recipe(recipe, team)
     data = training_data(recipe, data_path, quiet=not team.leads)
-    state = cache or TRAIN_CACHE / f"{recipe.id}-{train_digest(recipe, data_path)}"
-    minutes = fit(recipe, data, state, team)
+    own = "" if weights is None else f"-{weights_sha256(load_network(recipe, weights))[:8]}"
+    state = cache or TRAIN_CACHE / f"{recipe.id}-{train_digest(recipe, data_path)}{own}"
+    minutes = fit(recipe, data, state, team, weights)
     leave_team()
     if not team.leads:
         return target
@@ -125,7 +117,7 @@ def run_training(
     return target
 
 
-def fit(recipe: Recipe, data: FaceData, state: Path, team: Team) -> float:
+def fit(recipe: Recipe, data: FaceData, state: Path, team: Team, weights: Path | None = None) -> float:
     """Trains on the Training rows, and leaves the epoch that is best on the validation rows as ``best.safetensors``.
 
     Args:
@@ -133,6 +125,7 @@ def fit(recipe: Recipe, data: FaceData, state: Path, team: Team) -> float:
         data: with a validation split; other rows are not looked at.
         state: folder of the resumable state, learning curve and best weights.
         team: the processes that train together.
+        weights: see ``run_training``.
 
     Returns:
         Minutes of training, earlier sessions included.
@@ -168,7 +161,7 @@ def fit(recipe: Recipe, data: FaceData, state: Path, team: Team) -> float:
             flush=True,
         )
 
-    return train_cycles(recipe, lambda cycle: train_split(data, recipe, cycle), state, team, on_epoch)
+    return train_cycles(recipe, lambda cycle: train_split(data, recipe, cycle), state, team, on_epoch, weights)
 
 
 def train_cycles(
@@ -177,6 +170,7 @@ def train_cycles(
     state: Path,
     team: Team,
     on_epoch: Callable[[int, int, nn.Module, float, float], None],
+    weights: Path | None = None,
 ) -> float:
     """Runs a recipe's cycles one after the other, each from the averaged weights of the one before.
 
@@ -186,6 +180,7 @@ def train_cycles(
         state: folder of the resumable state.
         team: the processes that train together.
         on_epoch: as ``loop.train`` calls it; epochs and minutes count from the first cycle's start.
+        weights: see ``run_training``.
 
     Returns:
         Minutes of training, earlier sessions included.
@@ -193,7 +188,7 @@ def train_cycles(
     Raises:
         DataError: less than a batch to train on.
     """
-    network = _started(recipe)
+    network = _started(recipe) if weights is None else load_network(recipe, weights)
     epochs, minutes = 0, 0.0
     for number, cycle in enumerate(recipe.train, 1):
         rows = rows_of(cycle)
@@ -264,11 +259,6 @@ def write_card_for(recipe: Recipe, weights: Path, data: FaceData, curve: list[Ep
     )
 
 
-def figures(line: Epoch) -> dict[str, float]:
-    """An epoch's line without what does not apply."""
-    return {name: value for name, value in dataclasses.asdict(line).items() if value is not None}
-
-
 def train_digest(recipe: Recipe, data_path: Path) -> str:
     """Short digest of all that training depends on, so that a recipe changed in these parts starts afresh."""
     whole = dataclasses.asdict(recipe)
@@ -290,10 +280,3 @@ def train_digest(recipe: Recipe, data_path: Path) -> str:
     if parts["prune"] and parts["prune"]["round_to"] == 1:
         del parts["prune"]["round_to"]
     return digest_json([parts, data_digest(data_path)])[:12]
-
-
-def read_curve(path: Path) -> list[Epoch]:
-    """The learning curve written so far."""
-    if not path.is_file():
-        return []
-    return [Epoch(**json.loads(line)) for line in path.read_text().splitlines()]

@@ -17,7 +17,7 @@ from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8
 from fer_edge.contract.specs import InputSpec
 from fer_host.data import fer2013
 from fer_host.data.augment import augment_batch
-from fer_host.errors import DataError
+from fer_host.errors import DataError, WeightsError
 from fer_host.recipe.train import Augment, Light, LossConfig, OptimizerConfig, Phase, ScheduleConfig, TrainConfig
 from fer_host.train.loop import TrainSet, train
 from fer_host.train.optimizer import at_sharpest_neighbor, learning_rate
@@ -333,6 +333,34 @@ def test_a_second_cycle_starts_from_the_average_of_the_first(tmp_path: Path, sma
     run_training(load_recipe(str(small_recipe)), path, tmp_path / "w.safetensors", tmp_path / "cache")
     first, second = (torch.load(tmp_path / "cache" / f"cycle-{i}.pt", weights_only=True) for i in (1, 2))
     assert torch.equal(first["average"]["classifier.1.weight"], second["average"]["classifier.1.weight"])
+
+
+def test_weights_given_are_where_it_starts(tmp_path: Path, small_recipe: Path) -> None:
+    """With a rate of zero the network ends as it began, and the state is another than without them."""
+    from fer_host.models.weights import build_network, load_network, save_weights
+    from fer_host.recipe.recipe import load_recipe
+    from fer_host.train.run import run_training
+
+    small_recipe.write_text(small_recipe.read_text().replace("lr = 0.012", "lr = 0.0"))
+    recipe = load_recipe(str(small_recipe))
+    torch.manual_seed(9)
+    save_weights(build_network(recipe), tmp_path / "start.safetensors")
+    votes = np.zeros((24, 10), dtype=np.int64)
+    votes[np.arange(24), np.arange(24) % 8] = 10
+    path = npz(
+        tmp_path / "f.npz",
+        images=np.random.default_rng(0).integers(0, 256, (24, 48, 48), dtype=np.uint8),
+        fer_label=(np.arange(24) % 7).astype(np.int8),
+        ferplus_votes=votes,
+        usage=np.array(["Training"] * 16 + ["PublicTest"] * 8),
+        duplicates_training=np.zeros(24, dtype=bool),
+    )
+    start, out = tmp_path / "start.safetensors", tmp_path / "w.safetensors"
+    run_training(recipe, path, out, tmp_path / "cache", weights=start)
+    began, ended = (load_network(recipe, each).state_dict() for each in (start, out))
+    assert torch.equal(began["classifier.1.weight"], ended["classifier.1.weight"])
+    with pytest.raises(WeightsError, match=r"none\.safetensors: no such file"):
+        run_training(recipe, path, out, weights=tmp_path / "none.safetensors")
 
 
 def test_sam_takes_the_gradient_at_the_sharpest_neighbor_and_returns() -> None:
