@@ -1,5 +1,7 @@
 """Feeds damaged manifests, configurations, readings and photos to their readers: 10,000 cases, none may crash.
 
+With ``--pictures`` all of them are picture files, of every format and kind; none may take 10 s or 2 GB either.
+
 A crash of the decoder itself (a signal) ends the worker, and is told with the seed of its batch.
 """
 
@@ -23,10 +25,11 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--limit-s", type=float, default=900.0, help="no new batch after so long")
+    parser.add_argument("--pictures", action="store_true", help="picture files alone, of every format")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        return work(arguments.photo, arguments.cases, arguments.seed)
+        return work(arguments.photo, arguments.cases, arguments.seed, arguments.pictures)
     started, cases, failures = time.monotonic(), 0, list[str]()
     read: Counter[str] = Counter()
     refused: Counter[str] = Counter()
@@ -36,6 +39,7 @@ def main() -> int:
             break
         n, seed = min(BATCH, arguments.cases - batch * BATCH), arguments.seed + batch
         line = [sys.executable, __file__, str(arguments.photo), "--worker", "--cases", str(n), "--seed", str(seed)]
+        line += ["--pictures"] * arguments.pictures
         done = subprocess.run(line, capture_output=True, text=True, check=False)
         if done.returncode:
             tail = done.stderr.strip().splitlines()[-1:] or ["nothing said"]
@@ -51,20 +55,21 @@ def main() -> int:
     print(file=sys.stderr)
     print(f"{cases} cases in {time.monotonic() - started:.0f} s, slowest {slowest_s:.2f} s, {len(failures)} failures")
     for kind in sorted(read | refused):
-        print(f"  {kind:9} read {read[kind]:5}  refused {refused[kind]:5}")
+        print(f"  {kind:12} read {read[kind]:5}  refused {refused[kind]:5}")
     for text in failures:
         print(f"  {text}")
     return int(bool(failures) or cases < arguments.cases)
 
 
-def work(photo: Path, cases: int, seed: int) -> int:
+def work(photo: Path, cases: int, seed: int, only_pictures: bool) -> int:
     """One batch, in a process of its own."""
     sys.path.insert(0, str(ROOT / "tests" / "device"))
     from fuzzing import fuzz, small_photo  # the same cases as in the tests
+    from picture_fuzzing import fuzz_pictures
 
     from fer_edge.pictures.photo import read_photo
 
-    outcome = fuzz(cases, seed, small_photo(read_photo(photo).image))
+    outcome = (fuzz_pictures if only_pictures else fuzz)(cases, seed, small_photo(read_photo(photo).image))
     print(json.dumps(vars(outcome)))
     return 0
 

@@ -55,8 +55,12 @@ def decode(content: bytes, kind: Kind, what: str, max_pixels: int) -> Decoded:
         saved = png.salvage(content)
         image, _ = (None, "") if saved is None else _decode_with_cv2(saved)
         flaw = flaw or "its picture data do not unpack"
+    if image is None and not flaw:
+        raise ImageError(
+            f"{what}: a {kind.upper()} picture, damaged or of a rare kind; copy it again, or save it as JPEG"
+        )
     if image is None or (flaw and (image == image[0, 0]).all()):
-        raise ImageError(f"{what}: a damaged {kind.upper()} picture ({flaw or 'it cannot be decoded'}); copy it again")
+        raise ImageError(f"{what}: a damaged {kind.upper()} picture ({flaw}); nothing is left of it: copy it again")
     return Decoded(apply_orientation(image, orientation(content, kind)), flaw)
 
 

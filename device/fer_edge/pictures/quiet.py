@@ -18,7 +18,7 @@ STDERR = 2
 _LIBRARIES = re.compile(
     r"Corrupt JPEG data|Premature end of JPEG|Inconsistent progression|Invalid SOS|Unknown Adobe|Warning: unknown JFIF"
     r"|Application transferred|libpng |TIFF|JPEG datastream|Unsupported JPEG|Bogus |Quantization table|Huffman table"
-    r"|\[ ?(?:WARN|ERROR|INFO)[: ]|OpenCV\b|iCCP|im(?:decode|read)_?\b|.*grfmt_|.*loadsave\.cpp|.*bitstrm\.cpp|$"
+    r"|\[ ?(?:WARN|ERROR|INFO)[: ]|OpenCV\b|iCCP|im(?:decode|read)_?\b|.*grfmt_|.*loadsave\.cpp|.*bitstrm\.cpp|> |$"
 )
 _lock = threading.Lock()
 
