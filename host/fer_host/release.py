@@ -13,8 +13,9 @@ from fer_host.pipeline import ConvertRequest, convert
 from fer_host.recipe.recipe import load_recipe
 from fer_host.train.rows import validation_split
 from fer_host.train.run import training_data
-from fer_host.train.scoring import calibrations, protocols, scores_of_card
+from fer_host.train.scoring import calibrations, protocols, scores_of_card, sureness
 from fer_host.zoo.card import Released, card_rows, read_card, save_card, with_released
+from fer_host.zoo.sureness import plot_sureness
 
 
 def release(model: str, data: Path) -> None:
@@ -35,6 +36,9 @@ def release(model: str, data: Path) -> None:
         calibration=calibrations(network, recipe, rows),
         float_scores=card_rows(recipe, scores_of_card(network, recipe, rows)),
     )
+    if card.calibration:
+        picture = weights.with_suffix(".sureness.png")
+        plot_sureness(sureness(network, recipe, rows, card.calibration), picture, f"{recipe.id}, {rows.usage[0]}")
     save_card(card, weights)  # the bundle takes its temperatures from there
     converted = convert(ConvertRequest(model, data=data))
     bundle = converted.bundle

@@ -37,9 +37,10 @@ from fer_host.train.machine import machine
 from fer_host.train.parallel import Team, join_team, leave_team
 from fer_host.train.protocols import with_validation
 from fer_host.train.rows import train_split, validation_split
-from fer_host.train.scoring import all_scores, calibrations, scores_of_card
+from fer_host.train.scoring import all_scores, calibrations, scores_of_card, sureness
 from fer_host.train.teacher import load_teacher
 from fer_host.zoo.card import write_card
+from fer_host.zoo.sureness import plot_sureness
 
 BEST = "best.safetensors"
 # Options that came later: a recipe that does without them keeps its digest, and a run of it resumes.
@@ -243,6 +244,9 @@ def write_card_for(recipe: Recipe, weights: Path, data: FaceData, curve: list[Ep
     network = load_network(recipe, weights)
     rows = scores_of_card(network, recipe, held_out)
     calibration = calibrations(network, recipe, held_out)
+    if calibration:
+        picture = weights.with_suffix(".sureness.png")
+        plot_sureness(sureness(network, recipe, held_out, calibration), picture, f"{recipe.id}, {held_out.usage[0]}")
     n_train = len(train_split(data, recipe, recipe.train[-1]).images)
     lines = [figures(entry) for entry in curve]
     write_card(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from fer_edge.contract.answer import answer
 from fer_edge.contract.labels import Calibration
 from fer_edge.contract.preprocess import preprocess, softmax
 from fer_host.data.faces import FaceData
@@ -16,6 +19,7 @@ from fer_host.evaluate.metrics import Scores, drop_label, score
 from fer_host.evaluate.temperature import calibrate
 from fer_host.recipe.recipe import Recipe
 from fer_host.train.parallel import device_of
+from fer_host.zoo.sureness import Answers
 
 _LEAST_ROWS = 500  # fewer say little about a temperature
 
@@ -95,6 +99,20 @@ def calibrations(network: nn.Module, recipe: Recipe, rows: FaceData) -> dict[str
             what = f"{rows.usage[0]}, {each.id}"
             own, groups = logits[kept, slice(*each.slice)], rows.sequence[kept]
             found[each.id] = calibrate(own, truth[kept], groups, what, recipe.train[0].seed)
+    return found
+
+
+def sureness(network: nn.Module, recipe: Recipe, rows: FaceData, known: Mapping[str, Calibration]) -> list[Answers]:
+    """What a plot of calibrated label sets needs, of those that are."""
+    logits, found = predict_logits(network, recipe, rows.images, recipe.size_px), []
+    for each in recipe.label_sets:
+        if each.id in known:
+            truth = rows.labels(each.id)
+            kept = truth >= 0
+            before = answer(logits[kept], each)
+            after = answer(logits[kept], replace(each, calibration=known[each.id]))
+            correct = before.argmax(axis=1) == truth[kept]
+            found.append(Answers(each.id, before.max(axis=1), after.max(axis=1), correct))
     return found
 
 
