@@ -13,9 +13,11 @@ from pathlib import Path
 from fer_edge import __version__
 from fer_edge.commands.flags import add_measuring_commands, grids, port, positive
 from fer_edge.contract import process
+from fer_edge.contract.arguments import Parser, hide
 from fer_edge.errors import UsageError
 
 _DETECTORS = ("blazeface_short", "blazeface_full", "mtcnn")  # as contract.specs.DetectorSpec, unimported
+SEEN = "a command line can be read by every user of this machine; put the password in a --source-password-file FILE"
 _DETECTOR_HELP = "of faces (default: the bundle's first)"
 
 
@@ -31,7 +33,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run_command(line: list[str]) -> int:
+    Parser.words = line
     arguments = _parser(next((word for word in line if not word.startswith("-")), "")).parse_args(line)
+    if hide(line):
+        print(f"fer-edge: warning: {SEEN}", file=sys.stderr)
     try:
         status: int = import_module(f"fer_edge.commands.{arguments.command}").run(arguments)
     except ModuleNotFoundError as error:
@@ -42,10 +47,10 @@ def _run_command(line: list[str]) -> int:
 
 
 def _parser(command: str = "") -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fer-edge", description="Reads facial expressions from photos and cameras.")
+    parser = Parser(prog="fer-edge", description="Reads facial expressions from photos and cameras.")
     parser.add_argument("--version", action="version", version=f"fer-edge {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="command")
-    common = argparse.ArgumentParser(add_help=False)
+    common = Parser(add_help=False)
     common.add_argument("--bundle", type=Path, metavar="DIR", help="default: FER_EDGE_BUNDLE, installed, or dist/")
     common.add_argument("--variant", help="default: the bundle's default variant")
     common.add_argument("--threads", type=positive, metavar="N", help="default: up to 4, or what tune found")

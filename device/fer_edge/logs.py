@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, TextIO
 
 from fer_edge.contract.limits import Limited, within
+from fer_edge.contract.redact import redacted
 
 # man sd-daemon: the journal takes a leading <n> as syslog's priority
 PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.NOTSET, 7))
@@ -99,6 +100,10 @@ class _Stderr(logging.StreamHandler[TextIO]):
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without the logins of URLs, whoever wrote it."""
+        return redacted(super().format(record))
 
     @property
     def stream(self) -> TextIO:  # type: ignore[override]  # an attribute in StreamHandler

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from fer_edge.contract import process
+from fer_edge.contract.arguments import Parser
 from fer_edge.contract.errors import EdgeError
 from fer_host import __version__
 from fer_host.commands import compress, convert, train
@@ -26,13 +27,14 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run_command(line: list[str]) -> int:
+    Parser.words = line
     arguments = _parser().parse_args(line)
     status: int = arguments.run(arguments)
     return status
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="fer-host", description="Train, compress and convert FER networks.")
+    parser = Parser(prog="fer-host", description="Train, compress and convert FER networks.")
     parser.add_argument("--version", action="version", version=f"fer-host {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from fer_edge.config.flags import Flags
 from fer_edge.config.settings import TABLES, Config, described, keys
-from fer_edge.contract import codec, limits
+from fer_edge.contract import codec, limits, redact
 from fer_edge.contract.errors import SchemaError
 from fer_edge.errors import ConfigError
 from fer_edge.sinks.secret import read_regular
@@ -207,16 +207,23 @@ def line_of(text: str, path: str) -> int | None:
 
 
 def as_toml(config: Config, with_help: bool = True) -> str:
-    """The whole configuration as a file; keys without a value are comments."""
+    """The whole configuration as a file; keys without a value are comments, and no secret is in it."""
     lines: list[str] = []
     for table, cls in TABLES.items():
         lines += ["", f"[{table}]"]
         texts = described(cls)
         for item in dataclasses.fields(cls):
-            value = codec.encode(getattr(getattr(config, table), item.name))
+            value = _shown(item.name, codec.encode(getattr(getattr(config, table), item.name)))
             comment = f"  # {texts[item.name]}" if with_help and item.name in texts else ""
             lines.append(f"# {item.name} ={comment}" if value is None else f"{item.name} = {_toml(value)}{comment}")
     return "\n".join(lines[1:]) + "\n"
+
+
+def _shown(name: str, value: Any) -> Any:
+    """A value without a secret that somebody put there: a login in a URL, or itself where its file is asked for."""
+    if not isinstance(value, str) or not value:
+        return value
+    return redact.path(value) if name.endswith(("password_file", "token_file")) else redact.url(value)
 
 
 def _without_rivals(table: str, values: Any, given: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from fer_edge.sinks.mqtt.settings import MqttSettings
 from fer_edge.sinks.video_settings import AnnotateSettings
 from fer_edge.sinks.web.settings import WebSettings
 from fer_edge.sources import SCHEMES, Playback, parse_uri
+from fer_edge.sources.uri import has_password, has_user
 from fer_edge.tracking.track import TrackSettings
 
 # flags whose name is not --table-key
@@ -84,6 +85,8 @@ class SourceSettings(Limited):
         every: of a clip, read only one of so many frames.
         from_s: of a clip, read from this place on, in s.
         to_s: of a clip, read up to this place, in s.
+        password_file: file whose first line is the password of the user in uri, e.g. rtsp://user@host/path. A service
+            takes the credential of that name (LoadCredential=), which systemd reads for it as root.
     """
 
     uri: str = checked("", _uri)
@@ -96,6 +99,7 @@ class SourceSettings(Limited):
     every: int = within(1, 1, 1_000_000)
     from_s: float | None = within(None, 0, 1e7, "s from the clip's start")
     to_s: float | None = within(None, 0, 1e7, "s from the clip's start")
+    password_file: str = ""
 
     @property
     def playback(self) -> Playback:
@@ -111,6 +115,10 @@ class SourceSettings(Limited):
         uri = parse_uri(self.uri) if self.uri else None
         if uri and self.camera:
             yield "camera", f"found true beside uri {uri.text!r}, expected one of them"
+        if self.password_file and (uri is None or not has_user(uri)):
+            yield "password_file", "given without a user; expected uri = rtsp://user@host/path"
+        elif self.password_file and uri is not None and has_password(uri):
+            yield "password_file", "given beside a password in uri; expected one of them"
         asked = {"loop": self.loop, "rate": self.rate, "every": self.every > 1}
         asked |= {"from_s": self.from_s is not None, "to_s": self.to_s is not None}
         for key in (key for key, value in asked.items() if value):

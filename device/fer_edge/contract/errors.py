@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from fer_edge.contract.redact import redacted
+
 LONGEST = 600  # characters of a message
 
 
 class EdgeError(Exception):
     """Base of every error a user can cause: one line that says what, found, expected, remedy.
 
-    Text of the user's that is very long is shown with its middle left out, line breaks and the like as escapes.
+    Text of the user's that is very long is shown with its middle left out, line breaks and the like as escapes, and
+    the login of a URL not at all.
     """
 
     def __str__(self) -> str:
-        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in super().__str__())
+        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in redacted(super().__str__()))
         return text if len(text) <= LONGEST else f"{text[: LONGEST * 2 // 3]} … {text[-LONGEST // 4 :]}"
 
 

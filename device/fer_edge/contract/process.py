@@ -14,11 +14,13 @@ import select
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any, TextIO
 
 from fer_edge.contract.errors import EdgeError
+from fer_edge.contract.redact import redacted
 
 DONE, REFUSED, INCOMPLETE, INTERRUPTED = 0, 2, 3, 130
 HEARD_S = 0.05  # longer than a destructor takes
@@ -38,6 +40,7 @@ def run(program: str, command: Callable[[], int], errors: tuple[type[Exception],
     """
     _occupy_descriptors()
     _replace_streams()
+    sys.excepthook = _excepthook
     interrupt = Interrupt()
     try:
         interrupt.listen()
@@ -73,6 +76,11 @@ def status_of(program: str, command: Callable[[], int], errors: tuple[type[Excep
         print(f"{program}: error: {line}", file=sys.stderr)
         return REFUSED
     return status
+
+
+def _excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A bug's traceback, in which a value may hold a URL with its login."""
+    sys.stderr.write(redacted("".join(traceback.format_exception(kind, error, trace))))
 
 
 def _text(name: object) -> str:

@@ -21,7 +21,7 @@ from fer_edge.daemon.signals import ended_by_sigterm
 from fer_edge.daemon.summary import RunSummary
 from fer_edge.daemon.switch import Switch
 from fer_edge.detectors import PHOTO_TILES
-from fer_edge.errors import ConfigError
+from fer_edge.errors import ConfigError, SourceError, UsageError
 from fer_edge.pipeline import Pipeline, open_pipeline
 from fer_edge.setting import tuned
 from fer_edge.setting.find import find_bundle
@@ -29,10 +29,12 @@ from fer_edge.sinks.fanout import Together
 from fer_edge.sinks.metrics import MetricsSink
 from fer_edge.sinks.mqtt.identity import instance_key
 from fer_edge.sinks.running import what_runs
+from fer_edge.sinks.secret import first_line
 from fer_edge.sinks.web.controls import Controls, PhotoDesk
 from fer_edge.sources import SCHEMES, SourceUri, opener, parse_uri
 from fer_edge.sources.camera import find_camera
 from fer_edge.sources.reconnect import ReconnectingSource
+from fer_edge.sources.uri import with_password
 from fer_edge.types import FrameSource, Sink
 
 log = logging.getLogger(__name__)
@@ -226,8 +228,23 @@ def _source_uri(config: Config) -> SourceUri | None:
 
 
 def _opener(config: Config, uri: SourceUri | None) -> Callable[[], FrameSource]:
-    """Opens the source, each time anew."""
+    """Opens the source, each time anew, with the password that its file has then."""
+    source = config.source
+    if uri is not None and source.password_file:
+        return lambda: opener(with_password(uri, secret_of_source(source.password_file)), source.playback)()
     return find_camera if uri is None else opener(uri, config.source.playback)
+
+
+def secret_of_source(path: str) -> str:
+    """The password of the source.
+
+    Raises:
+        SourceError: its file cannot be read now; what waits for a camera waits for this too.
+    """
+    try:
+        return first_line(path)
+    except UsageError as error:
+        raise SourceError(str(error)) from error
 
 
 def _grids(tiles: tuple[int, ...]) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ from fer_edge.contract.bundle import open_bundle
 from fer_edge.daemon.outputs import check_outputs
 from fer_edge.errors import ConfigError, EdgeError
 from fer_edge.setting.find import find_bundle
+from fer_edge.sinks.secret import first_line
 from fer_edge.sources import SCHEMES, opener, parse_uri
 from fer_edge.sources.options import camera_number, camera_options
 
@@ -57,6 +58,7 @@ def _source(config: Config, flags: Flags) -> Iterator[ConfigError]:
         yield _mistake(
             "source.wait", f"{uri.text} is no camera; expected --camera, csi://, v4l2://, argus:// or rtsp://"
         )
+    yield from _tried("source.password_file", lambda: first_line(source.password_file))
     is_there: dict[str, Callable[[Path], bool]] = {"file": Path.exists, "images": Path.is_dir}
     if uri.scheme in is_there and not is_there[uri.scheme](Path(uri.path)):
         what = "no such file" if uri.scheme == "file" else "no such folder"
@@ -145,15 +147,12 @@ def _mqtt(config: Config, _: Flags) -> Iterator[ConfigError]:
 
         if config.mqtt.tls:
             yield from _tried("mqtt.tls", lambda: tls_context(config.mqtt))
-    from fer_edge.sinks.secret import first_line
-
     yield from _tried("mqtt.password_file", lambda: first_line(config.mqtt.password_file, may_be_empty=True))
 
 
 def _web(config: Config, __: Flags) -> Iterator[ConfigError]:
     if not (config.web.enabled or config.metrics.enabled):
         return
-    from fer_edge.sinks.secret import first_line
     from fer_edge.sinks.web.guard import Token
 
     if config.web.token_file:

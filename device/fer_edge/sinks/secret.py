@@ -6,6 +6,7 @@ import codecs
 import os
 import stat
 
+from fer_edge.contract import redact
 from fer_edge.errors import UsageError
 from fer_edge.sinks import bounds
 
@@ -14,7 +15,8 @@ def first_line(path: str, may_be_empty: bool = False) -> str:
     """A secret's file, without its line end; "" for no file. A mark of UTF-8 at the beginning is no part of it.
 
     Args:
-        path: of a regular file; what could be waited for (a FIFO) or read for ever (a device) is refused.
+        path: of a regular file, or in a service of the ``credential`` of its name; what could be waited for (a FIFO)
+            or read for ever (a device) is refused.
         may_be_empty: take an empty first line as an empty secret; a file without any line is refused all the same.
 
     Raises:
@@ -23,17 +25,31 @@ def first_line(path: str, may_be_empty: bool = False) -> str:
     if not path:
         return ""
     try:
-        text = _decoded(read_regular(path, bounds.SECRET_BYTES))
+        text = _decoded(read_regular(credential(path) or path, bounds.SECRET_BYTES))
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise UsageError(f"secret {path}: {why}; expected a text file that this user can read") from error
+        raise UsageError(f"secret {redact.path(path)}: {why}; expected a text file that this user can read") from None
     line, ended, _ = text.partition("\n")
     line = line.removesuffix("\r")
     if "\0" in line:
-        raise UsageError(f"secret {path}: a zero byte in its first line; expected a text file")
+        raise UsageError(f"secret {redact.path(path)}: a zero byte in its first line; expected a text file")
     if not line and not (may_be_empty and ended):
-        raise UsageError(f"secret {path}: its first line is empty; expected the secret")
+        raise UsageError(f"secret {redact.path(path)}: its first line is empty; expected the secret")
     return line
+
+
+def credential(path: str) -> str | None:
+    """Where systemd put the secret of this name for its service (LoadCredential=); None where it did not.
+
+    The same configuration then works for root, who reads the file itself, and in a service, which may not. An empty
+    credential (a line end alone: the unit's default) is one whose file was not there when the service started.
+    """
+    folder = os.environ.get("CREDENTIALS_DIRECTORY", "")
+    place = os.path.join(folder, os.path.basename(path))
+    try:
+        return place if folder and os.stat(place).st_size > 1 else None
+    except OSError:
+        return None
 
 
 def read_regular(path: str, most_bytes: int) -> bytes:

@@ -7,11 +7,14 @@ Pi's connector), ``v4l2:///dev/video0`` or ``v4l2://usb:046d:0825`` (USB), ``arg
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from fer_edge.contract import redact
 from fer_edge.contract.names import printable
 from fer_edge.errors import SourceError
 from fer_edge.sources import upright
@@ -112,16 +115,17 @@ def parse_uri(text: str) -> SourceUri:
     Raises:
         SourceError: unknown scheme or option, an option that is no whole number, or a missing path.
     """
+    text, shown = _meant(text), printable(redact.url(text))
     if text and "://" not in text:  # a plain path is taken as it is, % and all
-        return SourceUri("file", text, {}, f"file://{printable(text)}")
+        return SourceUri("file", text, {}, f"file://{shown}")
     try:
         parts = urlsplit(text.replace("[", "%5B").replace("]", "%5D"))  # brackets are no IPv6 address here
     except ValueError as error:
-        raise SourceError(f"source {text!r}: not a URI ({error}); expected a path or e.g. synthetic://") from error
+        raise SourceError(f"source {shown!r}: no URI; expected a path or e.g. synthetic://") from error
     row = SCHEMES.get(parts.scheme)
     if row is None:
         expected = ", ".join(f"{scheme}://" for scheme in SCHEMES)
-        raise SourceError(f"source {text!r}: unknown scheme {parts.scheme!r}; expected a path or one of {expected}")
+        raise SourceError(f"source {shown!r}: unknown scheme {parts.scheme!r}; expected a path or one of {expected}")
     if not row.odd_names and printable(text) != text:
         raise SourceError(f"source {parts.scheme}://: holds bytes that are no UTF-8; expected text")
     if row.whole_url:
@@ -131,8 +135,25 @@ def parse_uri(text: str) -> SourceUri:
     else:
         path, query = parts.netloc + parts.path, parts.query
     if not path and row.needs_path:
-        raise SourceError(f"source {text!r}: names no path; expected e.g. {parts.scheme}:///path")
+        raise SourceError(f"source {shown!r}: names no path; expected e.g. {parts.scheme}:///path")
     return SourceUri(parts.scheme, unquote(path, errors="surrogateescape"), _options(text, query, row), printable(text))
+
+
+def _meant(text: str) -> str:
+    """What people write who know other programs: a camera's number or its device file.
+
+    Raises:
+        SourceError: a word for a camera; says what to write.
+    """
+    if "://" in text or os.path.lexists(text) != text.startswith("/dev/video"):
+        return text
+    if text.isdecimal() and text.isascii() and len(text) <= 3:
+        return f"v4l2:///dev/video{int(text)}"
+    if re.fullmatch(r"/dev/video\d+", text):
+        return f"v4l2://{text}"
+    if text.lower() in ("camera", "cam", "webcam", "usb", "picamera", "picamera2", "csi", "argus"):
+        raise SourceError(f"source {text!r}: no such file; for the first camera: --camera, in a file camera = true")
+    return text
 
 
 def _split_name(rest: str, row: Scheme) -> tuple[str, str]:
@@ -157,7 +178,7 @@ def _options(text: str, query: str, row: Scheme) -> dict[str, int]:
 
 def _url(scheme: str, text: str, netloc: str, row: Scheme) -> SourceUri:
     """The camera gets its URL as it is given, without the options that are ours."""
-    shown = text.replace(f"{netloc.rpartition('@')[0]}@", "***@", 1) if "@" in netloc else text
+    shown = redact.url(text)
     path, question, query = text.partition("?")
     theirs: list[str] = []
     ours: list[str] = []

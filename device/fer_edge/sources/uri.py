@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from urllib.parse import quote
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,28 @@ class SourceUri:
     path: str
     options: dict[str, int]
     text: str
+
+
+def has_user(uri: SourceUri) -> bool:
+    """Whether a network camera's URL names a user."""
+    return "@" in _authority(uri)
+
+
+def has_password(uri: SourceUri) -> bool:
+    """Whether a network camera's URL holds the user's password."""
+    return ":" in _authority(uri).rpartition("@")[0]
+
+
+def with_password(uri: SourceUri, password: str) -> SourceUri:
+    """The URI of a network camera with its user's password in it; what is shown of it stays the same."""
+    scheme, _, rest = uri.path.partition("://")
+    user, _, host = rest.partition("@")
+    return dataclasses.replace(uri, path=f"{scheme}://{user}:{quote(password, safe='')}@{host}")
+
+
+def _authority(uri: SourceUri) -> str:
+    """``user:password@host:port`` of a URL; of a scheme without one, nothing."""
+    return uri.path.partition("://")[2].partition("/")[0]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fer_edge.contract.limits import Limited, Problem, checked, within
+from fer_edge.contract.redact import url
 from fer_edge.sinks.bounds import NAME_CHARS
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
@@ -14,7 +15,7 @@ _HOST = re.compile(r"(?!.*\.\.)[A-Za-z0-9_.:%-]{1,253}")
 
 
 def _host(value: str) -> str:
-    return "" if not value or _HOST.fullmatch(value) else f"found {value!r}, expected the broker's name or address"
+    return "" if not value or _HOST.fullmatch(value) else f"found {url(value)!r}, expected the broker's name or address"
 
 
 def _topic(value: str) -> str:

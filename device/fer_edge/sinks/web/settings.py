@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from fer_edge.contract.limits import Limited, checked, within
+from fer_edge.contract.redact import url
 from fer_edge.errors import UsageError
 from fer_edge.sinks.web.policy import checked_origins
 
@@ -14,7 +15,7 @@ _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}")
 
 def _address(value: str) -> str:
     fine = _HOST.fullmatch(value) or re.fullmatch(r"[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?", value)
-    return "" if fine else f"found {value!r}, expected an address of this machine, e.g. 127.0.0.1, 0.0.0.0 or ::"
+    return "" if fine else f"found {url(value)!r}, expected an address of this machine, e.g. 127.0.0.1, 0.0.0.0 or ::"
 
 
 def _hosts(names: tuple[str, ...]) -> str:

@@ -1,0 +1,60 @@
+"""What is shown of a text that may hold a secret: logins and passwords in URLs are never printed.
+
+``url`` is for a text that is one URL and nothing else, whose password may hold anything; ``redacted`` finds URLs in a
+message, as the last guard of everything that is said.
+"""
+
+from __future__ import annotations
+
+import re
+
+LOCAL = ("file", "images", "csi", "v4l2", "argus", "synthetic")  # an @ in these is part of a name
+EXAMPLE = "user:password@"  # in our own messages
+_URL = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*)(:/{1,2})(\S+)")
+_WHOLE = re.compile(r"(?is)([a-z][a-z0-9+.-]*)(:/{1,2})(.+)")
+_LOGIN = re.compile(r"(?s)[^/]*:[^@]*@[^/@]")  # of somebody who left the scheme out
+_FIELD = re.compile(r"(?i)((?:pass|pwd|token|secret|auth|key)[^=&/?#\s]{0,8}=)(?!\*\*\*)([^&\s'\"/?#;,)]+)")
+
+
+def url(text: str, mark: str = "***") -> str:
+    """A source or address as it may be shown.
+
+    Args:
+        text: the whole of it.
+        mark: in the place of what is hidden; a single character stands for each hidden one.
+    """
+    found = _WHOLE.fullmatch(text)
+    if found:
+        return _hidden(found, mark)
+    if _LOGIN.match(text):
+        return _before_at(text, mark)
+    return text
+
+
+def redacted(text: str) -> str:
+    """A message without the logins and passwords of URLs in it."""
+    return _URL.sub(lambda found: _hidden(found, "***"), text)
+
+
+def path(text: str) -> str:
+    """The name of a secret's file as it may be shown: whoever put the secret itself there gave no path."""
+    return text if "/" in text else "***"
+
+
+def _hidden(found: re.Match[str], mark: str) -> str:
+    scheme, slashes, rest = found.groups()
+    if scheme.lower() in LOCAL or rest.startswith(EXAMPLE):
+        return found[0]
+    server = rest.partition("/")[0]
+    if "@" in rest and ("@" in server or ":" in server):  # else it belongs to the path
+        rest = _before_at(rest, mark)
+    return scheme + slashes + _FIELD.sub(lambda field: field[1] + _marks(field[2], mark), rest)
+
+
+def _before_at(text: str, mark: str) -> str:
+    login, _, host = text.rpartition("@")
+    return f"{_marks(login, mark)}@{host}"
+
+
+def _marks(hidden: str, mark: str) -> str:
+    return mark * len(hidden) if len(mark) == 1 else mark
