@@ -61,7 +61,9 @@ def hide(words: Sequence[str]) -> bool:
     Returns:
         Whether there was one, hidden or not.
     """
-    secret = [(word, redact.url(word, "*")) for word in words if redact.url(word, "*") != word]
+    secret = [(word, redact.url(word, redact.stars)) for word in words if redact.url(word) != word]
+    for word, _ in secret:
+        redact.remember(word)
     if secret:
         with contextlib.suppress(OSError, ValueError, IndexError, ImportError):
             _overwrite({os.fsencode(word): os.fsencode(stars) for word, stars in secret})

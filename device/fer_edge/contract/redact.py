@@ -7,7 +7,10 @@ message, as the last guard of everything that is said.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
+Mark = Callable[[str], str]
+_remembered: set[str] = set()
 LOCAL = ("file", "images", "csi", "v4l2", "argus", "synthetic")  # an @ in these is part of a name
 EXAMPLE = "user:password@"  # in our own messages
 _URL = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*)(:/{1,2})(\S+)")
@@ -16,12 +19,12 @@ _LOGIN = re.compile(r"(?s)[^/]*:[^@]*@[^/@]")  # of somebody who left the scheme
 _FIELD = re.compile(r"(?i)((?:pass|pwd|token|secret|auth|key)[^=&/?#\s]{0,8}=)(?!\*\*\*)([^&\s'\"/?#;,)]+)")
 
 
-def url(text: str, mark: str = "***") -> str:
+def url(text: str, mark: Mark = lambda _: "***") -> str:
     """A source or address as it may be shown.
 
     Args:
         text: the whole of it.
-        mark: in the place of what is hidden; a single character stands for each hidden one.
+        mark: what to show in the place of what is hidden.
     """
     found = _WHOLE.fullmatch(text)
     if found:
@@ -31,9 +34,21 @@ def url(text: str, mark: str = "***") -> str:
     return text
 
 
+def stars(hidden: str) -> str:
+    """A mark that is as long as what it hides."""
+    return "*" * len(hidden.encode("utf-8", "surrogateescape"))
+
+
+def remember(text: str) -> None:
+    """From now on, no message holds what ``url`` hides of this text, in whatever way it came apart."""
+    url(text, lambda hidden: _remembered.add(hidden) or "")  # type: ignore[func-returns-value]
+
+
 def redacted(text: str) -> str:
     """A message without the logins and passwords of URLs in it."""
-    return _URL.sub(lambda found: _hidden(found, "***"), text)
+    for hidden in sorted(_remembered, key=len, reverse=True):
+        text = text.replace(hidden, "***")
+    return _URL.sub(lambda found: _hidden(found, lambda _: "***"), text)
 
 
 def path(text: str) -> str:
@@ -41,20 +56,16 @@ def path(text: str) -> str:
     return text if "/" in text else "***"
 
 
-def _hidden(found: re.Match[str], mark: str) -> str:
+def _hidden(found: re.Match[str], mark: Mark) -> str:
     scheme, slashes, rest = found.groups()
     if scheme.lower() in LOCAL or rest.startswith(EXAMPLE):
         return found[0]
     server = rest.partition("/")[0]
     if "@" in rest and ("@" in server or ":" in server):  # else it belongs to the path
         rest = _before_at(rest, mark)
-    return scheme + slashes + _FIELD.sub(lambda field: field[1] + _marks(field[2], mark), rest)
+    return scheme + slashes + _FIELD.sub(lambda field: field[1] + mark(field[2]), rest)
 
 
-def _before_at(text: str, mark: str) -> str:
+def _before_at(text: str, mark: Mark) -> str:
     login, _, host = text.rpartition("@")
-    return f"{_marks(login, mark)}@{host}"
-
-
-def _marks(hidden: str, mark: str) -> str:
-    return mark * len(hidden) if len(mark) == 1 else mark
+    return f"{mark(login)}@{host}" if login != "***" else text

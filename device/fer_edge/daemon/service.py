@@ -5,9 +5,12 @@ Everything is decided before anything is changed; a second installation changes 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pwd
 import re
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,6 +29,8 @@ FIRST_CONFIG = """\
 [source]
 camera = true  # or: uri = "v4l2://usb:046d:0825"
 wait = true
+# A network camera: uri = "rtsp://user@host/path", and its password alone in a file of root's:
+# password_file = "/etc/fer-edge/source-password"
 
 [jsonl]
 path = "-"  # the journal: journalctl -u fer-edge; a file has to be in /var/lib/fer-edge
@@ -104,12 +109,15 @@ def install(prefix: Path | None = None, place: Place = SYSTEM, run: Run = system
     """
     _require_root(place)
     text = unit_text(command_of(prefix))
+    account = group_of_service() if place.root == Path("/") else os.getgid()
     is_new = not place.unit.is_file() or place.unit.read_text(encoding="utf-8") != text
     if is_new:
         _write(place.unit, text)
     if start and not place.config.exists():
-        _write(place.config, FIRST_CONFIG)
+        _write(place.config, FIRST_CONFIG, 0o640, account)
         print(f"service: configuration: {place.config}")
+    elif place.config.exists():
+        _protect(place.config, account)
     if start and run("--quiet", "enable", NAME):
         raise UsageError(f"service: systemctl enable {NAME} failed; see its message above")
     if not place.systemd_runs:
@@ -157,9 +165,43 @@ def _require_root(place: Place) -> None:
         raise UsageError("service: this machine has no systemctl; expected systemd")
 
 
-def _write(path: Path, text: str) -> None:
+def group_of_service() -> int:
+    """The group of the service's account, which is made where there is none.
+
+    systemd would make one for each run of the service (DynamicUser), which no file could belong to; it takes an account
+    of the unit's name where there is one. It stays when the service goes: its number might become somebody else's, who
+    could then read what it left in /var/lib/fer-edge.
+
+    Raises:
+        UsageError: it cannot be made.
+    """
+    with contextlib.suppress(KeyError):
+        return pwd.getpwnam(NAME).pw_gid
+    line = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
+    done = subprocess.run([*line, "--shell", "/usr/sbin/nologin", NAME], capture_output=True, text=True, check=False)
+    if done.returncode:
+        why = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise UsageError(
+            f"service: no account {NAME} ({why}); expected that root can make one: useradd --system {NAME}"
+        )
+    return pwd.getpwnam(NAME).pw_gid
+
+
+def _protect(path: Path, group: int) -> None:
+    """Takes a configuration of root's from the eyes of others: it may name users and places."""
+    about = path.stat()
+    if about.st_uid == os.geteuid() and (stat.S_IMODE(about.st_mode), about.st_gid) != (0o640, group):
+        os.chown(path, -1, group)
+        path.chmod(0o640)
+        print(f"service: {path} can now be read by root and the group {NAME} alone")
+
+
+def _write(path: Path, text: str, mode: int = 0o644, group: int = -1) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.new")
-    new.write_text(text, encoding="utf-8")
-    new.chmod(0o644)
+    new.unlink(missing_ok=True)
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    os.chown(new, -1, group)
+    new.chmod(mode)
     new.replace(path)

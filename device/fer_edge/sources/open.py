@@ -115,6 +115,7 @@ def parse_uri(text: str) -> SourceUri:
     Raises:
         SourceError: unknown scheme or option, an option that is no whole number, or a missing path.
     """
+    redact.remember(text)
     text, shown = _meant(text), printable(redact.url(text))
     if text and "://" not in text:  # a plain path is taken as it is, % and all
         return SourceUri("file", text, {}, f"file://{shown}")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
+import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,6 +77,56 @@ def test_installed_shown_and_removed(prefix: Path, tmp_path: Path, capfd: pytest
     assert uninstall(place, asked) == 0  # again
     assert "config.toml stays" in capfd.readouterr().out
     assert not list(tmp_path.rglob("*.new"))
+
+
+def test_the_configuration_is_for_root_and_the_service_alone(
+    prefix: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place = Place(tmp_path)
+    before = os.umask(0)
+    try:
+        install(prefix, place, Systemctl())
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(place.config.stat().st_mode) == 0o640
+    assert place.config.stat().st_gid == os.getgid()
+    place.config.chmod(0o644)  # of an earlier version
+    place.config.write_text("[web]\nenabled = true\n")
+    install(prefix, place, Systemctl(), start=False)
+    assert stat.S_IMODE(place.config.stat().st_mode) == 0o640
+    assert place.config.read_text() == "[web]\nenabled = true\n"
+    assert "can now be read by root and the group fer-edge alone" in capfd.readouterr().out
+    install(prefix, place, Systemctl(), start=False)
+    assert "can now be read" not in capfd.readouterr().out
+
+
+def test_the_account_is_made_once_and_named(tmp_path: Path) -> None:
+    """On a private copy of /etc, so that nothing of this machine changes."""
+    if os.geteuid() != 0 or shutil.which("unshare") is None or shutil.which("useradd") is None:
+        pytest.skip("needs root, unshare and useradd")
+    code = "from fer_edge.daemon import service as s; print(s.group_of_service(), s.group_of_service())"
+    shutil.copytree("/etc", tmp_path / "etc", symlinks=True)
+    python = shlex.join([sys.executable, "-c", code])
+    script = f"mount --bind {shlex.quote(str(tmp_path / 'etc'))} /etc && {python} && getent passwd fer-edge"
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, check=False)
+    if "mount" in done.stderr and done.returncode:
+        pytest.skip(f"no mount namespace here: {done.stderr}")
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()[0].split()
+    assert first == second
+    assert done.stdout.splitlines()[1].endswith(":/nonexistent:/usr/sbin/nologin")
+
+
+def test_credentials_stand_for_files_of_root_and_may_be_absent() -> None:
+    """Without SetCredential=, a missing file would keep the service from starting."""
+    lines = service.SHIPPED.read_text().splitlines()
+    loaded = dict(
+        line.removeprefix("LoadCredential=").split(":") for line in lines if line.startswith("LoadCredential")
+    )
+    assert {name: f"/etc/fer-edge/{name}" for name in ("source-password", "mqtt-password", "web-token")} == loaded
+    assert [line for line in lines if line.startswith("SetCredential=")] == [
+        f"SetCredential={name}:\\n" for name in loaded
+    ]
 
 
 def test_without_a_running_systemd(prefix: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
