@@ -12,6 +12,7 @@ from collections.abc import Callable
 Mark = Callable[[str], str]
 _remembered: set[str] = set()
 LOCAL = ("file", "images", "csi", "v4l2", "argus", "synthetic")  # an @ in these is part of a name
+SHORTEST = 4  # of what is looked for in messages; less would be found in any word
 EXAMPLE = "user:password@"  # in our own messages
 _URL = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*)(:/{1,2})(\S+)")
 _WHOLE = re.compile(r"(?is)([a-z][a-z0-9+.-]*)(:/{1,2})(.+)")
@@ -41,7 +42,13 @@ def stars(hidden: str) -> str:
 
 def remember(text: str) -> None:
     """From now on, no message holds what ``url`` hides of this text, in whatever way it came apart."""
-    url(text, lambda hidden: _remembered.add(hidden) or "")  # type: ignore[func-returns-value]
+
+    def mark(hidden: str) -> str:
+        if len(hidden) >= SHORTEST and hidden != EXAMPLE[:-1] and ("@" not in text or ":" in hidden):
+            _remembered.add(hidden)
+        return ""
+
+    url(text, mark)
 
 
 def redacted(text: str) -> str:
