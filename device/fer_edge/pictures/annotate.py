@@ -12,11 +12,28 @@ import numpy as np
 from fer_edge.errors import ImageError
 from fer_edge.types import FaceReading, RgbImage
 
-BOX, INK = (255, 200, 0), (20, 20, 20)  # R, G, B
+INK = (20, 20, 20)  # R, G, B
+# one for each face, by its number, again after the last; the page's list has the same. Told apart by color-blind people
+# too (brightened from Okabe and Ito), and INK is readable on each
+COLORS = (
+    (255, 200, 0),
+    (86, 180, 233),
+    (0, 190, 140),
+    (240, 150, 200),
+    (240, 130, 60),
+    (180, 160, 255),
+    (190, 215, 90),
+    (225, 225, 225),
+)
+
+
+def number_of(reading: FaceReading, place: int) -> int:
+    """A face's number for people: its track, else its place in the list of faces, from 1."""
+    return place + 1 if reading.track is None else reading.track
 
 
 def annotate(image: RgbImage, faces: Sequence[FaceReading], blur: bool = False) -> RgbImage:
-    """A copy with a box, "label 97%" and the landmarks of every face.
+    """A copy with a box, "label 97%" and the landmarks of every face in its own color; numbered where they are several.
 
     Args:
         image: (h, w, 3) RGB uint8.
@@ -25,14 +42,18 @@ def annotate(image: RgbImage, faces: Sequence[FaceReading], blur: bool = False) 
     """
     out = blur_faces(image, faces) if blur else image.copy()
     height, width = out.shape[:2]
-    for reading in faces:
+    for place, reading in enumerate(faces):
+        number = number_of(reading, place)
+        color = COLORS[(number - 1) % len(COLORS)]
         x, y, w, h = reading.face.box
         line = max(1, round(min(w, h) / 60))
-        cv2.rectangle(out, (round(x), round(y)), (round(x + w), round(y + h)), BOX, line, cv2.LINE_AA)
+        cv2.rectangle(out, (round(x), round(y)), (round(x + w), round(y + h)), color, line, cv2.LINE_AA)
         for px, py in () if blur else reading.face.landmarks.values():
-            cv2.circle(out, (round(px), round(py)), line + 1, BOX, -1, cv2.LINE_AA)
+            cv2.circle(out, (round(px), round(py)), line + 1, color, -1, cv2.LINE_AA)
         doubt = "?" if reading.uncertain else ""
-        text = f"{reading.label}{doubt} {reading.probabilities[reading.label]:.0%}"
+        text = (
+            f"{f'{number} ' if len(faces) > 1 else ''}{reading.label}{doubt} {reading.probabilities[reading.label]:.0%}"
+        )
         scale = float(np.clip(w / 180, 0.35, 2.5))
         thickness = max(1, round(scale * 1.6))
         (tw, th), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
@@ -40,7 +61,7 @@ def annotate(image: RgbImage, faces: Sequence[FaceReading], blur: bool = False) 
         top = round(y) - th - base - 4
         if top < 0:  # no room above: inside the box, below its upper edge
             top = int(np.clip(round(y), 0, height - th - base - 4))
-        cv2.rectangle(out, (left, top), (left + tw + 4, top + th + base + 4), BOX, -1)
+        cv2.rectangle(out, (left, top), (left + tw + 4, top + th + base + 4), color, -1)
         origin = (left + 2, top + th + 2)
         cv2.putText(out, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, INK, thickness, cv2.LINE_AA)
     return out

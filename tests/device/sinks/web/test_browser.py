@@ -27,10 +27,11 @@ from browser_helpers import (
     wait_for_text,
 )
 
+from fer_edge.pictures.annotate import COLORS
 from fer_edge.types import RgbImage
 
 BUNDLE = os.environ.get("FER_TEST_BUNDLE", "")
-BOX = np.array([255, 200, 0])  # R, G, B, of annotate.py
+BOX = np.array(COLORS[0])  # of the first face
 pytestmark = pytest.mark.skipif(not BUNDLE, reason="no bundle: set FER_TEST_BUNDLE (make test does)")
 
 
@@ -225,6 +226,36 @@ def test_photo_that_a_phone_stored_on_its_side(browser: Any, page: str, astronau
     browser.find_element("id", "file").send_keys(str(wrong))
     wait_for_text(browser, "refused", "not a JPEG, PNG, WebP or BMP picture")
     browser.get_log("browser")  # the refusal
+
+
+def test_faces_have_their_number_and_color_in_picture_and_list(
+    browser: Any, page: str, astronaut: RgbImage, tmp_path: Path
+) -> None:
+    face = astronaut[:256, 96:352]
+    two = np.concatenate([face, face[:, ::-1]], axis=1)
+    photo = tmp_path / "two.jpg"
+    photo.write_bytes(helpers.jpeg(np.ascontiguousarray(two), 95))
+    browser.get(page)
+    browser.find_element("id", "file").send_keys(str(photo))
+    helpers.until(lambda: text(browser, "found") == "2 faces", "both are found")
+    script = """return [...document.querySelectorAll("#photo-faces h4")].map((h) =>
+        [h.textContent, getComputedStyle(h.querySelector(".mark")).backgroundColor])"""
+    heads = browser.execute_script(script)
+    image = pixels(browser, "read").astype(int)
+    for number, (words, background) in enumerate(heads, 1):
+        assert words.startswith(f"{number}Face {number}: ")
+        color = np.array([int(part) for part in re.findall(r"\d+", background)[:3]])
+        assert tuple(color) == COLORS[number - 1]
+        where = np.abs(image - color).sum(axis=2) < 60
+        assert where.sum() > 300  # its box and the ground of its label
+    first, second = (np.nonzero(np.abs(image - np.array(COLORS[k])).sum(axis=2) < 60)[1].mean() for k in range(2))
+    assert abs(first - second) > 150  # each over a face of its own
+    heights = "return ['read', 'result'].map((id) => document.getElementById(id).getBoundingClientRect().height)"
+    figure = "return document.querySelector('.result figure').getBoundingClientRect().height"
+    picture, result = browser.execute_script(heights)
+    assert browser.execute_script(figure) == pytest.approx(picture, abs=2)  # no bars above and below
+    assert result > picture
+    shot(browser, "two.png")
 
 
 def test_nothing_comes_from_elsewhere(browser: Any, page: str) -> None:

@@ -23,6 +23,7 @@ from web_helpers import OWN, ask, raw
 from fer_edge.contract.bundle import Bundle
 from fer_edge.detectors.blazeface import BlazeFace
 from fer_edge.errors import ImageError, SchemaError, UsageError
+from fer_edge.pictures import annotate
 from fer_edge.pipeline import Pipeline, open_pipeline
 from fer_edge.sinks import bounds
 from fer_edge.sinks.metrics import CONTENT_TYPE, MetricsSink
@@ -146,6 +147,17 @@ def test_contrast_of_text_in_both_color_schemes() -> None:
             assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, paper)
 
 
+def test_colors_of_faces_are_the_same_in_picture_and_list() -> None:
+    script = (Path(handler.__file__).parent / "static" / "app.js").read_text()
+    (block,) = re.findall(r"const FACES = \[(.*?)\];", script, re.DOTALL)
+    colors = ["#{:02x}{:02x}{:02x}".format(*color) for color in annotate.COLORS]
+    assert re.findall(r"#[0-9a-f]{6}", block) == colors
+    assert len(set(colors)) == len(colors)
+    ink = luminance("#{:02x}{:02x}{:02x}".format(*annotate.INK))
+    for color in colors:  # the words on it are readable (WCAG 2.2, 1.4.3)
+        assert (luminance(color) + 0.05) / (ink + 0.05) >= 4.5, color
+
+
 def test_pictures_are_made_only_for_those_who_watch(serve: Serve, astronaut: RgbImage) -> None:
     web = serve(max_fps=60)
     for index in range(20):
@@ -196,9 +208,10 @@ def test_wide_pictures_are_scaled_with_their_boxes(serve: Serve) -> None:
     web.publish(a_reading(image))
     picture = helpers.decode_jpeg(ask(web.port, "GET", "/snapshot.jpg")[2]).astype(int)
     assert picture.shape == (180, 320, 3)
-    yellow = np.argwhere(np.abs(picture - (255, 200, 0)).sum(axis=2) < 150)
-    assert yellow[:, 1].min() == pytest.approx(320 * 0.3, abs=4)
-    assert yellow[:, 0].max() == pytest.approx(180 * 0.7, abs=4)
+    color = annotate.COLORS[4 - 1]  # of the face with this track
+    drawn = np.argwhere(np.abs(picture - color).sum(axis=2) < 100)
+    assert drawn[:, 1].min() == pytest.approx(320 * 0.3, abs=4)
+    assert drawn[:, 0].max() == pytest.approx(180 * 0.7, abs=4)
 
 
 def test_events_tell_state_readings_and_the_last_minute(serve: Serve, drawn: RgbImage) -> None:

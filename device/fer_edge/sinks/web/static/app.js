@@ -7,6 +7,9 @@ const COLORS = {  // told apart by color-blind people too (Okabe and Ito); every
   anger: "#d55e00", disgust: "#009e73", fear: "#cc79a7", contempt: "#7f5fc6",
 };
 const OTHERS = ["#b58900", "#5a7d2a", "#a0522d", "#2f8f9d"];
+const FACES = [  // one for each face by its number, as drawn in the picture (annotate.py)
+  "#ffc800", "#56b4e9", "#00be8c", "#f096c8", "#f0823c", "#b4a0ff", "#bed75a", "#e1e1e1",
+];
 const HISTORY_S = 60;
 let labels = [];      // in the classifier's order, known from the first reading
 let hidden = false;   // the viewer hid the picture
@@ -43,9 +46,14 @@ function learn(names) {
 
 const describe = (face) => `${face.label}${face.uncertain ? " (uncertain)" : ""} ${percent(face.probabilities[face.label])}`;
 
+const numberOf = (face, i) => (Number.isInteger(face.track) ? face.track : i + 1);
+
 function card(face, heading) {
   const item = element("li"), bars = element("ul", "bars");
-  item.append(element(heading, "", ""), bars);
+  const head = element(heading), mark = element("span", "mark");
+  mark.setAttribute("aria-hidden", "true");  // the words beside it say the number too
+  head.append(mark, element("span"));
+  item.append(head, bars);
   for (const label of Object.keys(face.probabilities)) {
     const row = element("li"), track = element("span", "track"), bar = element("span", "bar");
     track.setAttribute("aria-hidden", "true");
@@ -67,8 +75,10 @@ function showFaces(list, faces, heading) {
       if (item) item.replaceWith(fresh); else list.append(fresh);
       item = fresh;
     }
-    const number = Number.isInteger(face.track) ? face.track : i + 1;
-    item.firstChild.textContent = `Face ${number}: ${describe(face)}`;
+    const number = numberOf(face, i), [mark, words] = item.firstChild.children;
+    mark.textContent = number;
+    mark.style.background = FACES[(number + FACES.length - 1) % FACES.length];
+    words.textContent = `Face ${number}: ${describe(face)}`;
     Object.values(face.probabilities).forEach((p, k) => {
       const row = item.lastChild.children[k];
       row.children[1].firstChild.style.width = percent(p).replace(" ", "");
@@ -78,7 +88,7 @@ function showFaces(list, faces, heading) {
 }
 
 function speak(faces) {  // at most every 4 s, and only what is new
-  const words = faces.length === 0 ? "No face" : faces.map((face, i) => `Face ${i + 1}: ${face.label}`).join(", ");
+  const words = faces.length === 0 ? "No face" : faces.map((face, i) => `Face ${numberOf(face, i)}: ${face.label}`).join(", ");
   if (words !== spoken && Date.now() - spokenAt > 4000) {
     spoken = words; spokenAt = Date.now();
     $("spoken").textContent = words;
@@ -227,7 +237,7 @@ async function readPhoto(file) {
     const words = faces.length === 0 ? "No face found" : faces.length === 1 ? "1 face" : `${faces.length} faces`;
     $("found").textContent = words;
     $("read").src = picture;
-    $("read").alt = [`Your photo: ${words}`, ...faces.map(describe)].join(", ");
+    $("read").alt = [`Your photo: ${words}`, ...faces.map((face, i) => `face ${numberOf(face, i)} ${describe(face)}`)].join(", ");
     showFaces($("photo-faces"), faces, "h4");
     $("result").hidden = false;
     $("busy").textContent = "";
