@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 from fer_edge import __version__
-from fer_edge.commands.flags import add_measuring_commands, grids, port, positive
+from fer_edge.commands.flags import add_measuring_commands, grids, port, positive, score
 from fer_edge.contract import process
 from fer_edge.contract.arguments import Parser, hide
 from fer_edge.errors import UsageError
@@ -59,6 +59,7 @@ def _parser(command: str = "") -> argparse.ArgumentParser:
     image.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a photo, or a folder of photos")
     image.add_argument("--labels", metavar="SET", help="ferplus8 or fer7, where the bundle answers in both")
     image.add_argument("--detector", choices=_DETECTORS, help=_DETECTOR_HELP)
+    image.add_argument("--min-score", type=score, metavar="X", help="least score of a face (default: the detector's)")
     image.add_argument("--json", action="store_true", help="a list of fer-edge/reading/1 documents, at the end")
     image.add_argument("--jsonl", metavar="FILE", help="append a JSON line a photo as soon as it is read; -: to stdout")
     image.add_argument("--annotate", type=Path, metavar="OUT", help="picture to write; a folder for several photos")

@@ -14,6 +14,7 @@ from fer_edge.contract.bundle import Bundle
 from fer_edge.contract.manifest import Manifest, Variant
 from fer_edge.contract.preprocess import preprocess
 from fer_edge.detectors import make_detector
+from fer_edge.detectors.doubt import DoubtingDetector, opinion_of
 from fer_edge.setting.setting import Setting, setting_for
 from fer_edge.tracking.track import TrackSettings
 from fer_edge.tracking.tracker import Tracker
@@ -69,6 +70,7 @@ class Pipeline:
         if self.tracker is not None:
             return self._read_video_frame(frame, self.tracker)
         stage_ms: dict[str, float] = {}
+        before = self.detector.left_out
         with _timed(stage_ms, "detect"):
             faces = self.detector.detect(frame.image)
         names = self.manifest.labels
@@ -76,12 +78,13 @@ class Pipeline:
             FaceReading(face, names[int(np.argmax(row))], dict(zip(names, row, strict=True)))
             for face, row in zip(faces, self.classify(frame.image, faces, stage_ms), strict=True)
         )
-        return FrameReading(frame, readings, stage_ms)
+        return FrameReading(frame, readings, stage_ms, left_out=self.detector.left_out - before)
 
     def _read_video_frame(self, frame: Frame, tracker: Tracker) -> FrameReading:
         """As ``read_frame``: the tracker says whether to search, and smooths what the classifier says."""
         started = time.perf_counter()
         stage_ms: dict[str, float] = {}
+        before = self.detector.left_out
         with _timed(stage_ms, "track"):
             due = tracker.follow(frame)
         if due:
@@ -95,7 +98,7 @@ class Pipeline:
 
         readings = tracker.readings(frame, self.manifest.labels, classify)
         tracker.took(frame, time.perf_counter() - started)
-        return FrameReading(frame, readings, stage_ms)
+        return FrameReading(frame, readings, stage_ms, left_out=self.detector.left_out - before)
 
     def classify(self, image: RgbImage, faces: list[FaceBox], stage_ms: dict[str, float]) -> list[list[float]]:
         """Each face's probabilities, in the order of the manifest's labels; adds the times to ``stage_ms``."""
@@ -132,7 +135,11 @@ def open_pipeline(
     setting = setting or setting_for(manifest)
     variant = manifest.variant(setting.variant)
     runner = LiteRunner(bundle.read(variant.file), variant, setting.threads)
-    detector = make_detector(manifest.find_detector(setting.detector), bundle.read, tiles, setting.threads)
+    detector = make_detector(
+        manifest.find_detector(setting.detector), bundle.read, tiles, setting.threads, setting.min_score
+    )
+    if setting.detector != "mtcnn":  # which asks both of the networks that give the second opinion anyway
+        detector = DoubtingDetector(detector, opinion_of(manifest, bundle.read, setting.threads))
     pipeline = Pipeline(manifest, variant, detector, runner)
     if tracking is not None:
         pipeline.retrack(tracking)

@@ -82,7 +82,8 @@ class FrameReading:
 
     ``rate_factor`` is below 1 while the daemon lowers its own rate because of heat or an alarm of the board.
     ``published_s`` (clock of ``Frame.t_capture_s``) and ``captured_unix_s`` (wall clock of the capture) are set by
-    ``published``, once, when the reading goes to the sinks.
+    ``published``, once, when the reading goes to the sinks. ``left_out`` counts what the detector found and took for no
+    face after a second look.
     """
 
     frame: Frame
@@ -91,6 +92,7 @@ class FrameReading:
     rate_factor: float = 1.0
     published_s: float | None = None
     captured_unix_s: float | None = None
+    left_out: int = 0
 
     @property
     def age_s(self) -> float | None:
@@ -133,6 +135,7 @@ class FrameReading:
                 stage_ms=stage_ms,
                 damaged=self.frame.damaged,
                 path_bytes=name_bytes(path),
+                left_out=self.left_out or None,
             )
         return ReadingDoc(
             width,
@@ -148,6 +151,7 @@ class FrameReading:
             damaged=self.frame.damaged,
             path_bytes=name_bytes(self.frame.source),
             rate_factor=None if self.rate_factor == 1 else self.rate_factor,
+            left_out=self.left_out or None,
         )
 
 
@@ -270,6 +274,11 @@ class FrameSource(Protocol):
 
 class FaceDetector(Protocol):
     """Finds faces in an RGB picture, best score first."""
+
+    @property
+    def left_out(self) -> int:
+        """Finds of a high enough score that were not taken for faces after all, since the start."""
+        return 0
 
     def detect(self, image: RgbImage) -> list[FaceBox]:
         """Faces in (height, width, 3) uint8 RGB, in px of that picture."""

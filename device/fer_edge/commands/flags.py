@@ -81,6 +81,17 @@ def grids(text: str) -> tuple[int, ...]:
     return tuple(int(grid) for grid in found if int(grid) > 1)
 
 
+def score(text: str) -> float:
+    """Least score of a face."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.01 <= value <= 0.99:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a score of 0.01 to 0.99")
+    return value
+
+
 def seconds(text: str) -> float:
     """A time, in s."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|min|h|)", text)

@@ -60,7 +60,7 @@ class _Batch:
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; gives the exit status."""
     bundle = open_bundle(find_bundle(arguments.bundle)).answering_in(arguments.labels)
-    setting = tuned.choose(bundle, arguments.variant, arguments.threads, arguments.detector)
+    setting = tuned.choose(bundle, arguments.variant, arguments.threads, arguments.detector, arguments.min_score)
     return read_images(
         bundle,
         arguments.paths,

@@ -42,6 +42,7 @@ NAMES = {
     ("model", "threads"): "threads",
     ("model", "tiles"): "tiles",
     ("model", "detector"): "detector",
+    ("model", "min_score"): "min-score",
     ("track", "enabled"): "track",
     ("jsonl", "path"): "jsonl",
     ("csv", "path"): "csv",
@@ -137,6 +138,8 @@ class ModelSettings(Limited):
         labels: set to answer in, ferplus8 or fer7; without it the bundle's default.
         threads: of the interpreters; without it what fer-edge tune found here, else up to 4.
         detector: of faces; without it what fer-edge tune found here, else the bundle's default.
+        min_score: least score of a face; without it the detector's own (blazeface_short 0.5, blazeface_full 0.6,
+            mtcnn 0.7).
         tiles: grids searched for small faces; 0 for none. Without it 2,3 for photos, none for a live picture.
     """
 
@@ -146,6 +149,7 @@ class ModelSettings(Limited):
     detector: str | None = None
     tiles: tuple[int, ...] | None = checked(None, _tiles)
     labels: str | None = None
+    min_score: float | None = within(None, 0.01, 0.99)
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ class ReadingDoc:
         published_s: when the reading was given to the sinks, s of the same clock as ``t_capture_s``.
         stage_ms: how long each stage took.
         rate_factor: 0.5 or 0.25 while the device slows a live source because of heat or an alarm.
+        left_out: finds of the detector that a second look did not take for faces; absent where there are none.
         damaged: true where parts of the picture are missing or made up by the decoder; absent where none are known.
         error: why a photo of several could not be read; width and height are then 0.
         path_bytes: the bytes of ``source`` or ``path``, percent-encoded, where they are not UTF-8; there such a byte
@@ -84,6 +85,7 @@ class ReadingDoc:
     error: str | None = None
     path_bytes: str | None = None
     rate_factor: float | None = None
+    left_out: int | None = None
 
 
 def dump_line(reading: ReadingDoc) -> str:

@@ -81,7 +81,7 @@ class Launcher:
         self.bundle: Bundle = bundle.answering_in(config.model.labels)
         check_outputs(config, self._uri, self.bundle, file)
         model = config.model
-        self.setting = tuned.choose(self.bundle, model.variant, model.threads, model.detector)
+        self.setting = tuned.choose(self.bundle, model.variant, model.threads, model.detector, model.min_score)
         self.pipeline = self._pipeline()
         self.monitor = HealthMonitor(config.health)
         self.daemon: Daemon | None = None  # while it runs

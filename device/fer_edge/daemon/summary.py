@@ -20,6 +20,7 @@ class RunSummary:
     frames_with_face: int = 0
     dropped: int = 0
     corrupt: int = 0
+    left_out: int = 0
     incomplete: str = ""
     seconds: float = 0.0
     stage_ms: dict[str, float] = field(default_factory=dict)
@@ -30,8 +31,8 @@ class RunSummary:
         stages = ", ".join(f"{name} {ms / max(1, self.frames):.1f}" for name, ms in self.stage_ms.items())
         return (
             f"{self.ended_by}: {self.frames} frames in {self.seconds:.1f} s ({fps:.1f} per second), "
-            f"{self.dropped} dropped, {self.undecoded}{self.faces} faces, a face in {self.frames_with_face}; "
-            f"mean ms a frame: {stages or 'none'}{self.missing}"
+            f"{self.dropped} dropped, {self.undecoded}{self.faces} faces, a face in {self.frames_with_face}"
+            f"{self.refused}; mean ms a frame: {stages or 'none'}{self.missing}"
         )
 
     @property
@@ -47,6 +48,11 @@ class RunSummary:
         return f"{self.corrupt} could not be decoded, " if self.corrupt else ""
 
     @property
+    def refused(self) -> str:
+        """The finds that were no faces, where there are any."""
+        return f", {self.left_out} finds left out that are none" if self.left_out else ""
+
+    @property
     def missing(self) -> str:
         """What the source announced and did not hold."""
         return f"; incomplete: {self.incomplete}" if self.incomplete else ""
@@ -55,6 +61,7 @@ class RunSummary:
         """Counts one frame."""
         self.frames += 1
         self.faces += len(reading.faces)
+        self.left_out += reading.left_out
         self.frames_with_face += bool(reading.faces)
         for name, ms in reading.stage_ms.items():
             self.stage_ms[name] = self.stage_ms.get(name, 0.0) + ms

@@ -15,7 +15,11 @@ LIVE_MIN_FACE_PX = 2 * MIN_FACE_PX  # MTCNN's smallest face without tiles: a qua
 
 
 def make_detector(
-    spec: DetectorSpec, read: Callable[[str], bytes], tiles: tuple[int, ...] = (), threads: int = 1
+    spec: DetectorSpec,
+    read: Callable[[str], bytes],
+    tiles: tuple[int, ...] = (),
+    threads: int = 1,
+    min_score: float | None = None,
 ) -> FaceDetector:
     """A detector of a bundle.
 
@@ -25,13 +29,17 @@ def make_detector(
         tiles: grids of overlapping tiles that BlazeFace searches besides the whole picture; (2, 3) finds small faces.
             MTCNN's own pyramid finds them; it starts at smaller faces where tiles are asked for.
         threads: of the interpreters.
+        min_score: least score of a face instead of the manifest's, 0..1 (MTCNN: of its last network).
 
     Raises:
         BundleError: files or thresholds that are not this detector's.
         RunnerError: a network cannot be loaded or is not this detector's.
     """
+    thresholds = dict(spec.thresholds)
+    if min_score is not None:
+        thresholds["onet" if spec.id == "mtcnn" else "score"] = min_score
     if spec.id == "mtcnn":
         least_px = MIN_FACE_PX if tiles else LIVE_MIN_FACE_PX
-        return Mtcnn([read(role) for role in spec.files], spec.thresholds, threads, least_px)
-    detector = BlazeFace(read(spec.files[0]), spec.thresholds, threads, RANGES[spec.id])
+        return Mtcnn([read(role) for role in spec.files], thresholds, threads, least_px)
+    detector = BlazeFace(read(spec.files[0]), thresholds, threads, RANGES[spec.id])
     return SearchingDetector(detector, tiles)

@@ -25,7 +25,7 @@ from fer_edge.detectors.pyramid import (
     suppress,
 )
 from fer_edge.errors import BundleError, RunnerError
-from fer_edge.types import FaceBox, RgbImage
+from fer_edge.types import FaceBox, FaceDetector, RgbImage
 
 THRESHOLDS = ("pnet", "rnet", "onet", "nms_scale", "nms", "factor")
 NETWORKS = ("pnet", "rnet", "onet")
@@ -36,7 +36,7 @@ MAX_SIZES = 32  # P-Nets kept, one a picture size: a stream needs about 8, a fol
 _CHANNELS = {"pnet": 6, "rnet": 6, "onet": 16}
 
 
-class Mtcnn:
+class Mtcnn(FaceDetector):
     """The cascade; finds faces of ``min_face_px`` and more in pictures whose shorter side is at most 600 px.
 
     Args:
@@ -67,8 +67,7 @@ class Mtcnn:
         self.limits = dict(thresholds)
         self.min_face_px = max(CELL_PX, min_face_px)
         self._pnet = _Resizable(models[0], threads)
-        self._rnet = _Network(models[1], "rnet", threads)
-        self._onet = _Network(models[2], "onet", threads)
+        self._rnet, self._onet = refiners((models[1], models[2]), threads)
 
     def detect(self, image: RgbImage) -> list[FaceBox]:
         """Faces in (h, w, 3) RGB uint8, in px of that picture, best score first."""
@@ -118,7 +117,7 @@ class Mtcnn:
         return boxes[kept], scores[kept], landmarks[kept]
 
 
-class _Network:
+class Refiner:
     """R-Net or O-Net: one box at a time, because a batch's memory would be planned anew for every number of boxes."""
 
     def __init__(self, model: bytes, name: str, threads: int) -> None:
@@ -138,6 +137,19 @@ class _Network:
                 self._interpreter.invoke()
                 outputs[i] = self._interpreter.get_tensor(self._output)[0]
         return outputs
+
+
+def refiners(models: tuple[bytes, bytes], threads: int) -> tuple[Refiner, Refiner]:
+    """R-Net and O-Net by themselves.
+
+    Args:
+        models: contents of their tflite files.
+        threads: of the interpreters.
+
+    Raises:
+        RunnerError: a network cannot be loaded or is not this detector's.
+    """
+    return Refiner(models[0], "rnet", threads), Refiner(models[1], "onet", threads)
 
 
 class _Resizable:

@@ -15,7 +15,7 @@ import numpy as np
 
 from fer_edge.detectors.blazeface import BlazeFace, Region, square_around, to_face_boxes, whole_region
 from fer_edge.detectors.nms import Candidates, concatenate, overlap, weighted_nms
-from fer_edge.types import FaceBox, RgbImage
+from fer_edge.types import FaceBox, FaceDetector, RgbImage
 
 BORDER = 0.5  # of the look for a face that fills the picture
 OVERLAP = 1.5  # side of a tile, as a multiple of the grid's step
@@ -28,7 +28,7 @@ STRIP_STEP = 0.25  # between these squares, as a share of their side: a face of 
 EDGE = 0.03  # a box nearer to a tile's inner edge than this share of its side is cut off there
 
 
-class SearchingDetector:
+class SearchingDetector(FaceDetector):
     """A single-shot detector looked through one or several windows.
 
     Args:
@@ -43,12 +43,12 @@ class SearchingDetector:
     def detect(self, image: RgbImage) -> list[FaceBox]:
         """Faces in (h, w, 3) RGB uint8, in px of that picture, best score first."""
         height, width = image.shape[:2]
-        parts = [self.detector.look(image, whole_region(image))]
+        parts, least = [self.detector.look(image, whole_region(image))], max(TILE_SCORE, self.detector.score)
         for grid in self.tiles:
             for tile in tile_regions(height, width, grid):
-                parts.append(whole_faces(self.detector.look(image, tile, TILE_SCORE), tile, (height, width)))
+                parts.append(whole_faces(self.detector.look(image, tile, least), tile, (height, width)))
         for square in strip_regions(height, width) if self.tiles else ():
-            parts.append(whole_faces(self.detector.look(image, square, TILE_SCORE), square, (height, width)))
+            parts.append(whole_faces(self.detector.look(image, square, least), square, (height, width)))
         if not any(len(part) for part in parts):
             parts = [self.detector.look(image, whole_region(image, BORDER))]
         found = self._second_look(image, weighted_nms(concatenate(parts), self.detector.nms_iou, CONTAINED))

@@ -12,11 +12,15 @@ MOST_THREADS = 4  # the boards' cores; on larger machines more bring these small
 
 @dataclass(frozen=True)
 class Setting:
-    """Which variant of the classifier runs, on how many threads (the detector too), behind which detector."""
+    """Which variant of the classifier runs, on how many threads (the detector too), behind which detector.
+
+    ``min_score`` is the least score of a face, 0..1; None takes the detector's own.
+    """
 
     variant: str
     threads: int
     detector: str
+    min_score: float | None = None
 
 
 def usable_cores() -> int:
@@ -30,11 +34,16 @@ def default_threads() -> int:
 
 
 def setting_for(
-    manifest: Manifest, variant: str | None = None, threads: int | None = None, detector: str | None = None
+    manifest: Manifest,
+    variant: str | None = None,
+    threads: int | None = None,
+    detector: str | None = None,
+    min_score: float | None = None,
 ) -> Setting:
     """What was told, and the defaults for the rest: the manifest's variant, its first detector, ``default_threads``.
 
     Raises:
         SchemaError: the bundle has no such variant or detector.
     """
-    return Setting(manifest.variant(variant).id, threads or default_threads(), manifest.find_detector(detector).id)
+    variant, detector = manifest.variant(variant).id, manifest.find_detector(detector).id
+    return Setting(variant, threads or default_threads(), detector, min_score)

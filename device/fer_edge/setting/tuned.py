@@ -80,7 +80,13 @@ def recall(bundle: Bundle) -> Tuned | None:
     return found if found is not None and found.variant in variants and found.detector in names else None
 
 
-def choose(bundle: Bundle, variant: str | None, threads: int | None, detector: str | None) -> Setting:
+def choose(
+    bundle: Bundle,
+    variant: str | None,
+    threads: int | None,
+    detector: str | None,
+    min_score: float | None = None,
+) -> Setting:
     """What was told, else what was tuned, else the defaults of ``setting_for``.
 
     A tuned setting holds as a whole: its threads are those of its variant, so that a variant that was told and is
@@ -93,7 +99,7 @@ def choose(bundle: Bundle, variant: str | None, threads: int | None, detector: s
         found = recall(bundle)
         if found is not None and variant in (None, found.variant):
             variant, threads, detector = found.variant, threads or found.threads, detector or found.detector
-    return setting_for(bundle.manifest, variant, threads, detector)
+    return setting_for(bundle.manifest, variant, threads, detector, min_score)
 
 
 def save(entry: Tuned) -> Path:

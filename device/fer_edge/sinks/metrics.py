@@ -72,7 +72,7 @@ class MetricsSink:
         if running is not None:
             names = ("model", "model_version", "variant", "detector")
             self._model |= {name: getattr(running, name) for name in names}
-        self._frames = self._with_face = self._damaged = 0
+        self._frames = self._with_face = self._damaged = self._left_out = 0
         self._media_s: float | None = None
         self._faces = dict.fromkeys(labels, 0)
         self._age, self._stages = Histogram(), dict[str, Histogram]()
@@ -86,6 +86,7 @@ class MetricsSink:
             self._frames += 1
             self._with_face += bool(reading.faces)
             self._damaged += bool(reading.frame.damaged)
+            self._left_out += reading.left_out
             self._media_s = reading.frame.t_media_s
             for face in reading.faces:
                 self._faces[face.label] = self._faces.get(face.label, 0) + 1
@@ -112,6 +113,8 @@ class MetricsSink:
             add(family("fer_edge_frames_with_face_total", "counter", "Frames with a face.", with_face))
             damaged = [(NONE, self._damaged)]
             add(family("fer_edge_frames_damaged_total", "counter", "Frames with holes or made-up parts.", damaged))
+            left_out = [(NONE, self._left_out)]
+            add(family("fer_edge_finds_left_out_total", "counter", "Finds that were no face.", left_out))
             if self._media_s is not None:
                 place = [(NONE, round(self._media_s, 3))]
                 add(family("fer_edge_media_seconds", "gauge", "Place of the newest frame in the clip.", place))

@@ -20,7 +20,7 @@ import pytest
 from fer_edge.contract.bundle import Bundle
 from fer_edge.pipeline import open_pipeline
 from fer_edge.tracking.track import TrackSettings
-from fer_edge.types import FaceBox, Frame, FrameReading, RgbImage
+from fer_edge.types import FaceBox, FaceDetector, Frame, FrameReading, RgbImage
 
 Edge = Callable[..., "subprocess.CompletedProcess[str]"]
 # how long things took, and when this run was; all else must be the same to the byte
@@ -29,7 +29,7 @@ N_FRAMES, FPS = 40, 100
 NEVER_CALM = 0.001  # eye distances: any drift asks for more detections, so that a load would be seen
 
 
-class Slowed:
+class Slowed(FaceDetector):
     """The real detector on a busy machine."""
 
     def __init__(self, detector: Any, seconds: float) -> None:

@@ -13,12 +13,12 @@ from fer_edge.contract.bundle import Bundle
 from fer_edge.pipeline import Pipeline, open_pipeline
 from fer_edge.tracking.track import TrackSettings
 from fer_edge.tracking.tracker import Tracker
-from fer_edge.types import FaceBox, Frame, FrameReading, RgbImage
+from fer_edge.types import FaceBox, FaceDetector, Frame, FrameReading, RgbImage
 
 LABELS = ("a", "b")
 
 
-class Counted:
+class Counted(FaceDetector):
     """The real detector; counts its calls and can be made blind."""
 
     def __init__(self, pipeline: Pipeline) -> None:

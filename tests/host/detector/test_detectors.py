@@ -20,8 +20,12 @@ import onnx
 import pytest
 
 from fer_edge.contract.bundle import Bundle, open_bundle
+from fer_edge.detectors import PHOTO_TILES, make_detector
 from fer_edge.detectors.blazeface import RANGES, BlazeFace
 from fer_edge.detectors.mtcnn import MIN_FACE_PX, Mtcnn
+from fer_edge.pictures.photo import read_photo
+from fer_edge.pipeline import open_pipeline
+from fer_edge.setting.setting import setting_for
 from fer_edge.types import FaceBox
 from fer_host.bundle.golden import write_sample_photos
 from fer_host.detector import convert
@@ -39,6 +43,18 @@ Image = np.ndarray[Any, np.dtype[np.uint8]]
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
     return open_bundle(Path(os.environ.get("FER_TEST_BUNDLE") or ROOT / "dist" / "hawqc_mbv2"))
+
+
+def test_a_cat_is_nobody(bundle: Bundle) -> None:
+    """The default detector alone gives this cat 0.53, and the classifier calls it happy."""
+    import skimage
+
+    cat = read_photo(Path(skimage.__file__).parent / "data" / "chelsea.png")
+    alone = make_detector(bundle.manifest.find_detector("blazeface_short"), bundle.read, PHOTO_TILES)
+    assert len(alone.detect(cat.image)) == 1  # else this test says nothing
+    for tiles in ((), PHOTO_TILES):
+        pipeline = open_pipeline(bundle, setting_for(bundle.manifest, detector="blazeface_short"), tiles)
+        assert pipeline.read_frame(cat.frame(0, "cat")).faces == ()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,112 @@
+"""Whether a find is a face: a sure score, or for a doubtful one the opinion of MTCNN's two refining networks.
+
+A cat's face, a color wheel or a cell gets scores of 0.5 to 0.75 from BlazeFace, as real faces do that are turned away,
+small or dark: no threshold parts them. R-Net and O-Net, taught on other pictures, do (``benchmarks/face_scores.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from fer_edge.contract.manifest import Manifest
+from fer_edge.detectors.mtcnn import O_PX, R_PX, Refiner, refiners
+from fer_edge.detectors.pyramid import probabilities
+from fer_edge.types import FaceBox, FaceDetector, RgbImage
+
+SURE = 0.8  # finds of this score and above are not asked about: the highest that is no face was 0.73
+AGREE = 0.6  # least probability, from each of the two
+_GROWTHS = (1.0, 1.25)  # sides of the square that is looked at, in sides of the box; the better one counts
+_FINER = 2  # the square is turned upright at so many times the network's side, then reduced
+
+
+class SecondOpinion:
+    """R-Net and O-Net on one square of a picture.
+
+    Args:
+        models: contents of R-Net's and O-Net's tflite files.
+        threads: of the interpreters.
+    """
+
+    def __init__(self, models: tuple[bytes, bytes], threads: int = 1) -> None:
+        rnet, onet = refiners(models, threads)
+        self._networks: tuple[tuple[Refiner, int], ...] = ((rnet, R_PX), (onet, O_PX))
+
+    def __call__(self, image: RgbImage, face: FaceBox) -> float:
+        """The smaller of the two networks' probabilities that this is a face, 0..1.
+
+        Args:
+            image: (h, w, 3) RGB uint8.
+            face: in px of the picture; it is looked at with its eyes level.
+        """
+        lowest = 1.0
+        for network, side in self._networks:
+            best = max(float(self._ask(network, upright(image, face, growth, side))) for growth in _GROWTHS)
+            lowest = min(lowest, best)
+        return lowest
+
+    def _ask(self, network: Refiner, square: RgbImage) -> float:
+        side = len(square)
+        output = network.over(square, np.array([[1, 1, side, side]], dtype=np.float64), side)
+        return float(probabilities(output[:, :2])[0])
+
+
+class DoubtingDetector(FaceDetector):
+    """A detector whose doubtful finds are looked at once more; what is left out is counted.
+
+    Args:
+        detector: finds faces; its scores are 0..1.
+        open_opinion: makes the second opinion when the first doubtful face is found; None keeps doubtful ones.
+    """
+
+    def __init__(self, detector: FaceDetector, open_opinion: Callable[[], SecondOpinion] | None) -> None:
+        self.detector, self._open_opinion = detector, open_opinion
+        self._opinion: SecondOpinion | None = None
+        self._left_out = 0
+
+    @property
+    def left_out(self) -> int:
+        """Finds that the second opinion did not take for faces, since the start."""
+        return self._left_out
+
+    def detect(self, image: RgbImage) -> list[FaceBox]:
+        """Faces in (h, w, 3) RGB uint8, in px of that picture, best score first."""
+        found = self.detector.detect(image)
+        kept = [face for face in found if face.score >= SURE or self._agrees(image, face)]
+        self._left_out += len(found) - len(kept)
+        return kept
+
+    def _agrees(self, image: RgbImage, face: FaceBox) -> bool:
+        if self._opinion is None:
+            if self._open_opinion is None:
+                return True
+            self._opinion = self._open_opinion()
+        return self._opinion(image, face) >= AGREE
+
+
+def opinion_of(manifest: Manifest, read: Callable[[str], bytes], threads: int) -> Callable[[], SecondOpinion] | None:
+    """What makes the second opinion out of a bundle's MTCNN; None where the bundle has none."""
+    specs = (manifest.detector, *manifest.other_detectors)
+    files = next((spec.files for spec in specs if spec.id == "mtcnn"), None)
+    return None if files is None else lambda: SecondOpinion((read(files[1]), read(files[2])), threads)
+
+
+def upright(image: RgbImage, face: FaceBox, growth: float, side_px: int) -> RgbImage:
+    """The face's square with its eyes level, (side_px, side_px, 3) RGB; black beyond the picture.
+
+    Args:
+        image: (h, w, 3) RGB uint8.
+        face: in px of the picture.
+        growth: side of the square, in sides of the face's box.
+        side_px: of the result.
+    """
+    x, y, width, height = face.box
+    (right_x, right_y), (left_x, left_y) = face.landmarks["right_eye"], face.landmarks["left_eye"]
+    degrees = float(np.degrees(np.arctan2(left_y - right_y, left_x - right_x)))
+    center, fine = (x + width / 2, y + height / 2), side_px * _FINER
+    turn = cv2.getRotationMatrix2D(center, degrees, fine / (max(width, height) * growth))
+    turn[:, 2] += np.array([fine / 2 - center[0], fine / 2 - center[1]])
+    square = cv2.warpAffine(image, turn, (fine, fine), flags=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(square, (side_px, side_px), interpolation=cv2.INTER_AREA), dtype=np.uint8)
