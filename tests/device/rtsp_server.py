@@ -15,7 +15,10 @@ import numpy as np
 class RtspServer:
     """Serves one moving picture to any number of clients; ``stop`` drops them as a camera does that loses its power."""
 
-    def __init__(self, port: int = 0, size: tuple[int, int] = (160, 128), login: str = "") -> None:
+    def __init__(
+        self, port: int = 0, size: tuple[int, int] = (160, 128), login: str = "", h264: list[list[bytes]] | None = None
+    ) -> None:
+        self.h264 = h264  # frames, each its NAL units (RFC 6184), instead of JPEGs
         self.size, self.login = size, login  # login: as in the Authorization header, e.g. "Basic dXNlcjpwYXNz"
         self.muted = False  # connections stay, frames do not come
         self._socket = socket.socket()
@@ -68,7 +71,9 @@ class RtspServer:
         if method == "OPTIONS":
             head += "Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n"
         elif method == "DESCRIBE":
-            lines = ("v=0", "o=- 0 0 IN IP4 127.0.0.1", "s=x", "t=0 0", "m=video 0 RTP/AVP 26", "a=control:track", "")
+            media = ("m=video 0 RTP/AVP 96", "a=rtpmap:96 H264/90000", "a=fmtp:96 packetization-mode=1")
+            media = media if self.h264 else ("m=video 0 RTP/AVP 26",)
+            lines = ("v=0", "o=- 0 0 IN IP4 127.0.0.1", "s=x", "t=0 0", *media, "a=control:track", "")
             body = "\r\n".join(lines)
             head += f"Content-Base: rtsp://127.0.0.1:{self.port}/x/\r\n"
             head += f"Content-Type: application/sdp\r\nContent-Length: {len(body)}\r\n"
@@ -86,16 +91,46 @@ class RtspServer:
             time.sleep(0.05)
             if self.muted:
                 continue
+            if self.h264 is not None:
+                packets = h264_packets(self.h264[number % len(self.h264)], sequence, number * 4500)
+                sequence += len(packets)
+                if not _sent(client, packets):
+                    return
+                continue
             width, height = self.size
             picture = np.full((height, width, 3), (40, 90, 200), np.uint8)  # B, G, R
             cv2.rectangle(picture, (number % width, 0), (number % width + 20, 20), (255, 255, 255), -1)
             packets = rtp_packets(cv2.imencode(".jpg", picture)[1].tobytes(), self.size, sequence, number * 4500)
             sequence += len(packets)
-            try:
-                for packet in packets:
-                    client.sendall(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
-            except OSError:
+            if not _sent(client, packets):
                 return
+
+
+def _sent(client: socket.socket, packets: list[bytes]) -> bool:
+    try:
+        for packet in packets:
+            client.sendall(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
+    except OSError:
+        return False
+    return True
+
+
+def h264_packets(units: list[bytes], sequence: int, stamp: int) -> list[bytes]:
+    """One frame's NAL units as RTP packets, long ones in fragments (FU-A)."""
+    parts: list[bytes] = []
+    for unit in units:
+        if len(unit) <= 1200:
+            parts.append(unit)
+            continue
+        pieces = [unit[at : at + 1200] for at in range(1, len(unit), 1200)]
+        for i, piece in enumerate(pieces):
+            edge = (0x80 if i == 0 else 0) | (0x40 if i == len(pieces) - 1 else 0)
+            parts.append(bytes([unit[0] & 0xE0 | 28, edge | unit[0] & 0x1F]) + piece)
+    packets = []
+    for i, part in enumerate(parts):
+        last = 0x80 if i == len(parts) - 1 else 0
+        packets.append(struct.pack(">BBHII", 0x80, last | 96, (sequence + i) & 0xFFFF, stamp & 0xFFFFFFFF, 7) + part)
+    return packets
 
 
 def rtp_packets(jpeg: bytes, size: tuple[int, int], sequence: int, stamp: int) -> list[bytes]:

@@ -31,10 +31,14 @@ LONGEST_S = 8.0  # of failures in a row
 
 @dataclass(frozen=True)
 class Decoded:
-    """An upright picture, and its place in the clip in s from the first frame (see ``Stamps``)."""
+    """An upright picture, and its place in the clip in s from the first frame (see ``Stamps``).
+
+    ``damaged``: parts may be missing or smeared, because a packet before it was lost and no key frame came since.
+    """
 
     image: BgrImage
     t_s: float
+    damaged: bool = False
 
 
 class Decoder:
@@ -60,8 +64,9 @@ class Decoder:
         patience_s: float = LONGEST_S,
     ) -> None:
         self._corrupt = self.read_frames = 0
+        self._smeared = False
         self._orientation, self._patience_s = orientation, patience_s
-        opencv_log_level("ERROR")  # our own line says what is wrong; OpenCV's warnings beside it confuse
+        opencv_log_level("FATAL")  # our own line says what is wrong; OpenCV's warnings beside it confuse
         # FFmpeg alone: other back ends take a text file or a photo's name for a picture sequence
         capture = cv2.VideoCapture(place, cv2.CAP_FFMPEG, [*parameters])
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # versions disagree on it: turned here
@@ -104,7 +109,9 @@ class Decoder:
                 self._corrupt += failures
                 self.read_frames += 1
                 t_s = self.stamps.place(self._pictures.stamp_ms)
-                return Decoded(apply_orientation(picture, self._orientation), t_s)
+                self._smeared = (self._smeared or failures > 0) and not self._pictures.is_whole
+                damaged = self._smeared or self._pictures.damaged
+                return Decoded(apply_orientation(picture, self._orientation), t_s, damaged)
             failures += 1
             if time.monotonic() > until:
                 break

@@ -8,6 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.pictures.jpeg import complaint
+from fer_edge.pictures.quiet import hushed
+
 NAMES = ("mjpg", "mjpe", "jpeg")  # by version and container
 RAW_IS_UNTIMED = tuple(map(int, cv2.__version__.split(".")[:2])) < (4, 10)
 
@@ -22,6 +25,8 @@ class JpegPictures:
     """
 
     lost = 0
+    is_whole = True  # each stands by itself
+    damaged = False  # the last one, as far as libjpeg complains
 
     def __init__(self, place: str, parameters: Sequence[int], is_file: bool) -> None:
         self.capture = cv2.VideoCapture(place, cv2.CAP_FFMPEG, [*parameters, cv2.CAP_PROP_FORMAT, -1])
@@ -40,7 +45,9 @@ class JpegPictures:
         ok, data = self.capture.read()
         if not ok or data is None:
             return None
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        with hushed() as said:
+            picture = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        self.damaged = bool(said.text and complaint(said.text, data.tobytes()))
         return None if picture is None else np.asarray(picture, dtype=np.uint8)
 
     def close(self) -> None:

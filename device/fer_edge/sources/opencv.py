@@ -6,10 +6,10 @@ from typing import Literal
 
 import cv2
 
-LEVELS = {"ERROR": 2, "WARNING": 3}  # opencv2/core/utils/logger.defines.hpp
+LEVELS = {"FATAL": 1, "ERROR": 2, "WARNING": 3}  # opencv2/core/utils/logger.defines.hpp
 
 
-def opencv_log_level(name: Literal["ERROR", "WARNING"]) -> None:
+def opencv_log_level(name: Literal["FATAL", "ERROR", "WARNING"]) -> None:
     """Sets OpenCV's log level; nothing happens where this OpenCV cannot."""
     if hasattr(cv2, "setLogLevel"):
         cv2.setLogLevel(LEVELS[name])

@@ -11,6 +11,7 @@ import contextlib
 import os
 import struct
 import threading
+from collections import deque
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from fer_edge.sources.packets import PacketWatch
 
 BgrImage = NDArray[np.uint8]  # (height, width, 3)
 FEW_FAILURES = 64  # reads in a row without a picture, before the end is believed
+HELD_BACK = 20  # frames that a decoder may hold back when a key frame's packet has been read
 SLACK = 8  # frames that may have been lost without a word before a change of size
 
 
@@ -38,13 +40,22 @@ class ClipPictures:
         self._parts: _Parts | None = None
         self._taken = 0  # packets that gave a picture, or failed to
         self.stamp_ms = 0.0
+        self.damaged = False
         self._lost = 0
+        self._whole_at: deque[int] = deque(maxlen=HELD_BACK)
         self._before: BgrImage | None = None  # the last picture before a change of size
 
     @property
     def lost(self) -> int:
         """Frames about a change of size that never came."""
         return self._lost + (self._parts.lost if self._parts is not None else 0)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the last picture needs no other: an intra frame, or (before 4.10) some frames behind a key packet."""
+        if hasattr(cv2, "CAP_PROP_FRAME_TYPE"):
+            return int(self.capture.get(cv2.CAP_PROP_FRAME_TYPE)) == ord("I")
+        return self._taken in self._whole_at
 
     def read(self) -> BgrImage | None:
         """The next picture, B, G, R; None at the end or for a damaged one."""
@@ -54,6 +65,8 @@ class ClipPictures:
             self._lost += max(0, self._packets.shown - self._taken)
             self._parts = _Parts(self._packets)
         self._taken += 1
+        if self.capture.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME):
+            self._whole_at.append(self._taken + HELD_BACK)
         if self._parts is not None:
             picture = self._parts.read()
             if picture is not None or self._parts.given:
@@ -96,6 +109,12 @@ class StreamPictures:
     """
 
     lost = 0
+    damaged = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the last picture needs no other, as far as OpenCV says: the last packet's is a key frame."""
+        return bool(self.capture.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME))
 
     def __init__(self, capture: cv2.VideoCapture) -> None:
         self.capture = capture

@@ -118,7 +118,9 @@ class VideoFileSource(FrameSource):
                     continue
                 self._wait(due_s)
                 now_s = time.monotonic()
-                yield Frame(_rgb(decoded), index, now_s, self.name, t_media_s=t_s, can_be_late=play.is_paced)
+                damaged = True if decoded.damaged else None
+                image, late = _rgb(decoded), play.is_paced
+                yield Frame(image, index, now_s, self.name, t_media_s=t_s, damaged=damaged, can_be_late=late)
             if not any_yet and not self._closed:
                 end = f"it ends at {self._decoder.stamps.end_s:.2f} s"
                 why = f" ({self._incomplete})" if self._incomplete else ""

@@ -6,8 +6,10 @@ import itertools
 import random
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from made_clips import encode, needs_ffmpeg, number_of, numbered
 from rtsp_server import RtspServer
 
 from fer_edge.errors import SourceError
@@ -106,3 +108,31 @@ def test_a_frozen_picture_is_noticed(server: RtspServer, monkeypatch: pytest.Mon
     camera._decoder.read = lambda: seen
     with pytest.raises(SourceError, match=r"the picture is frozen for 0\.3 s"):
         list(source)
+
+
+@needs_ffmpeg
+def test_a_damaged_packet_is_no_loss_of_the_camera(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """It costs its frame; what was sound before is not opened again."""
+    path = encode(tmp_path / "x.h264", [numbered(i, 128, 160) for i in range(40)], "-g", "10", "-bf", "0")
+    units = [unit.rstrip(b"\0") for unit in path.read_bytes().replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1")[1:]]
+    frames: list[list[bytes]] = [[]]
+    for unit in units:
+        frames[-1].append(unit)
+        if unit[0] & 0x1F in (1, 5):
+            frames.append([])
+    frames = frames[:-1]
+    assert len(frames) == 40
+    frames[25] = [bytes([0x41]) + b"\xff" * 200]
+    server = RtspServer(h264=frames)
+    said: list[str] = []
+    source = ReconnectingSource(lambda: open_source(f"rtsp://127.0.0.1:{server.port}/x"), "rtsp", said.append)
+    numbers = []
+    for frame in source:
+        numbers.append(number_of(frame.image))
+        if len(numbers) > 45:
+            source.close()
+    server.stop()
+    assert said == []
+    assert source.reconnects == 0
+    assert {20, 24, 35, 39} <= set(numbers)
+    assert capfd.readouterr().err == ""
