@@ -95,18 +95,16 @@ function speak(faces) {  // at most every 4 s, and only what is new
   }
 }
 
-function moment(reading) {  // of the capture, by this browser's clock zone; of a clip also the place in it
-  const clock = reading.time ? new Date(reading.time).toLocaleTimeString() : "–";
-  return Number.isFinite(reading.t_media_s) ? `${clock}, ${reading.t_media_s.toFixed(1)} s in the clip` : clock;
-}
-
 function onReading(data) {
   const faces = data.reading.faces;
   if (faces.length) learn(Object.keys(faces[0].probabilities));
   showFaces($("faces"), faces, "h3");
   $("nobody").hidden = faces.length > 0;
   setText("age", data.age_s < 10 ? `${Math.round(1000 * data.age_s)} ms` : `${Math.round(data.age_s)} s`);
-  setText("when", moment(data.reading));
+  const { time, t_media_s: place } = data.reading;
+  setText("when", time ? new Date(time).toLocaleTimeString() : "–");  // by this browser's clock zone
+  $("place").parentNode.hidden = !Number.isFinite(place);
+  if (Number.isFinite(place)) setText("place", `${place.toFixed(1)} s`);
   $("damaged").hidden = !data.reading.damaged;
   speak(faces);
   watch();
