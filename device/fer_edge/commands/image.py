@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.contract.bundle import Bundle, open_bundle
-from fer_edge.contract.names import name_bytes, printable
+from fer_edge.contract.names import name_bytes, printable, shown
 from fer_edge.contract.outputs import clash
 from fer_edge.contract.reading import ReadingDoc, dump_line
 from fer_edge.detectors import PHOTO_TILES
@@ -136,7 +136,7 @@ def _read_all(
         except (ImageError, LandmarkError) as failure:
             yield path, _failed(path, failure), f"error: {failure}"
             continue
-        problem = f"photo {printable(path)}: damaged ({photo.flaw}); what is left was read" if photo.flaw else ""
+        problem = f"photo {shown(path)}: damaged ({photo.flaw}); what is left was read" if photo.flaw else ""
         if photo.original is not None:
             try:
                 write_picture(targets[path], annotate(photo.original, reading.faces_of_original(), blur))
@@ -166,7 +166,7 @@ def _expand(paths: list[Path]) -> _Batch:
             continue
         batch.paths += folder.paths
         if folder.skipped:
-            print(f"fer-edge: folder {printable(path)}: {folder.skipped_words()}", file=sys.stderr)
+            print(f"fer-edge: folder {shown(path)}: {folder.skipped_words()}", file=sys.stderr)
     return batch
 
 
@@ -176,23 +176,23 @@ def _targets(annotate_to: Path, batch: _Batch) -> dict[Path, Path]:
     Raises:
         UsageError: two photos would get one picture, or a photo would be overwritten.
     """
-    shown = f"--annotate {printable(annotate_to)}"
+    flag = f"--annotate {shown(annotate_to)}"
     is_picture = bool(annotate_to.suffix) and not annotate_to.is_dir()
     if is_picture and (len(batch.paths) > 1 or batch.has_folder):
-        raise UsageError(f"{shown}: one picture for {len(batch.paths)} photos; expected a folder's name")
+        raise UsageError(f"{flag}: one picture for {len(batch.paths)} photos; expected a folder's name")
     targets = {path: annotate_to if is_picture else annotate_to / _picture_name(path) for path in batch.paths}
     inputs = {path.resolve() for path in batch.paths}
     by_target: dict[Path, Path] = {}
     for path, target in targets.items():
         if target.resolve() in inputs:
-            raise UsageError(f"{shown}: would overwrite {printable(path)}; expected another name or folder")
+            raise UsageError(f"{flag}: would overwrite {printable(path)}; expected another name or folder")
         if target in by_target:
             twins = f"{printable(by_target[target])} and {printable(path)}"
-            raise UsageError(f"{shown}: {twins} would both be {target.name}; annotate them in two calls")
+            raise UsageError(f"{flag}: {twins} would both be {target.name}; annotate them in two calls")
         by_target[target] = path
     folder = annotate_to.parent if is_picture else annotate_to
     if not folder.exists() and targets:
-        print(f"fer-edge: {shown}: makes the folder {printable(folder)}", file=sys.stderr)
+        print(f"fer-edge: {flag}: makes the folder {shown(folder)}", file=sys.stderr)
     return targets
 
 
@@ -201,7 +201,7 @@ def _picture_name(path: Path) -> str:
 
 
 def _print(path: Path, reading: ReadingDoc) -> None:
-    name = printable(path)
+    name = shown(path)
     if not reading.faces:
         print(f"{name}: no face", flush=True)
     for i, face in enumerate(reading.faces):

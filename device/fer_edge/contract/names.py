@@ -13,6 +13,11 @@ def printable(name: str | Path) -> str:
     return _raw(name).decode("utf-8", "backslashreplace")
 
 
+def shown(name: str | Path) -> str:
+    """As ``printable``, on one line and without control characters: what a terminal may be given."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in printable(name))
+
+
 def name_bytes(name: str | Path) -> str | None:
     """The percent-encoded bytes of a name that is not UTF-8 (``urllib.parse.unquote_to_bytes`` reads them); else None.
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from fer_edge.contract.names import printable
+from fer_edge.contract.names import shown
 from fer_edge.errors import ImageError, SourceError
 from fer_edge.pictures.files import list_photos
 from fer_edge.pictures.formats import SUFFIXES
@@ -57,7 +57,7 @@ class ImagesSource(FrameSource):
                 log.warning("skipped: %s", error)
                 continue
             if photo.flaw:
-                log.warning("photo %s: damaged (%s); what is left was read", printable(path), photo.flaw)
+                log.warning("photo %s: damaged (%s); what is left was read", shown(path), photo.flaw)
             yield photo.frame(index, str(path))
 
     def close(self) -> None:

@@ -244,6 +244,16 @@ def test_names_that_are_not_utf8(edge: Edge, bundle: Bundle, face: bytes, tmp_pa
             assert [unquote_to_bytes(document["path_bytes"]) for document in documents] == [name, bad]
 
 
+def test_names_that_would_speak_to_the_terminal(edge: Edge, bundle: Bundle, face: bytes, tmp_path: Path) -> None:
+    photo = tmp_path / "a\n\x1b[31mred.png"
+    photo.write_bytes(face)
+    done = edge("image", photo, "--bundle", bundle.path)
+    assert len(done.stdout.splitlines()) == 1
+    assert "/a\\n\\x1b[31mred.png: face 1" in done.stdout
+    (reading,) = read_list(edge("image", photo, "--bundle", bundle.path, "--json").stdout)
+    assert reading.path == str(photo)  # JSON holds any name
+
+
 def test_a_folder_of_such_names_as_a_source(edge: Edge, bundle: Bundle, face: bytes, tmp_path: Path) -> None:
     folder = os.fsencode(tmp_path) + b"/\xfcber"
     os.mkdir(folder)

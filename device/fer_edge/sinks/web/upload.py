@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fer_edge.errors import ImageError
-from fer_edge.pictures.formats import Kind, picture_kind
+from fer_edge.pictures.formats import Kind, other_kind, picture_kind
 from fer_edge.pictures.headers import stored_size
 from fer_edge.pictures.jpeg import MAX_SCANS, count_scans
 from fer_edge.sinks.bounds import MAX_SIDE_PX, MIN_SIDE_PX
@@ -31,7 +31,9 @@ def check_photo(content: bytes, max_bytes: int, max_pixels: int) -> Kind:
         raise TooLarge(f"photo: {len(content)} bytes, expected at most {max_bytes}")
     kind = picture_kind(content)
     if kind not in TAKEN:
-        raise WrongType("photo: not a JPEG, PNG, WebP or BMP picture; expected one of these")
+        found = f"a {kind.upper()} picture" if kind else other_kind(content)
+        is_not = "not a JPEG, PNG, WebP or BMP picture; expected one of these"
+        raise WrongType(f"photo: {found}, {is_not}" if found else f"photo: {is_not}")
     size = stored_size(content, kind)
     if size is None:
         raise ImageError(f"photo: a {kind} file whose header cannot be read; it is damaged")

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from picture_files import jpeg, picture_data, turned_file
+from picture_files import encode, jpeg, picture_data, quarters, turned_file
 
 from fer_edge.contract.bundle import Bundle
 from fer_edge.pictures.photo import read_photo
 from fer_edge.pipeline import Pipeline, open_pipeline
 from fer_edge.sinks.web.controls import PhotoDesk
+from fer_edge.sinks.web.upload import WrongType, check_photo
 from fer_edge.types import RgbImage
 
 
@@ -42,3 +43,17 @@ def test_a_damaged_upload_is_marked(pipeline: Pipeline, drawn: RgbImage, capfd: 
     assert len(document.faces) == 1
     assert capfd.readouterr().err == ""
     json.dumps(document.faces[0].box_inside)
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99), "a HEIC picture, not a JPEG"),
+        (b"GIF89a" + bytes(99), "a GIF, not a JPEG"),
+        (encode(".tiff", quarters()), "a TIFF picture, not a JPEG"),
+        (b"words" * 9, "photo: not a JPEG"),
+    ],
+)
+def test_what_is_not_taken_is_named(content: bytes, found: str) -> None:
+    with pytest.raises(WrongType, match=found):
+        check_photo(content, 10**6, 10**6)
