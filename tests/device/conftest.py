@@ -47,6 +47,12 @@ def bundle(detector_model: bytes, tmp_path_factory: pytest.TempPathFactory) -> B
 
 
 @pytest.fixture(scope="session")
+def gray_bundle(detector_model: bytes, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """As ``bundle``, with networks of one channel."""
+    return helpers.make_bundle(tmp_path_factory.mktemp("bundle") / "tiny", detector_model, color="gray")
+
+
+@pytest.fixture(scope="session")
 def drawn() -> RgbImage:
     """One drawn face, 480 x 640 px."""
     return SyntheticSource(parse_uri("synthetic://?seed=1")).draw(0)

@@ -7,7 +7,7 @@ import importlib.metadata
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,23 +23,31 @@ DATA = Path(__file__).parent / "data"
 SIDE = 32
 THRESHOLDS = {"score": 0.5, "nms_iou": 0.3}
 INPUT = InputSpec("gray3", 48, "bilinear", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+Color = Literal["gray", "gray3"]
+NORMAL: dict[str, dict[str, Any]] = {
+    "gray": {"color": "gray", "mean": (0.5,), "std": (0.25,)},
+    "gray3": {"color": "gray3"},
+}
 ALIGN = AlignSpec(
     ("right_eye", "left_eye", "nose", "mouth"), ((30.0, 38.0), (66.0, 38.0), (48.0, 57.5), (48.0, 75.0)), (96, 96)
 )
 
 
-def tiny(name: str) -> bytes:
-    """tiny_float32, tiny_int8 or tiny_too_new: see data/make_tiny.py."""
-    return (DATA / f"tiny_{name}.tflite").read_bytes()
+def tiny(name: str, color: Color = "gray3") -> bytes:
+    """tiny_float32, tiny_int8 or tiny_too_new, or for "gray" those of one channel: see data/make_tiny.py."""
+    return (DATA / f"tiny_{'gray_' * (color == 'gray')}{name}.tflite").read_bytes()
 
 
-def tiny_variant(name: str) -> Variant:
+def tiny_variant(name: str, color: Color = "gray3") -> Variant:
     """The manifest's entry for a tiny network."""
-    specs = json.loads((DATA / "tiny.json").read_text()).get(name, [[1.0, 0], [1.0, 0]])
+    key = f"{'gray_' * (color == 'gray')}{name}"
+    specs = json.loads((DATA / "tiny.json").read_text()).get(key, [[1.0, 0], [1.0, 0]])
     dtype: Any = "int8" if name == "int8" else "float32"
     tensors = [
         TensorSpec(role, shape, dtype, scale, zero_point)
-        for role, shape, (scale, zero_point) in zip(("in", "out"), ((1, SIDE, SIDE, 3), (1, 8)), specs, strict=True)
+        for role, shape, (scale, zero_point) in zip(
+            ("in", "out"), ((1, SIDE, SIDE, 1 if color == "gray" else 3), (1, 8)), specs, strict=True
+        )
     ]
     return Variant(name, dtype, f"network/{name}", *tensors, min_runtime="2.14")
 
@@ -60,25 +68,33 @@ def random_crops(n: int, seed: int = 3) -> NDArray[np.uint8]:
     return np.repeat(np.repeat(small, 16, axis=1), 16, axis=2)
 
 
-def golden_arrays(networks: dict[str, bytes], n: int = 4) -> dict[str, NDArray[Any]]:
+def golden_arrays(networks: dict[str, bytes], n: int = 4, color: Color = "gray3") -> dict[str, NDArray[Any]]:
     """What the host writes into golden.npz, from these networks."""
+    spec = dataclasses.replace(INPUT, **NORMAL[color])
     crops = random_crops(n)
     arrays: dict[str, NDArray[Any]] = {"crops": crops}
-    arrays["inputs"] = np.stack([preprocess(crop, INPUT, (SIDE, SIDE)) for crop in crops])
+    arrays["inputs"] = np.stack([preprocess(crop, spec, (SIDE, SIDE)) for crop in crops])
     for name, content in networks.items():
-        reference = LiteRunner(content, tiny_variant(name), reference_kernels=True)
+        reference = LiteRunner(content, tiny_variant(name, color), reference_kernels=True)
         arrays[f"reference/{name}"] = np.concatenate([reference.raw(row[None]) for row in arrays["inputs"]])
-        arrays[f"probabilities/{name}"] = softmax(LiteRunner(content, tiny_variant(name))(arrays["inputs"]))
+        arrays[f"probabilities/{name}"] = softmax(LiteRunner(content, tiny_variant(name, color))(arrays["inputs"]))
     return arrays
 
 
 def make_bundle(
-    path: Path, detector: bytes, arrays: dict[str, NDArray[Any]] | None = None, **networks: bytes
+    path: Path,
+    detector: bytes,
+    arrays: dict[str, NDArray[Any]] | None = None,
+    color: Color = "gray3",
+    **networks: bytes,
 ) -> Bundle:
-    """Writes a bundle with a float32 and an int8 variant; ``networks`` replaces one after the golden run."""
-    good = {name: tiny(name) for name in ("float32", "int8")}
+    """Writes a bundle with a float32 and an int8 variant; ``networks`` replaces one after the golden run.
+
+    "gray" gives networks of one channel, as larn, ddamfn, shufflenet_ldam and lfer_ldl are.
+    """
+    good = {name: tiny(name, color) for name in ("float32", "int8")}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **(arrays or golden_arrays(good)))  # type: ignore[arg-type]  # savez's stub
+    np.savez_compressed(buffer, **(arrays or golden_arrays(good, color=color)))  # type: ignore[arg-type]  # savez's stub
     contents = {f"network/{name}": (f"{name}.tflite", content) for name, content in (good | networks).items()}
     contents |= {"detector": ("blazeface.tflite", detector), "golden": ("golden.npz", buffer.getvalue())}
     encoded = {role: encode_file(name, content) for role, (name, content) in contents.items()}
@@ -88,11 +104,11 @@ def make_bundle(
         recipe_sha256="a" * 64,
         weights_sha256="b" * 64,
         labels=EMOTIONS8,
-        input=INPUT,
+        input=dataclasses.replace(INPUT, **NORMAL[color]),
         align=ALIGN,
         detector=DetectorSpec("blazeface_short", ("detector",), THRESHOLDS),
         default_variant="int8",
-        variants=(tiny_variant("float32"), tiny_variant("int8")),
+        variants=(tiny_variant("float32", color), tiny_variant("int8", color)),
         files={role: entry for role, (entry, _) in encoded.items()},
         golden=Golden("golden", 4, 0.05, {"float32": 1e-3, "int8": 0.05}),
         licenses=(License("detector", "Apache-2.0", "MediaPipe"),),

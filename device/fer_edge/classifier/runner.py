@@ -43,7 +43,7 @@ class LiteRunner:
         self._output = _checked(self._interpreter.get_output_details(), variant.output, what, "output")
 
     def __call__(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits (N, labels) float32 for normalized inputs (N, H, W, 3) float32."""
+        """Logits (N, labels) float32 for normalized inputs (N, H, W, channels) float32."""
         if len(inputs) == 1:
             return dequantize(self.raw(inputs), self.variant.output)
         parts = [inputs[i : i + MAX_BATCH] for i in range(0, len(inputs), MAX_BATCH)]
@@ -84,7 +84,7 @@ class LiteRunner:
         return interpreter
 
     def raw(self, row: NDArray[np.float32]) -> NDArray[Any]:
-        """The output tensor (1, labels) as stored, int8 or float32, for one input (1, H, W, 3) float32."""
+        """The output tensor (1, labels) as stored, int8 or float32, for one input (1, H, W, channels) float32."""
         self._interpreter.set_tensor(self._input, quantize(row, self.variant.input))
         self._interpreter.invoke()
         return np.array(self._interpreter.get_tensor(self._output))

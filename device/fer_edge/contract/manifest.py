@@ -71,6 +71,11 @@ class Variant:
         """(height, width) of the network's input in px."""
         return self.input.shape[1], self.input.shape[2]
 
+    @property
+    def input_hwc(self) -> tuple[int, int, int]:
+        """Height and width of the network's input in px, and its channels: 1 or 3."""
+        return (*self.input_hw, self.input.shape[3])
+
 
 @dataclass(frozen=True)
 class FileEntry:

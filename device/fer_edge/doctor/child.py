@@ -79,19 +79,36 @@ def _tried(module_name: str, distributions: list[str]) -> dict[str, Any]:
     except Exception as error:  # an import may raise anything: an ABI mismatch is a ValueError or SystemError
         return {"problem": _line(error), "is_absent": False}
     found: dict[str, Any] = {"version": str(getattr(module, "__version__", "")), "file": str(module.__file__)}
-    for name in distributions:  # several packages bring the same module
-        try:
-            importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        found["distribution"] = name
-        break
+    names = _brought_by(str(module.__file__), distributions)
+    if module_name == "cv2" and len(names) > 1:  # each wrote over the other's files; the last one left its mark
+        written = importlib.import_module("cv2.version")
+        contrib, headless = getattr(written, "contrib", False), getattr(written, "headless", False)
+        name = f"opencv-{'contrib-' * bool(contrib)}python{'-headless' * bool(headless)}"
+        found["rivals"] = [f"{other} {importlib.metadata.version(other)}" for other in names if other != name]
+        names = [name]
+    if names:
+        found["distribution"] = names[0]
     if module_name == "cv2":
         found["has_gstreamer"] = any(
             line.split(":")[0].strip() == "GStreamer" and "YES" in line
             for line in module.getBuildInformation().splitlines()
         )
     return found
+
+
+def _brought_by(file: str, distributions: list[str]) -> list[str]:
+    """Which of these packages lists this file as its own; one that lists no files counts if nobody else does."""
+    owners, silent, wanted = [], [], Path(file).resolve()
+    for name in distributions:
+        try:
+            files = importlib.metadata.files(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        if not files:
+            silent.append(name)
+        elif any(path.name == wanted.name and Path(str(path.locate())).resolve() == wanted for path in files):
+            owners.append(name)
+    return owners or silent[:1]
 
 
 def _interpreter() -> None:
@@ -126,7 +143,7 @@ def _networks(path: Path) -> None:
         _say(started=variant.id)
         try:
             runner = LiteRunner(bundle.read(variant.file), variant)
-            outputs = runner(np.zeros((1, *variant.input_hw, 3), np.float32))
+            outputs = runner(np.zeros((1, *variant.input_hwc), np.float32))
             good = all(math.isfinite(value) for value in outputs.ravel().tolist())
             problem = "" if good else "its outputs are not finite"
         except Exception as error:  # whatever a network raises here is the finding

@@ -38,7 +38,8 @@ class PythonFacts:
 class PackageFacts:
     """A package tried in a process of its own: ``problem`` is "" where it imported, else what happened.
 
-    ``is_absent`` tells not installed from broken; ``signal`` names what killed the process.
+    ``is_absent`` tells not installed from broken; ``signal`` names what killed the process; ``rivals`` are installed
+    packages that brought the same files.
     """
 
     version: str = ""
@@ -49,6 +50,7 @@ class PackageFacts:
     is_absent: bool = False
     signal: str = ""
     has_gstreamer: bool | None = None
+    rivals: tuple[str, ...] = ()
 
     @property
     def major_minor(self) -> tuple[int, int]:

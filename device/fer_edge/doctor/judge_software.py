@@ -55,6 +55,10 @@ def judge_opencv(python: PythonFacts, opencv: PackageFacts, numpy: PackageFacts,
         return fail("opencv", f"{found}; expected 4.6 or newer", _pip(python, OPENCV))
     if opencv.major_minor > NEWEST_OPENCV:
         return warn("opencv", f"{found}; tested are 4.6 to 4.11", _pip(python, OPENCV))
+    if opencv.rivals:
+        packages = " ".join([opencv.distribution, *(rival.split(" ")[0] for rival in opencv.rivals)])
+        cure = remedy("one-opencv", python=quoted(python.executable), packages=packages, package=quoted(OPENCV))
+        return warn("opencv", f"{found}; {', '.join(opencv.rivals)} is installed over or under it", cure)
     if board.family == "jetson" and not opencv.has_gstreamer:
         package = opencv.distribution or "opencv-python-headless"
         return warn("opencv", found, remedy("jetpack-opencv", python=quoted(python.executable), package=package))

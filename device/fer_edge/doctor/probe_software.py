@@ -65,7 +65,7 @@ def _package(what: str, *arguments: str) -> PackageFacts:
     answers, ending = ask(what, *arguments)
     if not answers:
         return PackageFacts(problem=f"its import ended the process: {ending or 'no answer'}", signal=ending)
-    values = answers[-1]
+    values = {**answers[-1], "rivals": tuple(answers[-1].get("rivals", ()))}
     return PackageFacts(**values, origin=origin_of(values.get("file", ""), sys.prefix, sys.base_prefix))
 
 

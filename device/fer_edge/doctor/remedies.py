@@ -21,6 +21,8 @@ REMEDIES = {
     "numpy-below-2": "`{python} -m pip install 'numpy<2'`",
     "drop-own-numpy": "`{python} -m pip uninstall -y numpy`: the system's numpy, which fits, is seen again",
     "reinstall": "`{python} -m pip install --force-reinstall --no-deps {package}`",
+    "one-opencv": "they write over each other's files; keep one: `{python} -m pip uninstall -y {packages} && "
+    "{python} -m pip install --no-deps {package}`",
     "jetpack-opencv": "for the CSI camera use JetPack's OpenCV: remove pip's (`{python} -m pip uninstall "
     "{package}`) in an environment made with --system-site-packages; USB cameras work as it is",
     "illegal-instruction": "this build uses instructions that this CPU lacks; try another version: "

@@ -42,7 +42,7 @@ class ModelWork:
     def __init__(self, subject: Subject) -> None:
         variant = subject.bundle.manifest.variant(subject.setting.variant)
         content = subject.bundle.read(variant.file)
-        inputs = np.random.default_rng(0).normal(size=(N_INPUTS, 1, *variant.input_hw, 3)).astype(np.float32)
+        inputs = np.random.default_rng(0).normal(size=(N_INPUTS, 1, *variant.input_hwc)).astype(np.float32)
         before = own_bytes()
         self._runner = LiteRunner(content, variant, subject.setting.threads)
         self._runner(inputs[0])

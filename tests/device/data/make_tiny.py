@@ -17,14 +17,14 @@ HERE = Path(__file__).parent
 SIDE, LABELS = 32, 8
 
 
-def network() -> tf.Module:
+def network(channels: int) -> tf.Module:
     """Convolution, mean, dense: random weights, but answers that differ from picture to picture."""
     random = np.random.default_rng(7)
-    kernel = tf.constant(random.normal(0, 0.25, (3, 3, 3, 8)), tf.float32)
+    kernel = tf.constant(random.normal(0, 0.25, (3, 3, channels, 8)), tf.float32)
     dense = tf.constant(random.normal(0, 1.5, (8, LABELS)), tf.float32)
 
     class Tiny(tf.Module):  # type: ignore[misc]  # tensorflow has no stubs
-        @tf.function(input_signature=[tf.TensorSpec((1, SIDE, SIDE, 3), tf.float32)])  # type: ignore[untyped-decorator]
+        @tf.function(input_signature=[tf.TensorSpec((1, SIDE, SIDE, channels), tf.float32)])  # type: ignore[untyped-decorator]
         def __call__(self, x: tf.Tensor) -> tf.Tensor:
             hidden = tf.nn.relu(tf.nn.conv2d(x, kernel, 2, "SAME"))
             return tf.matmul(tf.reduce_mean(hidden, (1, 2)), dense)
@@ -32,12 +32,12 @@ def network() -> tf.Module:
     return Tiny()
 
 
-def converted(module: tf.Module, quantized: bool) -> bytes:
+def converted(module: tf.Module, channels: int, quantized: bool) -> bytes:
     """The network as tflite, float or full int8."""
     converter = tf.lite.TFLiteConverter.from_concrete_functions([module.__call__.get_concrete_function()], module)
     if quantized:
         random = np.random.default_rng(8)
-        samples = [random.normal(0, 1, (1, SIDE, SIDE, 3)).astype(np.float32) for _ in range(32)]
+        samples = [random.normal(0, 1, (1, SIDE, SIDE, channels)).astype(np.float32) for _ in range(32)]
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([sample] for sample in samples)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
@@ -56,9 +56,12 @@ def too_new(content: bytes) -> bytes:
 
 
 def main() -> None:
-    """Writes the three files and the tensors' quantization."""
-    module = network()
-    contents = {"float32": converted(module, False), "int8": converted(module, True)}
+    """Writes the files, those of one channel with "gray" in their names, and the tensors' quantization."""
+    contents = {}
+    for prefix, channels in (("", 3), ("gray_", 1)):
+        module = network(channels)
+        contents[f"{prefix}float32"] = converted(module, channels, False)
+        contents[f"{prefix}int8"] = converted(module, channels, True)
     contents["too_new"] = too_new(contents["float32"])
     specs = {}
     for name, content in contents.items():

@@ -150,6 +150,14 @@ def test_numpy_for_python_313_is_one_that_exists_for_it() -> None:
             "",
         ),
         (PYTHON, PackageFacts(problem="ImportError: libGL.so.1"), NUMPY1, PI4, "fail reinstall", "libGL"),
+        (
+            PYTHON,
+            PackageFacts("4.11.0", distribution="opencv-python-headless", rivals=("opencv-python 4.10.0.84",)),
+            NUMPY1,
+            PI4,
+            "warn one-opencv",
+            "opencv-python 4.10.0.84 is installed over or under it",
+        ),
         (PYTHON, KILLED, NUMPY1, PI4, "fail illegal-instruction", ""),
     ],
 )

@@ -156,6 +156,29 @@ def test_an_import_in_a_child(
     assert ending == ("exit status 3" if "SystemExit" in code else "")
 
 
+@pytest.mark.parametrize("is_headless", [True, False])
+def test_two_packages_that_bring_opencv(is_headless: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Field fault 26: named is the one whose files are there, which the last installed one left, and the other too."""
+    (tmp_path / "cv2").mkdir()
+    (tmp_path / "cv2/__init__.py").write_text("__version__ = '4.10.0'\ngetBuildInformation = lambda: ''\n")
+    (tmp_path / "cv2/version.py").write_text(f"contrib = False\nheadless = {is_headless}\n")
+    versions = {"opencv-python": "4.10.0.84", "opencv-python-headless": "4.11.0.86"}
+    for name, version in versions.items():
+        folder = tmp_path / f"{name.replace('-', '_')}-{version}.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (folder / "RECORD").write_text("cv2/__init__.py,,\ncv2/version.py,,\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    facts = probe_software.opencv_facts()
+    own, other = sorted(versions, reverse=is_headless)
+    assert (facts.distribution, facts.version) == (own, "4.10.0")
+    assert facts.rivals == (f"{other} {versions[other]}",)
+    assert facts.file == str(tmp_path / "cv2/__init__.py")
+    (tmp_path / f"{other.replace('-', '_')}-{versions[other]}.dist-info/RECORD").write_text("elsewhere.py,,\n")
+    facts = probe_software.opencv_facts()
+    assert (facts.distribution, facts.rivals) == (own, ())
+
+
 def test_a_module_that_is_not_there() -> None:
     answers, _ = ask("import", "no_such_module_here")
     assert answers[-1]["is_absent"]
