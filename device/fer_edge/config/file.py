@@ -6,7 +6,6 @@ import dataclasses
 import difflib
 import errno
 import json
-import os
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 
 from fer_edge.config.flags import Flags
 from fer_edge.config.settings import TABLES, Config, described, keys
-from fer_edge.contract import codec, limits, redact
+from fer_edge.contract import codec, limits, places, redact
 from fer_edge.contract.errors import SchemaError
 from fer_edge.errors import ConfigError
 from fer_edge.sinks.secret import read_regular
@@ -26,9 +25,9 @@ MAX_BYTES = 1_000_000
 
 def default_files() -> tuple[Path, ...]:
     """Where a file is looked for if none is named; the first that is there is read."""
-    home = os.environ.get("XDG_CONFIG_HOME") or (f"{os.environ['HOME']}/.config" if os.environ.get("HOME") else "")
+    own = places.folder("XDG_CONFIG_HOME", ".config")
     system = Path("/etc/fer-edge/config.toml")
-    return (system, Path(home, "fer-edge/config.toml")) if home else (system,)
+    return (system,) if own is None else (system, own / "fer-edge/config.toml")
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,20 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from fer_edge.contract import places
+
 _OURS = re.compile(r"[0-9a-f]{64}")
 _MOST_FILES = 16  # of other bundles' networks; the oldest go first
 
 
-def place() -> Path:
-    """The folder."""
-    for variable, below in (("FER_EDGE_CACHE", ""), ("CACHE_DIRECTORY", ""), ("XDG_CACHE_HOME", "fer-edge")):
+def place() -> Path | None:
+    """The folder; None where this user has none, and everything is decoded each time."""
+    for variable in ("FER_EDGE_CACHE", "CACHE_DIRECTORY"):
         value = os.environ.get(variable, "").split(":")[0]  # systemd lists several
         if value:
-            return Path(value) / below
-    return Path(os.environ.get("HOME") or "/nonexistent") / ".cache" / "fer-edge"
+            return Path(value)
+    own = places.folder("XDG_CACHE_HOME", ".cache")
+    return None if own is None else own / "fer-edge"
 
 
 def kept(sha256: str, size_bytes: int, decode: Callable[[], bytes]) -> bytes:
@@ -35,7 +38,10 @@ def kept(sha256: str, size_bytes: int, decode: Callable[[], bytes]) -> bytes:
         size_bytes: of the decoded content.
         decode: makes it; raises what it likes.
     """
-    folder = place() / "decoded"
+    where = place()
+    if where is None:
+        return decode()
+    folder = where / "decoded"
     file = folder / sha256
     with contextlib.suppress(OSError):
         if file.stat().st_size == size_bytes:

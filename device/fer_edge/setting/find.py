@@ -6,14 +6,16 @@ import os
 import sys
 from pathlib import Path
 
+from fer_edge.contract import places
 from fer_edge.contract.bundle import MANIFEST_NAME
 from fer_edge.errors import BundleError
 
-INSTALLED = (
-    Path(sys.prefix) / "share" / "fer-edge" / "bundle",
-    Path(os.environ.get("HOME", "/nonexistent")) / ".local" / "share" / "fer-edge" / "bundle",
-    Path("/usr/local/share/fer-edge/bundle"),
-)
+
+def installed() -> list[Path]:
+    """Where an installation puts its bundle: this environment's, this user's, the system's."""
+    own = places.home()
+    users = [] if own is None else [own / ".local/share/fer-edge/bundle"]
+    return [Path(sys.prefix) / "share/fer-edge/bundle", *users, Path("/usr/local/share/fer-edge/bundle")]
 
 
 def find_bundle(given: Path | None) -> Path:
@@ -27,7 +29,7 @@ def find_bundle(given: Path | None) -> Path:
     named = os.environ.get("FER_EDGE_BUNDLE")
     if named:
         return Path(named)
-    for place in INSTALLED:
+    for place in installed():
         if (place / MANIFEST_NAME).is_file():
             return place
     built = sorted(path.parent for path in Path("dist").glob(f"[!.]*/{MANIFEST_NAME}"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer_edge.board import identify as board
-from fer_edge.contract import codec
+from fer_edge.contract import codec, places
 from fer_edge.contract.bundle import Bundle
 from fer_edge.contract.errors import SchemaError
 from fer_edge.setting.setting import Setting, setting_for
@@ -127,11 +127,11 @@ def files() -> list[Path]:
     own = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if own:
         return [Path(own) / FILE_NAME]
-    home = os.environ.get("XDG_STATE_HOME") or os.path.join(os.environ.get("HOME", "/nonexistent"), ".local", "state")
-    places = [Path(home) / "fer-edge" / FILE_NAME, SYSTEM_DIR / FILE_NAME]
+    home = places.folder("XDG_STATE_HOME", ".local/state")
+    found = [*([home / "fer-edge" / FILE_NAME] if home else []), SYSTEM_DIR / FILE_NAME]
     if os.geteuid() == 0 and "XDG_STATE_HOME" not in os.environ:
-        places.reverse()
-    return places
+        found.reverse()
+    return found
 
 
 def _read(path: Path) -> tuple[Tuned, ...]:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from fer_edge.contract import places
 from fer_edge.errors import UsageError
 from fer_edge.sinks import bounds
 from fer_edge.sinks.secret import first_line, read_regular
@@ -47,10 +48,10 @@ def find_token(
     state = environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if on_terminal and not state:
         return Token(), None
-    home = environ.get("XDG_STATE_HOME") or (f"{environ['HOME']}/.local/state" if environ.get("HOME") else "")
-    if not state and not home:
+    own = places.folder("XDG_STATE_HOME", ".local/state", environ)
+    if not state and own is None:
         raise UsageError("web: no terminal to show a token on, no place to keep one; give --web-token-file FILE")
-    path = Path(state, NAME) if state else Path(home, "fer-edge", NAME)
+    path = Path(state, NAME) if state else Path(own or "", "fer-edge", NAME)
     return _kept(path), path
 
 
