@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from fer_edge.detectors.doubt import DoubtingDetector, opinion_of
 from fer_edge.setting.setting import Setting, setting_for
 from fer_edge.tracking.track import TrackSettings
 from fer_edge.tracking.tracker import Tracker
+from fer_edge.tracking.zones import Zones, ZoneSettings
 from fer_edge.types import FaceBox, FaceDetector, FaceReading, Frame, FrameReading, RgbImage, Runner
 
 STAGES = ("detect", "align", "infer")  # of a photo; a video's frames have "track" too, and "detect" in some only
@@ -32,6 +34,7 @@ class Pipeline:
         detector: finds faces.
         runner: classifies them.
         tracker: for the frames of one video; None treats each frame as a photo.
+        zones: where faces are read; everywhere unless told.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Pipeline:
         detector: FaceDetector,
         runner: Runner,
         tracker: Tracker | None = None,
+        zones: Zones | None = None,
     ) -> None:
         self.manifest = manifest
         self.variant = variant
@@ -48,6 +52,7 @@ class Pipeline:
         self.runner = runner
         self.tracker = tracker
         self.labels = manifest.label_set()
+        self.zones = zones or Zones()
         self._resting = tracker  # while it is switched off
 
     def retrack(self, settings: TrackSettings) -> None:
@@ -72,13 +77,30 @@ class Pipeline:
         stage_ms: dict[str, float] = {}
         before = self.detector.left_out
         with _timed(stage_ms, "detect"):
-            faces = self.detector.detect(frame.image)
+            found = self.detector.detect(frame.image)
+        faces = [face for face in found if self._in_zone(frame, face)[0]]
         names = self.manifest.labels
         readings = tuple(
             FaceReading(face, names[int(np.argmax(row))], dict(zip(names, row, strict=True)))
             for face, row in zip(faces, self.classify(frame.image, faces, stage_ms), strict=True)
         )
-        return FrameReading(frame, readings, stage_ms, left_out=self.detector.left_out - before)
+        return self._reading(frame, readings, found, stage_ms, self.detector.left_out - before)
+
+    def _in_zone(self, frame: Frame, face: FaceBox) -> tuple[bool, str | None]:
+        return self.zones.place(face.box, frame.image.shape[:2])
+
+    def _reading(
+        self,
+        frame: Frame,
+        readings: tuple[FaceReading, ...],
+        found: list[FaceBox],
+        stage_ms: dict[str, float],
+        left_out: int,
+    ) -> FrameReading:
+        """With the zone of each face, and where those are that were found outside."""
+        named = tuple(replace(reading, zone=self._in_zone(frame, reading.face)[1]) for reading in readings)
+        outside = tuple(face for face in found if not self._in_zone(frame, face)[0])
+        return FrameReading(frame, named, stage_ms, left_out=left_out, outside=outside)
 
     def _read_video_frame(self, frame: Frame, tracker: Tracker) -> FrameReading:
         """As ``read_frame``: the tracker says whether to search, and smooths what the classifier says."""
@@ -96,9 +118,12 @@ class Pipeline:
         def classify(faces: list[FaceBox]) -> list[list[float]]:
             return self.classify(frame.image, faces, stage_ms)
 
-        readings = tracker.readings(frame, self.manifest.labels, classify)
+        def wanted(face: FaceBox) -> bool:
+            return self._in_zone(frame, face)[0]
+
+        readings = tracker.readings(frame, self.manifest.labels, classify, wanted)
         tracker.took(frame, time.perf_counter() - started)
-        return FrameReading(frame, readings, stage_ms, left_out=self.detector.left_out - before)
+        return self._reading(frame, readings, tracker.faces, stage_ms, self.detector.left_out - before)
 
     def classify(self, image: RgbImage, faces: list[FaceBox], stage_ms: dict[str, float]) -> list[list[float]]:
         """Each face's probabilities, in the order of the manifest's labels; adds the times to ``stage_ms``."""
@@ -118,6 +143,7 @@ def open_pipeline(
     setting: Setting | None = None,
     tiles: tuple[int, ...] = (),
     tracking: TrackSettings | None = None,
+    zones: ZoneSettings | None = None,
 ) -> Pipeline:
     """A pipeline from a checked bundle.
 
@@ -126,6 +152,7 @@ def open_pipeline(
         setting: how it runs; None takes the defaults, see ``setting_for``.
         tiles: see ``make_detector``.
         tracking: for the frames of one video; None (or not ``enabled``) treats each frame as a photo.
+        zones: where faces are read; None: everywhere.
 
     Raises:
         SchemaError: no such variant or detector.
@@ -140,7 +167,7 @@ def open_pipeline(
     )
     if setting.detector != "mtcnn":  # which asks both of the networks that give the second opinion anyway
         detector = DoubtingDetector(detector, opinion_of(manifest, bundle.read, setting.threads))
-    pipeline = Pipeline(manifest, variant, detector, runner)
+    pipeline = Pipeline(manifest, variant, detector, runner, zones=None if zones is None else Zones.of(zones))
     if tracking is not None:
         pipeline.retrack(tracking)
     return pipeline

@@ -74,6 +74,7 @@ class FaceReading:
     probabilities: dict[str, float]
     track: int | None = None
     uncertain: bool | None = None
+    zone: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class FrameReading:
     ``rate_factor`` is below 1 while the daemon lowers its own rate because of heat or an alarm of the board.
     ``published_s`` (clock of ``Frame.t_capture_s``) and ``captured_unix_s`` (wall clock of the capture) are set by
     ``published``, once, when the reading goes to the sinks. ``left_out`` counts what the detector found and took for no
-    face after a second look.
+    face after a second look. ``outside`` are the faces outside the zones, which were not read.
     """
 
     frame: Frame
@@ -93,6 +94,12 @@ class FrameReading:
     published_s: float | None = None
     captured_unix_s: float | None = None
     left_out: int = 0
+    outside: tuple[FaceBox, ...] = ()
+
+    @property
+    def all_faces(self) -> tuple[FaceBox, ...]:
+        """The places of all faces, of those outside the zones too: what a blurred picture hides."""
+        return (*(reading.face for reading in self.faces), *self.outside)
 
     @property
     def age_s(self) -> float | None:
@@ -122,6 +129,7 @@ class FrameReading:
                 probabilities={name: round(p, 4) for name, p in reading.probabilities.items()},
                 track=reading.track,
                 uncertain=reading.uncertain,
+                zone=reading.zone,
             )
             for reading in self.faces_of_original()
         )

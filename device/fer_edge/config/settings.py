@@ -23,6 +23,7 @@ from fer_edge.sinks.web.settings import WebSettings
 from fer_edge.sources import SCHEMES, Playback, parse_uri
 from fer_edge.sources.uri import has_password, has_user
 from fer_edge.tracking.track import TrackSettings
+from fer_edge.tracking.zones import ZoneSettings
 
 # flags whose name is not --table-key
 NAMES = {
@@ -53,7 +54,7 @@ NAMES = {
     ("health", "enabled"): "health",
 }
 # what a running daemon takes over on SIGHUP; the rest needs a restart
-RELOADABLE = ("track", "health", "log")
+RELOADABLE = ("track", "zones", "health", "log")
 
 
 def _uri(text: str) -> str:
@@ -159,6 +160,7 @@ class Config:
     source: SourceSettings = field(default_factory=SourceSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
     track: TrackSettings = field(default_factory=TrackSettings)
+    zones: ZoneSettings = field(default_factory=ZoneSettings)
     health: HealthSettings = field(default_factory=HealthSettings)
     jsonl: JsonlSettings = field(default_factory=JsonlSettings)
     csv: CsvSettings = field(default_factory=CsvSettings)

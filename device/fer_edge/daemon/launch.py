@@ -35,6 +35,7 @@ from fer_edge.sources import SCHEMES, SourceUri, opener, parse_uri
 from fer_edge.sources.camera import find_camera
 from fer_edge.sources.reconnect import ReconnectingSource
 from fer_edge.sources.uri import with_password
+from fer_edge.tracking.zones import Zones
 from fer_edge.types import FrameSource, Sink
 
 log = logging.getLogger(__name__)
@@ -147,7 +148,7 @@ class Launcher:
         tiles = model.tiles if model.tiles is not None else PHOTO_TILES if can_wait else ()
         self._follows_faces = scheme is None or scheme.tracks_faces
         track = self.config.track if self._follows_faces else None
-        return open_pipeline(self.bundle, self.setting, _grids(tiles), track)
+        return open_pipeline(self.bundle, self.setting, _grids(tiles), track, self.config.zones)
 
     def _photo_pipeline(self) -> Pipeline:
         """That of photos dropped on the web page: an interpreter of its own, so that it never delays a frame."""
@@ -212,6 +213,7 @@ class Launcher:
             self.monitor.reload(after.health)
         if after.track != self.config.track and self._follows_faces:
             self.pipeline.retrack(after.track)
+        self.pipeline.zones = Zones.of(after.zones)
         log.warning(
             "reload: %s%s%s",
             f"now in use: {', '.join(taken)}" if taken else "nothing to take over",
@@ -219,7 +221,9 @@ class Launcher:
             f"; needs a restart: {', '.join(later)}" if later else "",
         )
         # what is in use: the next reload says again what still needs a restart
-        self.config = dataclasses.replace(self.config, log=after.log, health=after.health, track=after.track)
+        self.config = dataclasses.replace(
+            self.config, log=after.log, health=after.health, track=after.track, zones=after.zones
+        )
 
 
 def _source_uri(config: Config) -> SourceUri | None:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from fer_edge.errors import ImageError
-from fer_edge.types import FaceReading, RgbImage
+from fer_edge.types import FaceBox, FaceReading, RgbImage
 
 INK = (20, 20, 20)  # R, G, B
 # one for each face, by its number, again after the last; the page's list has the same. Told apart by color-blind people
@@ -40,7 +40,7 @@ def annotate(image: RgbImage, faces: Sequence[FaceReading], blur: bool = False) 
         faces: in px of that picture.
         blur: make the faces unrecognizable, and leave the landmarks out, which would draw them anew.
     """
-    out = blur_faces(image, faces) if blur else image.copy()
+    out = blur_faces(image, (reading.face for reading in faces)) if blur else image.copy()
     height, width = out.shape[:2]
     for place, reading in enumerate(faces):
         number = number_of(reading, place)
@@ -67,7 +67,7 @@ def annotate(image: RgbImage, faces: Sequence[FaceReading], blur: bool = False) 
     return out
 
 
-def blur_faces(image: RgbImage, faces: Iterable[FaceReading]) -> RgbImage:
+def blur_faces(image: RgbImage, faces: Iterable[FaceBox]) -> RgbImage:
     """A copy in which nobody can be recognized by the face: each is reduced to 6 cells across and smoothed.
 
     So few cells hold no more of a face than its tint; a blur alone can be undone in part.
@@ -78,8 +78,8 @@ def blur_faces(image: RgbImage, faces: Iterable[FaceReading]) -> RgbImage:
     """
     out = image.copy()
     height, width = out.shape[:2]
-    for reading in faces:
-        x, y, w, h = reading.face.box
+    for face in faces:
+        x, y, w, h = face.box
         left, right = (int(np.clip(edge, 0, width)) for edge in (x - w / 4, x + 5 * w / 4))
         top, bottom = (int(np.clip(edge, 0, height)) for edge in (y - h / 2, y + 5 * h / 4))
         if right - left < 1 or bottom - top < 1:

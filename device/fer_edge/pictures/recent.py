@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from fer_edge.types import FaceReading
+from fer_edge.types import FaceBox
 
 STAYS_S = 1.0
 
@@ -17,9 +17,9 @@ class RecentFaces:
     """
 
     def __init__(self) -> None:
-        self._frames: deque[tuple[float, tuple[FaceReading, ...]]] = deque()
+        self._frames: deque[tuple[float, tuple[FaceBox, ...]]] = deque()
 
-    def add(self, t_s: float, faces: Sequence[FaceReading]) -> None:
+    def add(self, t_s: float, faces: Sequence[FaceBox]) -> None:
         """Takes a frame's faces; times of one clock, which may begin again."""
         if self._frames and t_s < self._frames[-1][0]:
             self._frames.clear()
@@ -27,7 +27,7 @@ class RecentFaces:
         while t_s - self._frames[0][0] > STAYS_S:
             self._frames.popleft()
 
-    def faces(self) -> list[FaceReading]:
+    def faces(self) -> list[FaceBox]:
         """All of them; the same face once per frame."""
         return [face for _, faces in self._frames for face in faces]
 

@@ -72,7 +72,7 @@ class VideoSink:
         frame = reading.frame
         image = frame.image
         if self._recent is not None:
-            self._recent.add(frame.t_s, reading.faces)
+            self._recent.add(frame.t_s, reading.all_faces)
             image = blur_faces(image, self._recent.faces())
         image = annotate(image, reading.faces, blur=self._recent is not None)
         with self._said():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from fer_edge.errors import LandmarkError
 from fer_edge.tracking.follow import Appearance, appearance, follow
@@ -42,6 +43,11 @@ class Tracker:
         self._load = 0.0
         self._last_s: float | None = None
         self._ids = getattr(self, "_ids", itertools.count(1))
+
+    @property
+    def faces(self) -> list[FaceBox]:
+        """All faces that are followed, where they are in the newest frame."""
+        return [track.face for track in self._tracks]
 
     @property
     def pace(self) -> Pace:
@@ -90,20 +96,30 @@ class Tracker:
         self._pace = next_pace(self._pace, t_s, drift, self._load, self.settings)
 
     def readings(
-        self, frame: Frame, labels: Sequence[str], classify: Callable[[list[FaceBox]], list[list[float]]]
+        self,
+        frame: Frame,
+        labels: Sequence[str],
+        classify: Callable[[list[FaceBox]], list[list[float]]],
+        wanted: Callable[[FaceBox], bool] = lambda _: True,
     ) -> tuple[FaceReading, ...]:
-        """Every face with its smoothed expression.
+        """Every face that is wanted with its smoothed expression; one that is not loses what was smoothed.
 
         Args:
             frame: the one last followed.
             labels: names of the probabilities.
             classify: gives the probabilities of several faces in this frame.
+            wanted: whether a face is to be read; the others are followed, and not classified.
         """
         readings, settings = [], self.settings
-        found = classify([track.face for track in self._tracks])
-        for i, (track, new) in enumerate(zip(self._tracks, found, strict=True)):
+        chosen = [i for i, track in enumerate(self._tracks) if wanted(track.face)]
+        found = classify([self._tracks[i].face for i in chosen])
+        self._tracks = [
+            track if i in chosen else replace(track, expression=None) for i, track in enumerate(self._tracks)
+        ]
+        for i, new in zip(chosen, found, strict=True):
+            track = self._tracks[i]
             expression = smoothed(track.expression, new, frame.t_s, settings.smooth_s, settings.label_lead)
-            self._tracks[i] = Track(track.id, track.face, track.t_s, track.seen_s, track.speed, expression)
+            self._tracks[i] = replace(track, expression=expression)
             by_name = dict(zip(labels, expression.probabilities, strict=True))
             uncertain = is_uncertain(expression.probabilities, settings.uncertain_below)
             readings.append(FaceReading(track.face, labels[expression.label], by_name, track.id, uncertain))

@@ -276,7 +276,7 @@ def face_of(astronaut: RgbImage, blazeface: BlazeFace) -> FaceReading:
 def test_blurred_face_is_gone_and_the_rest_stays(astronaut: RgbImage, blazeface: BlazeFace) -> None:
     reading = face_of(astronaut, blazeface)
     before = astronaut.copy()
-    blurred = blur_faces(astronaut, [reading])
+    blurred = blur_faces(astronaut, [reading.face])
     assert np.array_equal(astronaut, before)
     assert blazeface.detect(blurred) == []
     x, y, w, h = (round(value) for value in reading.face.box)
@@ -295,7 +295,7 @@ def test_blurred_face_is_gone_and_the_rest_stays(astronaut: RgbImage, blazeface:
 def test_blur_at_the_edges(box: tuple[float, ...], astronaut: RgbImage) -> None:
     x, y, w, h = box
     reading = FaceReading(FaceBox((x, y, w, h), {}, 0.9), "anger", {"anger": 1.0})
-    assert blur_faces(astronaut, [reading]).shape == astronaut.shape
+    assert blur_faces(astronaut, [reading.face]).shape == astronaut.shape
 
 
 def test_blurred_picture_of_a_photo(

@@ -5,6 +5,7 @@ Source of the formats: https://www.home-assistant.io/integrations/mqtt/#device-d
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -217,6 +218,7 @@ def state_payload(reading: FrameReading) -> dict[str, Any]:
         "probability_percent": None if summary.probability is None else round(100 * summary.probability, 1),
         "probabilities": {name: round(p, 4) for name, p in summary.probabilities.items()},
         "counts": summary.counts,
+        "zones": dict(Counter(face.zone for face in reading.faces if face.zone is not None)),
         "frame_index": reading.frame.index,
         "time": None if reading.captured_unix_s is None else wall_time(reading.captured_unix_s),
         "t_media_s": None if reading.frame.t_media_s is None else round(reading.frame.t_media_s, 3),
@@ -236,6 +238,7 @@ def faces_payload(reading: FrameReading) -> dict[str, Any]:
                 "expression": face.label,
                 "probability_percent": round(100 * face.probabilities[face.label], 1),
                 "uncertain": bool(face.uncertain),
+                "zone": face.zone,
                 "box": [round(v, 3) for v in (x / width, y / height, w / width, h / height)],
             }
         )

@@ -64,7 +64,7 @@ class Live:
         with self._news:
             self._latest = Latest(self._latest.number + 1, reading, now)
             if self._settings.blur:
-                self._recent.add(now, reading.faces)
+                self._recent.add(now, reading.all_faces)
             self._news.notify_all()
 
     def status(self, status: Status) -> None:
