@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer_edge import config
+from fer_edge.commands.process import one_opencv_thread
 from fer_edge.contract.reading import load_line
 from fer_edge.daemon.launch import Launcher
 from standin import World, opener
@@ -450,7 +451,7 @@ def whole_run(bundle: Path, folder: Path) -> list[Row]:
         "mqtt": {"host": "127.0.0.1", "port": ports[0], "interval_s": 0.5},
         "web": {"enabled": True, "port": ports[1]},
     }
-    launcher = Launcher(config.decode(flags), None, flags, camera=opener(world))
+    launcher = Launcher(config.decode(flags), None, flags, camera=opener(world), when_tracking=one_opencv_thread)
     script = Script(world, Readings(target), ports, folder, launcher)
     print("| fault | what happened | seconds until readings resumed |\n|---|---|---|", flush=True)
     script.start()

@@ -49,10 +49,13 @@ class Edge:
     """This kit: every frame a photo, or (``follow``) as ``fer-edge run`` reads a video."""
 
     def __init__(self, bundle: str, follow: bool) -> None:
+        from fer_edge.commands.process import one_opencv_thread
         from fer_edge.contract.bundle import open_bundle
         from fer_edge.pipeline import open_pipeline
         from fer_edge.tracking.track import TrackSettings
 
+        if follow:
+            one_opencv_thread()  # as fer-edge run does
         self._bundle = open_bundle(Path(bundle))
         self._pipeline = open_pipeline(self._bundle)
         self._video = open_pipeline(self._bundle, tracking=TrackSettings()) if follow else self._pipeline

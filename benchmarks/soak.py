@@ -21,6 +21,7 @@ from pathlib import Path
 from faults import free_port
 from fer_edge import config
 from fer_edge.board.identify import kib_field, read_text
+from fer_edge.commands.process import one_opencv_thread
 from fer_edge.daemon.launch import Launcher
 
 RESULTS = Path(__file__).parent / "results" / "soak.md"
@@ -87,7 +88,7 @@ def soak(bundle: Path, n_frames: int, folder: Path) -> list[Sample]:
         "web": {"enabled": True, "port": web_port},
         "metrics": {"enabled": True},
     }
-    launcher = Launcher(config.decode(flags), None, flags)
+    launcher = Launcher(config.decode(flags), None, flags, when_tracking=one_opencv_thread)
     sampler = Sampler(launcher)
     viewer = threading.Thread(
         target=watch, args=(f"http://127.0.0.1:{web_port}/stream.mjpeg", sampler.ended), name="viewer", daemon=True

@@ -16,6 +16,7 @@ import numpy as np
 from clips import Run, agreement, fresh, load_clip, machine, overlap, pairs, run_interleaved
 from fer_edge.classifier.runner import LiteRunner
 from fer_edge.classifier.runtime import find_runtime
+from fer_edge.commands.process import one_opencv_thread
 from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.detectors import PHOTO_TILES
 from fer_edge.pipeline import Pipeline, open_pipeline
@@ -36,6 +37,7 @@ def behind(bundle: Bundle, detector: str) -> Setting:
 
 def main() -> int:
     """Prints the tables, writes them, and ends with status 1 where a bar is missed."""
+    one_opencv_thread()  # as fer-edge run does
     bundle, data = open_bundle(Path(sys.argv[1])), Path(sys.argv[2])
     lines = [f"# Tracking\n\n`benchmarks/tracking.py`, {bundle.manifest.model_id}, default variant; {machine()}.\n"]
     missed: list[str] = []

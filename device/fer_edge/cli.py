@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fer_edge import __version__
 from fer_edge.commands.flags import add_measuring_commands, grids, port, positive, score
+from fer_edge.commands.process import owned
 from fer_edge.contract import process
 from fer_edge.contract.arguments import Parser, hide
 from fer_edge.errors import UsageError
@@ -27,9 +28,10 @@ def main(argv: list[str] | None = None) -> int:
     Args:
         argv: the command line; None takes this process', and guards its streams and Ctrl-C as well.
     """
-    if argv is None:
-        return process.run("fer-edge", lambda: _run_command(sys.argv[1:]))
-    return process.status_of("fer-edge", lambda: _run_command(argv))
+    with owned():
+        if argv is None:
+            return process.run("fer-edge", lambda: _run_command(sys.argv[1:]))
+        return process.status_of("fer-edge", lambda: _run_command(argv))
 
 
 def _run_command(line: list[str]) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-import cv2
 import numpy as np
 
 from fer_edge.classifier.crop import crop_face
@@ -58,14 +57,14 @@ class Pipeline:
     def retrack(self, settings: TrackSettings) -> None:
         """Takes other settings of tracking while running; a face's number is never given again, also after a time off.
 
-        Not for photos. Ends OpenCV's own threads for this process.
+        Not for photos. Following is quicker with one OpenCV thread, ``cv2.setNumThreads(1)``, which is the program's
+        to decide.
         """
         if not settings.enabled:
             self.tracker, self._resting = None, self.tracker or self._resting
         elif self.tracker is not None:
             self.tracker.settings = settings
         else:
-            cv2.setNumThreads(1)  # a face's small pictures take less time than waking OpenCV's threads for them
             self.tracker = self._resting or Tracker()
             self.tracker.reset()
             self.tracker.settings = settings

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fer_edge.commands.flags import progress
+from fer_edge.commands.process import keep_streams_clean, one_opencv_thread
 from fer_edge.contract import bench as schema
 from fer_edge.contract import latency
 from fer_edge.contract.bench import Accuracy, BenchDoc
@@ -21,6 +22,7 @@ from fer_edge.profiler.workloads import Mode, Subject
 from fer_edge.setting.find import find_bundle
 from fer_edge.setting.setting import default_threads, setting_for
 from fer_edge.sources import open_source
+from fer_edge.sources.argus import is_jetson
 from fer_edge.sources.camera import find_camera
 from fer_edge.types import FrameSource
 
@@ -84,6 +86,10 @@ def _request(arguments: argparse.Namespace, subjects: list[Subject], mode: Mode)
     accuracy: tuple[Accuracy | None, ...] = ()
     if arguments.accuracy is not None:
         accuracy = tuple(measure_accuracy(subject, arguments.accuracy, arguments.limit) for subject in subjects)
+    if mode == "camera":
+        one_opencv_thread()  # as run does
+        if is_jetson():
+            keep_streams_clean()
     return Request(
         subjects=subjects,
         mode=mode,

@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 
 from fer_edge import config, logs
+from fer_edge.commands.process import keep_streams_clean, one_opencv_thread
 from fer_edge.daemon import preflight
 from fer_edge.daemon.launch import Launcher
+from fer_edge.sources.argus import is_jetson
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; gives the exit status."""
     flags = config.given_flags(arguments)
     configuration, file = preflight.load(arguments.config, flags)
-    summary = Launcher(configuration, file, flags, arguments.max_frames).run()
+    if is_jetson():
+        keep_streams_clean()
+    launcher = Launcher(configuration, file, flags, arguments.max_frames, when_tracking=one_opencv_thread)
+    summary = launcher.run()
     logs.say(str(summary))
     return summary.exit_status

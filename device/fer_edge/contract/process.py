@@ -39,7 +39,7 @@ def run(program: str, command: Callable[[], int], errors: tuple[type[Exception],
         errors: that a user can cause, see ``status_of``.
     """
     _occupy_descriptors()
-    _replace_streams()
+    replace_streams()
     sys.excepthook = _excepthook
     interrupt = Interrupt()
     try:
@@ -159,9 +159,14 @@ def _occupy_descriptors() -> None:
             os.set_inheritable(descriptor, True)
 
 
-def _replace_streams() -> None:
-    """Makes both outputs say what is wrong with them; "→" is "?" on a terminal that cannot show it."""
-    for name, descriptor, is_quiet in (("stdout", 1, False), ("stderr", 2, True)):
+def replace_streams(out: int = 1, err: int = 2) -> None:
+    """Makes both outputs say what is wrong with them; "→" is "?" on a terminal that cannot show it.
+
+    Args:
+        out: descriptor that standard output writes to from now on.
+        err: likewise standard error.
+    """
+    for name, descriptor, is_quiet in (("stdout", out, False), ("stderr", err, True)):
         before = getattr(sys, name)
         with contextlib.suppress(OSError, ValueError):
             if before is not None:

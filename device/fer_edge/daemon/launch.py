@@ -59,6 +59,7 @@ class Launcher:
         flags: that overrule the file, for SIGHUP.
         max_frames: to read at most.
         camera: opens a camera in place of the configured source (benchmarks/standin.py fails on demand).
+        when_tracking: called when faces begin to be followed.
 
     Raises:
         EdgeError: a source, bundle or value that cannot be used.
@@ -71,9 +72,11 @@ class Launcher:
         flags: configuration.Flags,
         max_frames: int | None = None,
         camera: Callable[[], FrameSource] | None = None,
+        when_tracking: Callable[[], None] = lambda: None,
     ) -> None:
         logs.set_up(config.log)
         self.config, self._file, self._flags, self._max_frames = config, file, flags, max_frames
+        self._when_tracking = when_tracking
         self._uri = _source_uri(config)
         self.is_camera = self._uri is None or SCHEMES[self._uri.scheme].is_camera
         self.name = "camera://" if self._uri is None else self._uri.text
@@ -148,6 +151,8 @@ class Launcher:
         tiles = model.tiles if model.tiles is not None else PHOTO_TILES if can_wait else ()
         self._follows_faces = scheme is None or scheme.tracks_faces
         track = self.config.track if self._follows_faces else None
+        if track is not None and track.enabled:
+            self._when_tracking()
         return open_pipeline(self.bundle, self.setting, _grids(tiles), track, self.config.zones)
 
     def _photo_pipeline(self) -> Pipeline:
@@ -212,6 +217,8 @@ class Launcher:
         if after.health != self.config.health:
             self.monitor.reload(after.health)
         if after.track != self.config.track and self._follows_faces:
+            if after.track.enabled:
+                self._when_tracking()
             self.pipeline.retrack(after.track)
         self.pipeline.zones = Zones.of(after.zones)
         log.warning(

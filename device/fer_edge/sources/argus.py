@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 import time
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from fer_edge.board.identify import read_text
 from fer_edge.contract.descriptors import captured
 from fer_edge.errors import SourceError
 from fer_edge.sources.live import Camera, LiveSource
-from fer_edge.sources.opencv import opencv_log_level
+from fer_edge.sources.opencv import opencv_warns
 from fer_edge.sources.options import CameraOptions, camera_number, camera_options, differences
 from fer_edge.sources.uri import SourceUri
 from fer_edge.types import RgbImage
@@ -94,8 +92,7 @@ class GstreamerCamera(Camera):
     def open(self) -> None:
         """Starts the pipeline and reads the first frame."""
         require_gstreamer(self.name)
-        opencv_log_level("WARNING")  # its warnings carry GStreamer's reasons, which end up in our line
-        with captured(1, 2) as printed:
+        with opencv_warns(), captured(1, 2) as printed:  # its warnings carry GStreamer's reasons
             self._capture = cv2.VideoCapture(self.pipeline, cv2.CAP_GSTREAMER)
             ok, picture = self._capture.read() if self._capture.isOpened() else (False, None)
         if not ok or picture is None:
@@ -135,7 +132,6 @@ def argus_source(uri: SourceUri) -> LiveSource:
     require_gstreamer(uri.text)
     if not is_jetson():  # GStreamer would wait half a minute for a picture from an element that is not there
         raise SourceError(f"source {uri.text}: this is no Jetson; expected csi:// on a Raspberry Pi, v4l2:// elsewhere")
-    keep_streams_clean()
     return LiveSource(GstreamerCamera(uri.text, pipeline, wanted), uri.text, first_frame_s=FIRST_FRAME_S)
 
 
@@ -155,20 +151,3 @@ def require_gstreamer(name: str) -> None:
             f"source {name}: this OpenCV ({cv2.__version__}) has no GStreamer, like all of pip's; on a Jetson: "
             "pip uninstall opencv-python-headless, sudo apt install python3-opencv, a venv with --system-site-packages"
         )
-
-
-def keep_streams_clean() -> None:
-    """Keeps stdout and stderr for us, and sends what C libraries print on stdout to stderr.
-
-    Argus' chatter would stand between our JSON lines; and while ``captured`` has file descriptor 2, our own
-    lines must still come through.
-    """
-    try:
-        out, err = os.dup(sys.stdout.fileno()), os.dup(sys.stderr.fileno())
-    except (OSError, ValueError):  # no real streams (a test's, or closed)
-        return
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.dup2(err, 1)
-    sys.stdout = os.fdopen(out, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)
-    sys.stderr = os.fdopen(err, "w", encoding=sys.stderr.encoding, errors=sys.stderr.errors, buffering=1)

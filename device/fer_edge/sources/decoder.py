@@ -5,12 +5,9 @@ Motion JPEG is decoded one by one (``jpegs``); clips of other codecs may change 
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet: our own line says what is wrong with a file
 
 import cv2
 import numpy as np
@@ -18,7 +15,6 @@ from numpy.typing import NDArray
 
 from fer_edge.pictures.decode import apply_orientation
 from fer_edge.sources.jpegs import NAMES, JpegPictures
-from fer_edge.sources.opencv import opencv_log_level
 from fer_edge.sources.parts import ClipPictures, StreamPictures
 from fer_edge.sources.stamps import Stamps
 from fer_edge.sources.upright import UPRIGHT
@@ -66,7 +62,6 @@ class Decoder:
         self._corrupt = self.read_frames = 0
         self._smeared = False
         self._orientation, self._patience_s = orientation, patience_s
-        opencv_log_level("FATAL")  # our own line says what is wrong; OpenCV's warnings beside it confuse
         # FFmpeg alone: other back ends take a text file or a photo's name for a picture sequence
         capture = cv2.VideoCapture(place, cv2.CAP_FFMPEG, [*parameters])
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # versions disagree on it: turned here

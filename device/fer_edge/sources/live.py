@@ -8,12 +8,10 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
-import os
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import NoReturn, Protocol
+from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 
@@ -86,7 +84,6 @@ class LiveSource(FrameSource):
         name: of the source, as a URI.
         first_frame_s: longest wait for the first frame.
         stop_s: longest wait for the camera to close.
-        on_stuck: called where the camera does not close in that time.
         stall_s: longest wait for each further good frame.
 
     Raises:
@@ -99,17 +96,17 @@ class LiveSource(FrameSource):
         name: str,
         first_frame_s: float = FIRST_FRAME_S,
         stop_s: float = STOP_S,
-        on_stuck: Callable[[], None] | None = None,
         stall_s: float = STALL_S,
     ) -> None:
-        self.name, self._camera, self._stop_s, self._on_stuck = name, camera, stop_s, on_stuck
+        self.name, self._camera, self._stop_s = name, camera, stop_s
         self._stall_s, self._corrupt = stall_s, 0
         self._mailbox: Mailbox[Frame] = Mailbox()
         self._ready = threading.Event()
         self._ended = False
         # a daemon thread: a driver that never returns must not keep the process alive
         self._thread = threading.Thread(target=self._capture, name=f"capture {name}", daemon=True)
-        atexit.register(self._end_at_exit)
+        _open.add(self)
+        atexit.register(self._end)  # for a source that nobody ended
         self._thread.start()
         try:
             until = time.monotonic() + first_frame_s
@@ -207,20 +204,27 @@ class LiveSource(FrameSource):
         self._ended = True
         self._mailbox.close()
         self._thread.join(self._stop_s)
-        atexit.unregister(self._end_at_exit)
+        _open.discard(self)
+        atexit.unregister(self._end)
         if self._thread.is_alive():
+            _hung.append(self._thread)
             log.warning(
                 "source %s: did not stop in %g s; leaving it to the end of the process", self.name, self._stop_s
             )
-            if self._on_stuck:
-                self._on_stuck()
-            else:
-                _leave_at_exit(self._thread)
 
-    def _end_at_exit(self) -> None:
-        """For a source that nobody ended; what is registered during the exit is not called any more."""
-        self._on_stuck = self._on_stuck or _leave
-        self._end()
+
+_open: set[LiveSource] = set()
+_hung: list[threading.Thread] = []
+
+
+def end_all() -> bool:
+    """For the end of a program: closes all live sources; True where a driver hangs and does not come back.
+
+    It then also hangs the libraries' own clean-up at exit, and only ``os._exit`` ends the process.
+    """
+    for source in tuple(_open):
+        source._end()
+    return any(thread.is_alive() for thread in _hung)
 
 
 def is_picture(image: object) -> bool:
@@ -240,22 +244,3 @@ def is_picture(image: object) -> bool:
 def one_line(error: BaseException) -> str:
     """An error's text on one line, for messages."""
     return " ".join(str(error).split()) or "no reason given"
-
-
-def _leave_at_exit(thread: threading.Thread) -> None:
-    """A hung driver also hangs the libraries' own clean-up at exit: leave without it. systemd then starts anew."""
-
-    def leave() -> None:
-        if thread.is_alive():  # it may have come back long before the exit
-            _leave()
-
-    atexit.register(leave)
-
-
-def _leave() -> NoReturn:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            continue
-    os._exit(2)

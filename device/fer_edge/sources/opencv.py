@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import cv2
 
-LEVELS = {"FATAL": 1, "ERROR": 2, "WARNING": 3}  # opencv2/core/utils/logger.defines.hpp
+WARNING = 3  # opencv2/core/utils/logger.defines.hpp
 
 
-def opencv_log_level(name: Literal["FATAL", "ERROR", "WARNING"]) -> None:
-    """Sets OpenCV's log level; nothing happens where this OpenCV cannot."""
-    if hasattr(cv2, "setLogLevel"):
-        cv2.setLogLevel(LEVELS[name])
+@contextmanager
+def opencv_warns() -> Iterator[None]:
+    """Inside, OpenCV prints its warnings; nothing happens where this OpenCV cannot be told."""
+    if not hasattr(cv2, "setLogLevel") or not hasattr(cv2, "getLogLevel"):
+        yield
+        return
+    before = cv2.getLogLevel()
+    cv2.setLogLevel(WARNING)
+    try:
+        yield
+    finally:
+        cv2.setLogLevel(before)

@@ -6,7 +6,6 @@ import atexit
 import concurrent.futures
 import importlib
 import logging
-import os
 import sys
 import time
 from pathlib import Path
@@ -182,7 +181,6 @@ def causes(error: BaseException) -> str:
 
 
 def _import_picamera2(name: str) -> tuple[Any, Any]:
-    os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:WARN")  # without a page of INFO at each start
     try:
         picamera2 = importlib.import_module("picamera2")
         libcamera = importlib.import_module("libcamera")

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import time
-
-# before OpenCV opens anything; over UDP a lossy network gives gray smears instead of an error
-os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
 
 import cv2
 import numpy as np

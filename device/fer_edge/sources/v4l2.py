@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "3")  # s; OpenCV's own is 10
 
 import cv2
 import numpy as np
@@ -18,7 +15,6 @@ from fer_edge.board.camera_nodes import busy, find_usb, parse_usb, usb_id
 from fer_edge.errors import SourceError
 from fer_edge.sources.devices import Capability, explain, find_cameras, query
 from fer_edge.sources.live import Camera, LiveSource
-from fer_edge.sources.opencv import opencv_log_level
 from fer_edge.sources.options import CameraOptions, camera_options, differences
 from fer_edge.sources.uri import SourceUri
 from fer_edge.types import RgbImage
@@ -50,7 +46,6 @@ class V4l2Camera(Camera):
         """Opens, negotiates and reads the first good frame."""
         capability = self._check()
         node = self.device.resolve()  # a by-id link keeps its name when numbers change
-        opencv_log_level("ERROR")  # our own line says what is wrong; OpenCV's warnings beside it confuse
         # by number where the name has one: OpenCV refuses some device names that it opens by number
         number = re.fullmatch(r"/dev/video(\d+)", str(node))
         self._capture = capture = cv2.VideoCapture(int(number[1]) if number else str(node), cv2.CAP_V4L2)

@@ -356,8 +356,8 @@ def test_advice_from_what_argus_prints(printed: str, said: str) -> None:
 
 def test_what_c_code_prints_does_not_stand_between_json_lines() -> None:
     code = (
-        "import os, sys\nfrom fer_edge.sources import argus\n"
-        "argus.keep_streams_clean()\n"
+        "import os, sys\nfrom fer_edge.commands.process import keep_streams_clean\n"
+        "from fer_edge.sources import argus\nkeep_streams_clean()\n"
         "os.write(1, b'GST_ARGUS: chatter\\n')\nprint('{}')\n"
         "with argus.captured(1, 2) as printed:\n"
         "    os.write(1, b'on one\\n'); os.write(2, b'on two\\n'); print('ours', file=sys.stderr)\n"
@@ -418,14 +418,17 @@ def test_no_camera_is_one_line_and_waiting_ends_on_sigterm(bundle: Bundle, edge:
 
 def test_opencv_is_quiet_beside_our_line() -> None:
     code = (
-        "import cv2\nfrom fer_edge.sources.opencv import opencv_log_level\n"
-        "opencv_log_level('ERROR')\ncv2.VideoCapture(63, cv2.CAP_V4L2)\n"
-        "opencv_log_level('WARNING')\nprint('', flush=True)\ncv2.VideoCapture(63, cv2.CAP_V4L2)"
+        "from fer_edge.commands.process import owned\nwith owned():\n"
+        "    import cv2\n    from fer_edge.sources.opencv import opencv_warns\n"
+        "    cv2.VideoCapture(63, cv2.CAP_V4L2)\n    print('', flush=True)\n"
+        "    with opencv_warns():\n        cv2.VideoCapture(63, cv2.CAP_V4L2)\n"
+        "    print('', flush=True)\n    cv2.VideoCapture(63, cv2.CAP_V4L2)\n"
     )
     if not hasattr(cv2, "setLogLevel"):
         pytest.skip("this OpenCV's log level cannot be set")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("OPENCV_")}
     line = [sys.executable, "-c", code]
-    done = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True)
-    quiet, _, loud = done.stdout.partition("\n")
-    assert quiet == ""
+    done = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True, env=environ)
+    quiet, loud, quiet_again = re.split(r"^\n", done.stdout, flags=re.MULTILINE)
+    assert (quiet, quiet_again) == ("", "")
     assert "by index" in loud

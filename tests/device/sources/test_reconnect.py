@@ -186,11 +186,12 @@ def test_frames_that_stop_without_an_error_are_noticed_and_waited_for(quick: Non
     said: list[str] = []
 
     def opened() -> FrameSource:
-        return LiveSource(
-            cameras.pop(0), "x", stall_s=0.1, stop_s=0.05, on_stuck=lambda: threading.Timer(0.1, gate.set).start()
-        )
+        return LiveSource(cameras.pop(0), "x", stall_s=0.1, stop_s=0.05)
 
-    source = ReconnectingSource(opened, "x", said.append)
+    def on_wait(_: str) -> None:  # for the driver, once it has not stopped in time
+        threading.Timer(0.1, gate.set).start()
+
+    source = ReconnectingSource(opened, "x", said.append, on_wait)
     for _ in source:
         if not cameras:
             break
@@ -203,9 +204,7 @@ def test_a_driver_that_hangs_for_good_ends_it(quick: None, monkeypatch: pytest.M
     gate = threading.Event()
     waited: list[str] = []
     camera = Scripted(3, lambda: (gate.wait(20), None)[1])
-    source = ReconnectingSource(
-        lambda: LiveSource(camera, "x", stall_s=0.05, stop_s=0.05, on_stuck=lambda: None), "x", print, waited.append
-    )
+    source = ReconnectingSource(lambda: LiveSource(camera, "x", stall_s=0.05, stop_s=0.05), "x", print, waited.append)
     with pytest.raises(StuckCamera, match=r"no good frame for 0\.05 s"):
         list(source)
     gate.set()

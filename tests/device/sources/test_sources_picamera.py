@@ -213,14 +213,16 @@ sys.path.insert(0, sys.argv[1])
 import fake_picamera2
 sys.modules.update(fake_picamera2.modules())
 fake_picamera2.scene.frames, fake_picamera2.scene.stop_hangs = 2, True
+from fer_edge.commands.process import owned
 from fer_edge.sources import open_source
-source = open_source("csi://0")
-source._stop_s = 0.1
-try:
-    list(source if sys.argv[2] == "read" else ())
-except OSError as error:
-    print(error)
-print("left")
+with owned():
+    source = open_source("csi://0")
+    source._stop_s = 0.1
+    try:
+        list(source if sys.argv[2] == "read" else ())
+    except OSError as error:
+        print(error)
+    print("left")
 """
 
 
