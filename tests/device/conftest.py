@@ -1,4 +1,5 @@
 """Fixtures of the device's tests; they run where no host package is installed."""
+# ruff: noqa: E402  # the environment comes before OpenCV
 
 from __future__ import annotations
 
@@ -8,6 +9,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+from fer_edge.commands.process import ENVIRONMENT
+
+OURS = {name: value for name, value in ENVIRONMENT.items() if name not in os.environ}
+os.environ |= OURS  # as quiet as the program, whose own processes (``edge``) set it themselves
 
 import cv2
 import pytest
@@ -90,6 +96,7 @@ def edge() -> Callable[..., subprocess.CompletedProcess[str]]:
 
     def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
         line = [sys.executable, "-m", "fer_edge.cli", *map(str, arguments)]
+        options.setdefault("env", {name: value for name, value in os.environ.items() if name not in OURS})
         return subprocess.run(line, capture_output=True, text=True, check=False, timeout=120, **options)  # type: ignore[call-overload, no-any-return]
 
     return run

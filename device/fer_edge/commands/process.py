@@ -18,7 +18,7 @@ ENVIRONMENT = {
     "OPENCV_IO_MAX_IMAGE_PIXELS": "100000000",  # a picture that claims to be larger is refused before it is decoded
     "OPENCV_LOG_LEVEL": "FATAL",  # our own line says what is wrong; OpenCV's beside it confuse
     "OPENCV_FFMPEG_LOGLEVEL": "-8",  # likewise FFmpeg's
-    "OPENCV_FFMPEG_CAPTURE_OPTIONS": "rtsp_transport;tcp",  # over UDP a lossy network gives gray smears, no error
+    "OPENCV_FFMPEG_CAPTURE_OPTIONS": "rtsp_transport;tcp",  # as sources/opencv.py, but once and for all threads
     "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": "3",  # s; OpenCV's own is 10
     "LIBCAMERA_LOG_LEVELS": "*:WARN",  # without a page of INFO at each start
 }

@@ -10,6 +10,7 @@ import numpy as np
 from fer_edge.errors import SourceError
 from fer_edge.sources.decoder import Decoder
 from fer_edge.sources.live import Camera, LiveSource
+from fer_edge.sources.opencv import rtsp_over_tcp
 from fer_edge.sources.uri import SourceUri
 from fer_edge.types import RgbImage
 
@@ -38,7 +39,8 @@ class RtspCamera(Camera):
             *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, int(READ_S * 1000)),
         )
         started = time.monotonic()
-        self._decoder = Decoder(self.url, timeouts, patience_s=READ_S * 0.9)
+        with rtsp_over_tcp():
+            self._decoder = Decoder(self.url, timeouts, patience_s=READ_S * 0.9)
         if not self._decoder.is_open:
             slow = time.monotonic() - started >= OPEN_S * 0.9
             why = f"no answer in {OPEN_S:g} s" if slow else "refused, or no stream there"

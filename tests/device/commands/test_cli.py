@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,13 +61,16 @@ def test_what_opens_no_bundle_imports_neither_opencv_nor_an_interpreter(line: st
 
 
 def test_help_and_version_answer_at_once(edge: Edge) -> None:
-    times = []
+    """In time of a processor, which another program on it does not lengthen as it does the clock's."""
+    times_s = []
     for arguments in (["--help"], ["--version"], ["run", "--help"]):
-        started = time.monotonic()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = edge(*arguments)
-        times.append(time.monotonic() - started)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times_s.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert done.returncode == 0
-    assert min(times) < 0.3
+    assert max(times_s[:2]) < 0.3
+    assert times_s[2] < 0.6  # its flags are made from the settings' own modules
     assert fer_edge.__version__ in edge("--version").stdout
 
 
