@@ -24,6 +24,7 @@ import device_helpers as helpers
 
 from fer_edge.contract.bundle import Bundle
 from fer_edge.detectors.blazeface import BlazeFace
+from fer_edge.sources import decoder  # noqa: F401  # as in the program: before FFmpeg's first use, which sets its log level
 from fer_edge.sources.open import parse_uri
 from fer_edge.sources.synthetic import SyntheticSource
 from fer_edge.types import RgbImage
