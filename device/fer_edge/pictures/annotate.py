@@ -17,7 +17,7 @@ INK = (20, 20, 20)  # R, G, B
 # too (brightened from Okabe and Ito), and INK is readable on each
 COLORS = (
     (255, 200, 0),
-    (86, 180, 233),
+    (110, 200, 255),
     (0, 190, 140),
     (240, 150, 200),
     (240, 130, 60),

@@ -12,13 +12,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from fer_edge.pictures.annotate import annotate, blur_faces, encode_jpeg
+from fer_edge.pictures.annotate import annotate, blur_faces, encode_jpeg, number_of
 from fer_edge.pictures.recent import RecentFaces
 from fer_edge.sinks.summary import summarize_faces
 from fer_edge.sinks.web.settings import WebSettings
 from fer_edge.types import FaceBox, FaceReading, FrameReading, RgbImage, Status
 
 HISTORY_S = 60
+NUMBERS = 16  # of faces that a second of the last minute names; the newest
 
 
 @dataclass(frozen=True)
@@ -130,13 +131,14 @@ def _scaled(reading: FaceReading, by: float) -> FaceReading:
 
 
 class History:
-    """One row a second of the last minute: mean number of faces and mean probabilities. Memory only."""
+    """One row a second of the last minute: mean number of faces, mean probabilities, who was there. Memory only."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._rows: deque[dict[str, Any]] = deque(maxlen=HISTORY_S)
         self._second, self._frames, self._faces, self._with = -1, 0, 0, 0
         self._sums: dict[str, float] = {}
+        self._numbers: set[int] = set()
 
     def add(self, reading: FrameReading, now_s: float) -> None:
         """Counts a frame into its second."""
@@ -148,9 +150,10 @@ class History:
             self._with += summary.faces > 0
             for name, p in summary.probabilities.items():
                 self._sums[name] = self._sums.get(name, 0.0) + p
+            self._numbers.update(number_of(face, place) for place, face in enumerate(reading.faces))
 
     def rows(self, now_s: float) -> list[dict[str, Any]]:
-        """Rows {second, frames, faces, probabilities} of the last minute, oldest first; full seconds only."""
+        """Rows {second, frames, faces, probabilities, numbers} of the last minute, oldest first; full seconds only."""
         with self._lock:
             self._turn(int(now_s))
             return [row for row in self._rows if row["second"] >= int(now_s) - HISTORY_S]
@@ -161,7 +164,7 @@ class History:
         if self._frames:
             probabilities = {name: round(p / self._with, 3) for name, p in self._sums.items()} if self._with else {}
             faces = round(self._faces / self._frames, 2)
-            self._rows.append(
-                {"second": self._second, "frames": self._frames, "faces": faces, "probabilities": probabilities}
-            )
+            row = {"second": self._second, "frames": self._frames, "faces": faces, "probabilities": probabilities}
+            self._rows.append(row | {"numbers": sorted(self._numbers)[-NUMBERS:]})
+            self._numbers.clear()
         self._second, self._frames, self._faces, self._with, self._sums = second, 0, 0, 0, {}

@@ -108,6 +108,10 @@ def test_last_minute_numbers_and_screenshots(browser: Any, page: str) -> None:
     wait_for_picture(browser)
     columns = "return document.querySelectorAll('#strip rect').length"
     helpers.until(lambda: browser.execute_script(columns) >= 4, "the strip has columns")
+    number = next_reading(browser)["faces"][0]["track"]
+    color = "#{:02x}{:02x}{:02x}".format(*COLORS[(number - 1) % len(COLORS)])
+    lane = f"return document.querySelectorAll('#strip rect[fill=\"{color}\"]').length"
+    helpers.until(lambda: browser.execute_script(lane) >= 2, "the strip has the face's line in its color")
     helpers.until(lambda: text(browser, "fps") not in ("–", "0.0"), "frames per second")
     assert text(browser, "heat")
     assert re.fullmatch(r"\d{1,2}:\d\d:\d\d.*", text(browser, "when")), text(browser, "when")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -30,7 +31,7 @@ from fer_edge.sinks.metrics import CONTENT_TYPE, MetricsSink
 from fer_edge.sinks.web import handler
 from fer_edge.sinks.web.controls import PhotoDesk
 from fer_edge.sinks.web.guard import Token, host_is_known, is_cross_site, is_own_address, may_change
-from fer_edge.sinks.web.live import History
+from fer_edge.sinks.web.live import NUMBERS, History
 from fer_edge.sinks.web.settings import WebSettings
 from fer_edge.sinks.web.sink import WebSink
 from fer_edge.sinks.web.upload import TooLarge, check_photo
@@ -152,7 +153,8 @@ def test_colors_of_faces_are_the_same_in_picture_and_list() -> None:
     (block,) = re.findall(r"const FACES = \[(.*?)\];", script, re.DOTALL)
     colors = ["#{:02x}{:02x}{:02x}".format(*color) for color in annotate.COLORS]
     assert re.findall(r"#[0-9a-f]{6}", block) == colors
-    assert len(set(colors)) == len(colors)
+    expressions = re.findall(r"#[0-9a-f]{6}", script.partition("const COLORS")[2].partition("const FACES")[0])
+    assert len(set(colors + expressions)) == len(colors) + len(expressions) >= 16  # no color means two things
     ink = luminance("#{:02x}{:02x}{:02x}".format(*annotate.INK))
     for color in colors:  # the words on it are readable (WCAG 2.2, 1.4.3)
         assert (luminance(color) + 0.05) / (ink + 0.05) >= 4.5, color
@@ -250,8 +252,15 @@ def test_history_keeps_a_minute(drawn: RgbImage) -> None:
             history.add(FrameReading(Frame(drawn, second, 0.0, "x"), ()), float(second))
     rows = history.rows(200.0)
     assert [row["second"] for row in rows] == list(range(140, 200))
-    assert rows[-1] == {"second": 199, "frames": 4, "faces": 0.75, "probabilities": {"happiness": 0.8, "anger": 0.1}}
+    probabilities = {"happiness": 0.8, "anger": 0.1}
+    assert rows[-1] == {"second": 199, "frames": 4, "faces": 0.75, "probabilities": probabilities, "numbers": [4]}
     assert history.rows(1000.0) == []
+    face = a_reading(drawn).faces[0]
+    crowd = tuple(dataclasses.replace(face, track=number) for number in range(1, 101))
+    history.add(FrameReading(Frame(drawn, 0, 0.0, "x"), crowd), 1001.0)
+    assert history.rows(1002.0)[-1]["numbers"] == list(range(101 - NUMBERS, 101))  # bounded, whoever passes by
+    history.add(FrameReading(Frame(drawn, 0, 0.0, "x"), ()), 1002.0)
+    assert history.rows(1003.0)[-1]["numbers"] == []
 
 
 def test_camera_switch(serve: Serve, pipeline: Pipeline, drawn: RgbImage) -> None:

@@ -8,8 +8,9 @@ const COLORS = {  // told apart by color-blind people too (Okabe and Ito); every
 };
 const OTHERS = ["#b58900", "#5a7d2a", "#a0522d", "#2f8f9d"];
 const FACES = [  // one for each face by its number, as drawn in the picture (annotate.py)
-  "#ffc800", "#56b4e9", "#00be8c", "#f096c8", "#f0823c", "#b4a0ff", "#bed75a", "#e1e1e1",
+  "#ffc800", "#6ec8ff", "#00be8c", "#f096c8", "#f0823c", "#b4a0ff", "#bed75a", "#e1e1e1",
 ];
+const LANES = 6, LANE = 8;  // faces below the last minute, and the height of each
 const HISTORY_S = 60;
 let labels = [];      // in the classifier's order, known from the first reading
 let hidden = false;   // the viewer hid the picture
@@ -46,6 +47,7 @@ function learn(names) {
 
 const describe = (face) => `${face.label}${face.uncertain ? " (uncertain)" : ""} ${percent(face.probabilities[face.label])}`;
 
+const faceColor = (number) => FACES[(number + FACES.length - 1) % FACES.length];
 const numberOf = (face, i) => (Number.isInteger(face.track) ? face.track : i + 1);
 
 function card(face, heading) {
@@ -77,7 +79,7 @@ function showFaces(list, faces, heading) {
     }
     const number = numberOf(face, i), [mark, words] = item.firstChild.children;
     mark.textContent = number;
-    mark.style.background = FACES[(number + FACES.length - 1) % FACES.length];
+    mark.style.background = faceColor(number);
     words.textContent = `Face ${number}: ${describe(face)}`;
     Object.values(face.probabilities).forEach((p, k) => {
       const row = item.lastChild.children[k];
@@ -148,8 +150,21 @@ function badge(kind, text) {
 
 function drawStrip(rows, now) {
   const strip = $("strip"), made = [], width = 600 / HISTORY_S, totals = {};
+  const draw = (row, y, height, fill) => {
+    const bar = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+    const attributes = { x: 600 - width * (now - row.second), y, width: width + 0.2, height: height + 0.2, fill };
+    for (const [key, value] of Object.entries(attributes)) bar.setAttribute(key, value);
+    made.push(bar);
+  };
+  // below the expressions a line for each of the newest faces, in its color, while it is there
+  const lanes = [...new Set(rows.flatMap((row) => row.numbers))].sort((a, b) => a - b).slice(-LANES);
+  strip.setAttribute("viewBox", `0 0 600 ${100 + LANE * lanes.length}`);
   let seen = 0;
   for (const row of rows) {
+    for (const number of row.numbers) {
+      const lane = lanes.indexOf(number);
+      if (lane >= 0) draw(row, 100 + LANE * lane + 2, LANE - 2.2, faceColor(number));
+    }
     const names = Object.keys(row.probabilities);
     if (!names.length) continue;
     learn(labels.length ? labels : names);
@@ -160,10 +175,7 @@ function drawStrip(rows, now) {
       totals[label] = (totals[label] || 0) + height;
       y -= height;
       if (height < 0.5) continue;
-      const bar = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-      const attributes = { x: 600 - width * (now - row.second), y, width: width + 0.2, height: height + 0.2, fill: color(label) };
-      for (const [key, value] of Object.entries(attributes)) bar.setAttribute(key, value);
-      made.push(bar);
+      draw(row, y, height, color(label));
     }
   }
   strip.replaceChildren(...made);
