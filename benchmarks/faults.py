@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fer_edge import config
-from fer_edge.commands.process import one_opencv_thread
 from fer_edge.contract.reading import load_line
 from fer_edge.daemon.launch import Launcher
+from fer_edge.program.own import one_opencv_thread
 from standin import World, opener
 
 RESULTS = Path(__file__).parent / "results" / "faults.md"

@@ -49,9 +49,9 @@ class Edge:
     """This kit: every frame a photo, or (``follow``) as ``fer-edge run`` reads a video."""
 
     def __init__(self, bundle: str, follow: bool) -> None:
-        from fer_edge.commands.process import one_opencv_thread
         from fer_edge.contract.bundle import open_bundle
         from fer_edge.pipeline import open_pipeline
+        from fer_edge.program.own import one_opencv_thread
         from fer_edge.tracking.track import TrackSettings
 
         if follow:

@@ -21,8 +21,8 @@ from pathlib import Path
 from faults import free_port
 from fer_edge import config
 from fer_edge.board.identify import kib_field, read_text
-from fer_edge.commands.process import one_opencv_thread
 from fer_edge.daemon.launch import Launcher
+from fer_edge.program.own import one_opencv_thread
 
 RESULTS = Path(__file__).parent / "results" / "soak.md"
 WARM_SHARE = 0.1  # of the frames; caches, arenas and connections are made in it

@@ -16,10 +16,10 @@ import numpy as np
 from clips import Run, agreement, fresh, load_clip, machine, overlap, pairs, run_interleaved
 from fer_edge.classifier.runner import LiteRunner
 from fer_edge.classifier.runtime import find_runtime
-from fer_edge.commands.process import one_opencv_thread
 from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.detectors import PHOTO_TILES
 from fer_edge.pipeline import Pipeline, open_pipeline
+from fer_edge.program.own import one_opencv_thread
 from fer_edge.setting.setting import Setting, setting_for
 from fer_edge.tracking.track import TrackSettings
 from fer_edge.types import FaceReading, FrameReading

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from fer_edge import __version__
 from fer_edge.commands.flags import add_measuring_commands, grids, port, positive, score
-from fer_edge.commands.process import owned
 from fer_edge.contract import process
 from fer_edge.contract.arguments import Parser, hide
 from fer_edge.errors import UsageError
+from fer_edge.program.own import owned
 
 _DETECTORS = ("blazeface_short", "blazeface_full", "mtcnn")  # as contract.specs.DetectorSpec, unimported
 SEEN = "a command line can be read by every user of this machine; put the password in a --source-password-file FILE"

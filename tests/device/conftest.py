@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from fer_edge.commands.process import ENVIRONMENT
+from fer_edge.program.own import ENVIRONMENT
 
 OURS = {name: value for name, value in ENVIRONMENT.items() if name not in os.environ}
 os.environ |= OURS  # as quiet as the program, whose own processes (``edge``) set it themselves

@@ -28,7 +28,7 @@ HOST_ROOMS = """
     pack commands cli __main__
 """
 DEVICE_ROOMS = """
-    __init__ contract errors types logs threads
+    __init__ contract errors types program
     board pictures tracking classifier detectors setting
     pipeline
     sources sinks doctor config

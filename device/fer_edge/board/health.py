@@ -14,7 +14,7 @@ from pathlib import Path
 from fer_edge.board.commands import Run, run
 from fer_edge.board.sensors import ThermalFacts, ThrottleFacts, thermal_facts, throttle_facts
 from fer_edge.contract.limits import Limited, Problem, within
-from fer_edge.threads import GuardedThread
+from fer_edge.program.threads import GuardedThread
 
 FACTORS = (1.0, 0.5, 0.25)
 # vcgencmd get_throttled (Raspberry Pi's documentation, raspberrypi.com/documentation/computers/os.html)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fer_edge.commands.flags import progress
-from fer_edge.commands.process import keep_streams_clean, one_opencv_thread
 from fer_edge.contract import bench as schema
 from fer_edge.contract import latency
 from fer_edge.contract.bench import Accuracy, BenchDoc
@@ -19,6 +18,7 @@ from fer_edge.profiler.compare import compare, format_comparison
 from fer_edge.profiler.measure import Plan
 from fer_edge.profiler.session import Request, bench
 from fer_edge.profiler.workloads import Mode, Subject
+from fer_edge.program.own import keep_streams_clean, one_opencv_thread
 from fer_edge.setting.find import find_bundle
 from fer_edge.setting.setting import default_threads, setting_for
 from fer_edge.sources import open_source

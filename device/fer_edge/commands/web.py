@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from fer_edge import logs
 from fer_edge.contract.bundle import open_bundle
 from fer_edge.detectors import PHOTO_TILES
 from fer_edge.errors import SchemaError, UsageError
 from fer_edge.pipeline import open_pipeline
+from fer_edge.program import logs
 from fer_edge.setting import tuned
 from fer_edge.setting.find import find_bundle
 from fer_edge.sinks.running import what_runs

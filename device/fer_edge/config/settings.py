@@ -13,7 +13,7 @@ from typing import Any
 from fer_edge.board.health import HealthSettings
 from fer_edge.contract.limits import Limited, Problem, checked, within
 from fer_edge.errors import SourceError
-from fer_edge.logs import LogSettings
+from fer_edge.program.logs import LogSettings
 from fer_edge.sinks.csv_file import CsvSettings
 from fer_edge.sinks.jsonl import JsonlSettings
 from fer_edge.sinks.metrics import MetricsSettings

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fer_edge import config as configuration
-from fer_edge import logs
 from fer_edge.board.camera_nodes import camera_nodes
 from fer_edge.board.health import HealthMonitor
 from fer_edge.config import Config
@@ -23,6 +22,7 @@ from fer_edge.daemon.switch import Switch
 from fer_edge.detectors import PHOTO_TILES
 from fer_edge.errors import ConfigError, SourceError, UsageError
 from fer_edge.pipeline import Pipeline, open_pipeline
+from fer_edge.program import logs
 from fer_edge.setting import tuned
 from fer_edge.setting.find import find_bundle
 from fer_edge.sinks.fanout import Together

@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 
-from fer_edge import threads
 from fer_edge.board.health import HealthMonitor, Pacer
 from fer_edge.daemon.notify import Notifier
 from fer_edge.daemon.signals import SignalledWhileOpening, signals_handled
 from fer_edge.daemon.summary import Counts, FrameRate, RunSummary
 from fer_edge.daemon.switch import Switch
 from fer_edge.pipeline import Pipeline
+from fer_edge.program import threads
 from fer_edge.sinks.fanout import Fanout
 from fer_edge.sources.mailbox import LONGEST_WAIT_S
 from fer_edge.types import Frame, FrameSource, Sink, State, Status

@@ -12,7 +12,7 @@ from typing import ParamSpec
 
 import numpy as np
 
-from fer_edge.threads import GuardedThread
+from fer_edge.program.threads import GuardedThread
 from fer_edge.types import FrameReading, Sink, Status
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,9 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from fer_edge import __version__, threads
+from fer_edge import __version__
 from fer_edge.contract.limits import Limited
+from fer_edge.program import threads
 from fer_edge.sinks.running import Running
 from fer_edge.types import FrameReading, Status
 

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_edge import config, logs
+from fer_edge import config
 from fer_edge.config import Config
 from fer_edge.contract.bundle import Bundle
 from fer_edge.errors import ConfigError, EdgeError
+from fer_edge.program import logs
 
 Edge = Callable[..., subprocess.CompletedProcess[str]]
 OneLine = Callable[..., str]
@@ -227,7 +228,7 @@ def test_lines_for_the_journal() -> None:
 
 def test_the_journal_is_recognized(tmp_path: Path) -> None:
     code = (
-        "import os, sys, logging\nfrom fer_edge import logs\nstat = os.fstat(2)\n"
+        "import os, sys, logging\nfrom fer_edge.program import logs\nstat = os.fstat(2)\n"
         "os.environ['JOURNAL_STREAM'] = f'{stat.st_dev}:{stat.st_ino}'\n"
         "logs.set_up(logs.LogSettings())\nlogging.getLogger('fer_edge.x').error('no')\nlogs.say('bye')\n"
     )

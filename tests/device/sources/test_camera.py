@@ -356,7 +356,7 @@ def test_advice_from_what_argus_prints(printed: str, said: str) -> None:
 
 def test_what_c_code_prints_does_not_stand_between_json_lines() -> None:
     code = (
-        "import os, sys\nfrom fer_edge.commands.process import keep_streams_clean\n"
+        "import os, sys\nfrom fer_edge.program.own import keep_streams_clean\n"
         "from fer_edge.sources import argus\nkeep_streams_clean()\n"
         "os.write(1, b'GST_ARGUS: chatter\\n')\nprint('{}')\n"
         "with argus.captured(1, 2) as printed:\n"
@@ -418,7 +418,7 @@ def test_no_camera_is_one_line_and_waiting_ends_on_sigterm(bundle: Bundle, edge:
 
 def test_opencv_is_quiet_beside_our_line() -> None:
     code = (
-        "from fer_edge.commands.process import owned\nwith owned():\n"
+        "from fer_edge.program.own import owned\nwith owned():\n"
         "    import cv2\n    from fer_edge.sources.opencv import opencv_warns\n"
         "    cv2.VideoCapture(63, cv2.CAP_V4L2)\n    print('', flush=True)\n"
         "    with opencv_warns():\n        cv2.VideoCapture(63, cv2.CAP_V4L2)\n"

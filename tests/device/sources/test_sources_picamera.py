@@ -213,7 +213,7 @@ sys.path.insert(0, sys.argv[1])
 import fake_picamera2
 sys.modules.update(fake_picamera2.modules())
 fake_picamera2.scene.frames, fake_picamera2.scene.stop_hangs = 2, True
-from fer_edge.commands.process import owned
+from fer_edge.program.own import owned
 from fer_edge.sources import open_source
 with owned():
     source = open_source("csi://0")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
+from fer_edge.program.threads import GuardedThread
 from fer_edge.sinks.metrics import MetricsSink
 from fer_edge.sinks.running import Running
 from fer_edge.sinks.web import policy
@@ -15,7 +16,6 @@ from fer_edge.sinks.web.live import Live
 from fer_edge.sinks.web.settings import WebSettings
 from fer_edge.sinks.web.site import Site
 from fer_edge.sinks.web.token_place import find_token, show
-from fer_edge.threads import GuardedThread
 from fer_edge.types import FrameReading, Status
 
 

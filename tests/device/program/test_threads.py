@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from fer_edge import threads
+import fer_edge
 from fer_edge.board.commands import recorded
 from fer_edge.board.health import HealthMonitor, HealthSettings
 from fer_edge.daemon.loop import Daemon
 from fer_edge.daemon.notify import Notifier
+from fer_edge.program import threads
+from fer_edge.program.threads import GuardedThread
 from fer_edge.sinks.metrics import MetricsSink
-from fer_edge.threads import GuardedThread
 from fer_edge.types import Status
 
 
@@ -127,14 +128,14 @@ def test_the_watchdog_sees_a_thread_that_died(caplog: pytest.LogCaptureFixture) 
 
 def test_no_thread_of_the_daemon_is_without_a_guard() -> None:
     """Those that need none end with what they do, or their error reaches the one who waits for them."""
-    package = Path(threads.__file__).parent
+    package = Path(fer_edge.__file__).parent
     found = {
         str(path.relative_to(package))
         for path in package.rglob("*.py")
         if "Thread(target" in path.read_text(encoding="utf-8")
     }
     assert found == {
-        "threads.py",
+        "program/threads.py",
         "profiler/sampler.py",  # of a measurement
         "sinks/mqtt/sink.py",  # the end of paho's own
         "sources/live.py",  # its error is put where the next frame would be

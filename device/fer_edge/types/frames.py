@@ -1,12 +1,10 @@
-"""What flows through the device pipeline: Frame → FaceBox → FaceReading → FrameReading, and the protocols between."""
+"""What flows through the device pipeline: Frame → FaceBox → FaceReading → FrameReading."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +13,6 @@ from fer_edge.contract.names import name_bytes, printable
 from fer_edge.contract.reading import FaceReadingDoc, ReadingDoc, wall_time
 
 Point = tuple[float, float]
-State = Literal["running", "waiting", "stopped"]
 RgbImage = NDArray[np.uint8]  # (height, width, 3), R, G, B, upright
 
 
@@ -177,150 +174,3 @@ def _box_px(x: float, y: float, width: float, height: float) -> tuple[float, flo
 
 def _px(value: float) -> float:
     return round(float(value), 2)
-
-
-@dataclass(frozen=True)
-class Status:
-    """One moment of a run; sinks get one at most once a second, see ``Sink.status``.
-
-    Args:
-        state: "running" while frames come, "waiting" while a lost source is tried again, "stopped" when told to.
-        source: the source's name, e.g. ``v4l2:///dev/video0``.
-        fps: frames read to the end per second, over the last seconds.
-        frame_age_s: from capture to published, of the newest frame; None before the first.
-        frames: read since the start.
-        dropped: by place ("source", "mqtt", "web" …), since the start.
-        temperature_c: of the hottest zone that tells; None where the board has none.
-        throttled: why the board slows itself or does without power, as words; None where it does not or cannot tell.
-        rate_factor: 1 at full rate; 0.5 or 0.25 while the daemon lowers its own rate because of heat or load.
-        since_s: monotonic clock, when the daemon entered ``state``.
-        reason: why it waits or stopped, for people; "" while it runs.
-        corrupt: frames that came but could not be used, since the start.
-        reconnects: times that a lost source came back.
-    """
-
-    state: State
-    source: str
-    fps: float = 0.0
-    frame_age_s: float | None = None
-    frames: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-    temperature_c: float | None = None
-    throttled: str | None = None
-    rate_factor: float = 1.0
-    since_s: float = 0.0
-    reason: str = ""
-    corrupt: int = 0
-    reconnects: int = 0
-
-    @property
-    def line(self) -> str:
-        """One line for people, e.g. systemd's ``STATUS=``."""
-        if self.state != "running":
-            return f"{self.state}: {self.reason or self.source}"
-        heat = "" if self.temperature_c is None else f", {self.temperature_c:.0f} °C"
-        slow = "" if self.rate_factor == 1 else f", rate x {self.rate_factor:g}"
-        slow += f" ({self.throttled})" if self.throttled else ""
-        return f"{self.source}: {self.fps:.1f} frames per second, {self.frames} read{heat}{slow}"
-
-
-class FrameSource(Protocol):
-    """Yields frames until its end; ``close`` may be called from another thread or a signal handler and ends it.
-
-    ``name`` is its URI without a password. A class that names this one as its base has the counts at 0, and overrides
-    those that it keeps.
-    """
-
-    name: str
-
-    @property
-    def description(self) -> str:
-        """What was negotiated with a camera, for people; "" where there was nothing to negotiate."""
-        return ""
-
-    @property
-    def dropped(self) -> int:
-        """Frames that were there and not yielded: late, or skipped."""
-        return 0
-
-    @property
-    def corrupt(self) -> int:
-        """Frames that came and could not be used."""
-        return 0
-
-    @property
-    def reconnects(self) -> int:
-        """Times that it was lost and came back."""
-        return 0
-
-    @property
-    def incomplete(self) -> str:
-        """Why a recording ended before its end, as a line for people; "" where it did not."""
-        return ""
-
-    @property
-    def length(self) -> int | None:
-        """Number of a recording's last frame plus 1, as it announces; None where nobody knows, or it has no end."""
-        return None
-
-    @property
-    def nominal_fps(self) -> float:
-        """Frames per second of what is seen, about; 0 where nobody knows."""
-        return 0.0
-
-    @property
-    def opening(self) -> bool:
-        """True while something is being opened in the thread that iterates, which can take half a minute."""
-        return False
-
-    def __iter__(self) -> Iterator[Frame]: ...
-
-    def close(self) -> None:
-        """Ends the iteration and frees the device; safe to call twice."""
-        ...
-
-
-class FaceDetector(Protocol):
-    """Finds faces in an RGB picture, best score first."""
-
-    @property
-    def left_out(self) -> int:
-        """Finds of a high enough score that were not taken for faces after all, since the start."""
-        return 0
-
-    def detect(self, image: RgbImage) -> list[FaceBox]:
-        """Faces in (height, width, 3) uint8 RGB, in px of that picture."""
-        ...
-
-
-class Runner(Protocol):
-    """Runs the classifier: (N, H, W, channels) float32 normalized inputs -> (N, labels) float32 logits."""
-
-    def __call__(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Logits (N, labels) for inputs (N, H, W, channels)."""
-        ...
-
-
-class Sink(Protocol):
-    """Where readings go. A sink that is slow or dead never delays a frame: it drops and counts."""
-
-    @property
-    def name(self) -> str:
-        """Short, for messages and counters: ``mqtt``, ``web``."""
-        ...
-
-    @property
-    def dropped(self) -> int:
-        """Readings that were given to it and never arrived."""
-        ...
-
-    def publish(self, reading: FrameReading) -> None:
-        """Takes one frame's reading; returns within the time of a queue put."""
-        ...
-
-    def status(self, status: Status) -> None:
-        """Takes how the run is doing, at most once a second and at each change of state; of no use to most."""
-
-    def close(self) -> None:
-        """Delivers or drops what is waiting and frees everything; safe to call twice."""
-        ...
