@@ -60,7 +60,8 @@ class _Batch:
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; gives the exit status."""
     bundle = open_bundle(find_bundle(arguments.bundle)).answering_in(arguments.labels)
-    setting = tuned.choose(bundle, arguments.variant, arguments.threads, arguments.detector, arguments.min_score)
+    told = (arguments.variant, arguments.threads, arguments.detector, arguments.min_score)
+    setting = tuned.choose(bundle, *told, is_live=False)
     return read_images(
         bundle,
         arguments.paths,
@@ -99,7 +100,8 @@ def read_images(
         raise UsageError("--json and --jsonl -: both write to standard output; expected one of them")
     batch = _expand(paths)
     targets = {} if options.annotate_to is None else _targets(options.annotate_to, batch)
-    if problem := clash({"--jsonl": options.jsonl or ""}, [*batch.paths, *targets.values()]):
+    ours = (path for path in bundle.path.rglob("*") if path.is_file())
+    if problem := clash({"--jsonl": options.jsonl or ""}, [*batch.paths, *targets.values(), *ours]):
         raise UsageError(problem)
     pipeline = open_pipeline(bundle, setting, tiles)
     documents: list[dict[str, Any]] = []

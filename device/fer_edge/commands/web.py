@@ -20,7 +20,7 @@ from fer_edge.sinks.web.settings import WebSettings
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; gives the exit status."""
     bundle = open_bundle(find_bundle(arguments.bundle)).answering_in(arguments.labels)
-    setting = tuned.choose(bundle, arguments.variant, arguments.threads, None)
+    setting = tuned.choose(bundle, arguments.variant, arguments.threads, None, is_live=False)
     pipeline = open_pipeline(bundle, setting, PHOTO_TILES)  # here, so that errors show now
     try:
         settings = WebSettings(

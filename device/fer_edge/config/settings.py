@@ -135,10 +135,10 @@ class ModelSettings(Limited):
 
     Args:
         bundle: folder; without it FER_EDGE_BUNDLE, the installed one, or dist/.
-        variant: of the classifier; without it what fer-edge tune found here, else the bundle's default.
+        variant: of the classifier; without it the bundle's default, of live pictures what fer-edge tune found here.
         labels: set to answer in, ferplus8 or fer7; without it the bundle's default.
         threads: of the interpreters; without it what fer-edge tune found here, else up to 4.
-        detector: of faces; without it what fer-edge tune found here, else the bundle's default.
+        detector: of faces; without it the bundle's default, of live pictures what fer-edge tune found here.
         min_score: least score of a face; without it the detector's own (blazeface_short 0.5, blazeface_full 0.6,
             mtcnn 0.7).
         tiles: grids searched for small faces; 0 for none. Without it 2,3 for photos, none for a live picture.

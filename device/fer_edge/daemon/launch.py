@@ -25,6 +25,7 @@ from fer_edge.pipeline import Pipeline, open_pipeline
 from fer_edge.program import logs
 from fer_edge.setting import tuned
 from fer_edge.setting.find import find_bundle
+from fer_edge.setting.setting import Setting
 from fer_edge.sinks.fanout import Together
 from fer_edge.sinks.metrics import MetricsSink
 from fer_edge.sinks.mqtt.identity import instance_key
@@ -84,8 +85,7 @@ class Launcher:
         bundle = open_bundle(find_bundle(Path(config.model.bundle) if config.model.bundle else None))
         self.bundle: Bundle = bundle.answering_in(config.model.labels)
         check_outputs(config, self._uri, self.bundle, file)
-        model = config.model
-        self.setting = tuned.choose(self.bundle, model.variant, model.threads, model.detector, model.min_score)
+        self.setting = self._setting(is_live=not self._can_wait)
         self.pipeline = self._pipeline()
         self.monitor = HealthMonitor(config.health)
         self.daemon: Daemon | None = None  # while it runs
@@ -143,12 +143,21 @@ class Launcher:
 
     # -- pipeline ----------------------------------------------------------------------------------------------------
 
+    @property
+    def _can_wait(self) -> bool:
+        """Frames are there whenever they are read: of a clip or photos that nobody paces."""
+        return self._uri is not None and SCHEMES[self._uri.scheme].can_wait and not self.config.source.playback.is_paced
+
+    def _setting(self, is_live: bool) -> Setting:
+        model = self.config.model
+        told = (model.variant, model.threads, model.detector, model.min_score)
+        return tuned.choose(self.bundle, *told, is_live=is_live)
+
     def _pipeline(self) -> Pipeline:
         """That of the video: follows faces, except in a folder of photos."""
-        source, model = self.config.source, self.config.model
+        model = self.config.model
         scheme = None if self._uri is None else SCHEMES[self._uri.scheme]
-        can_wait = scheme is not None and scheme.can_wait and not source.realtime and source.rate is None
-        tiles = model.tiles if model.tiles is not None else PHOTO_TILES if can_wait else ()
+        tiles = model.tiles if model.tiles is not None else PHOTO_TILES if self._can_wait else ()
         self._follows_faces = scheme is None or scheme.tracks_faces
         track = self.config.track if self._follows_faces else None
         if track is not None and track.enabled:
@@ -159,7 +168,7 @@ class Launcher:
         """That of photos dropped on the web page: an interpreter of its own, so that it never delays a frame."""
         model = self.config.model
         tiles = PHOTO_TILES if model.tiles is None else model.tiles
-        return open_pipeline(self.bundle, self.setting, _grids(tiles))
+        return open_pipeline(self.bundle, self._setting(is_live=False), _grids(tiles))
 
     # -- sinks -------------------------------------------------------------------------------------------------------
 

@@ -94,14 +94,14 @@ def remember(bundle: Bundle, entry: tuned.Tuned) -> str:
     gain = f", {entry.default_p50_ms / entry.p50_ms:.2f} times the default's speed" if entry.default_p50_ms else ""
     return (
         f"{entry.variant}, {entry.threads} thread(s), {entry.detector}: {entry.p50_ms:.2f} ms a frame{gain}; "
-        f"run and image take it from now on ({path}; fer-edge tune --forget goes back)"
+        f"cameras take it from now on, files keep the bundle's own ({path}; fer-edge tune --forget goes back)"
     )
 
 
 def forget(bundle: Bundle) -> str:
     """Goes back to the defaults."""
     n = tuned.forget(bundle)
-    return "forgotten: run and image take the defaults again" if n else "nothing was remembered for this bundle"
+    return "forgotten: cameras take the defaults again" if n else "nothing was remembered for this bundle"
 
 
 def _reaches(variant: Variant, floor: float | None) -> bool:

@@ -86,15 +86,28 @@ def choose(
     threads: int | None,
     detector: str | None,
     min_score: float | None = None,
+    is_live: bool = True,
 ) -> Setting:
     """What was told, else what was tuned, else the defaults of ``setting_for``.
 
     A tuned setting holds as a whole: its threads are those of its variant, so that a variant that was told and is
     another one takes the default threads.
 
+    Args:
+        bundle: that runs.
+        variant: that was told.
+        threads: that were told.
+        detector: that was told.
+        min_score: that was told.
+        is_live: frames can be late. Where they cannot, what is fastest here is of no use, and a file must give the
+            same on every board: only the threads are taken then, which change no bit.
+
     Raises:
         SchemaError: the bundle has no such variant or detector.
     """
+    if not is_live:
+        plain = setting_for(bundle.manifest, variant, None, detector)
+        variant, detector = plain.variant, plain.detector
     if variant is None or threads is None or detector is None:
         found = recall(bundle)
         if found is not None and variant in (None, found.variant):

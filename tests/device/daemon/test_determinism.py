@@ -169,3 +169,21 @@ def test_threads_change_no_bit_of_the_shipped_networks(clips: list[Path], edge: 
             assert done.returncode == 0, done.stderr
             lines.append([stable(line) for line in done.stdout.splitlines()])
         assert lines[0] == lines[1], variant
+
+
+def test_what_tune_found_does_not_enter_a_file(clips: list[Path], bundle: Bundle, edge: Edge, tmp_path: Path) -> None:
+    """``fer-edge tune`` finds the fastest setting of a board; a file must not be read by another network for that."""
+    code = (
+        "import sys; from pathlib import Path; from fer_edge.contract.bundle import open_bundle\n"
+        "from fer_edge.setting import tuned; bundle = open_bundle(Path(sys.argv[1]))\n"
+        "tuned.save(tuned.Tuned(tuned.identity(bundle), 'float32', 1, 'blazeface_short', 1.0, 2.0, '2026'))"
+    )
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
+    command = ("run", "--source", clips[1], "--jsonl", "-", "--bundle", bundle.path)
+    before = edge(*command, env=environment).stdout.splitlines()
+    subprocess.run([sys.executable, "-c", code, str(bundle.path)], env=environment, check=True)
+    assert list(tmp_path.rglob("tune.json"))
+    after = edge(*command, env=environment).stdout.splitlines()
+    assert [stable(line) for line in before] == [stable(line) for line in after]
+    live = edge(*command, "--realtime", "--max-frames", "1", env=environment).stdout.splitlines()
+    assert stable(live[0]) != stable(before[0])  # where frames can be late, it is taken

@@ -290,7 +290,7 @@ def test_tune_is_remembered_and_forgotten(edge: Edge, bundle: Bundle, tmp_path: 
     (entry,) = json.loads(file.read_text())["entries"]
     assert entry["variant"] in ("float32", "int8")
     assert entry["identity"]["bundle_sha256"] == bundle.sha256
-    assert "run and image take it from now on" in done.stdout
+    assert "cameras take it from now on" in done.stdout
     done = ok(edge("tune", "--bundle", bundle.path, "--forget", env=environment))
     assert "forgotten" in done.stdout
     assert json.loads(file.read_text())["entries"] == []

@@ -186,6 +186,14 @@ def test_tuned_is_taken_unless_told_otherwise(bundle: Bundle, entry: tuned.Tuned
     assert other == Setting("int8", default_threads(), "blazeface_short")
 
 
+def test_of_a_file_only_the_threads_are_tuned(bundle: Bundle, entry: tuned.Tuned) -> None:
+    """It reads the same on every board, whatever is fastest there."""
+    plain = setting_for(bundle.manifest)
+    assert plain.variant == "int8"
+    assert tuned.choose(bundle, None, None, None, is_live=False) == plain
+    assert tuned.choose(bundle, "float32", None, None, is_live=False) == Setting("float32", 1, plain.detector)
+
+
 @pytest.mark.parametrize("field", ["model", "soc", "cpu", "n_cores", "machine", "runtime", "bundle_sha256"])
 def test_another_board_falls_back(field: str, bundle: Bundle, entry: tuned.Tuned) -> None:
     other = dataclasses.replace(entry.identity, **{field: 99 if field == "n_cores" else "another"})

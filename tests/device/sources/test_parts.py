@@ -121,3 +121,19 @@ def test_what_cannot_be(
 def test_only_of_clips(flag: str, source: tuple[str, ...], bundle: Bundle, edge: Edge, one_line: Any) -> None:
     done = edge("run", *source, "--bundle", bundle.path, f"--{flag}", "2")
     one_line(done, f"--{flag}: ", "is no clip; expected the path of a video")
+
+
+def test_of_a_cut_clip_every_output_is_complete(clip: Path, tmp_path: Path, bundle: Bundle, edge: Edge) -> None:
+    """Status 3 says that the clip was incomplete; what was read of it is in every file, whole."""
+    pytest.importorskip("av", reason="PyAV is not installed (pip install 'fer-edge[video]')")
+    pictures = [numbered(i) for i in range(115)]
+    cut = cut_in_half(encode(tmp_path / "whole.mkv", pictures))
+    lines, table, video = tmp_path / "out.jsonl", tmp_path / "out.csv", tmp_path / "out.mp4"
+    outputs = ("--jsonl", lines, "--csv", table, "--annotate", video)
+    done = edge("run", "--source", cut, "--bundle", bundle.path, "--tiles", "0", *outputs)
+    assert done.returncode == 3, done.stderr
+    n = len([json.loads(line) for line in lines.read_text().splitlines()])
+    assert 20 < n < 115
+    assert len(stamps(video)) == n
+    assert table.read_bytes().endswith(b"zone\r\n")
+    assert not list(tmp_path.glob(".*"))
