@@ -30,6 +30,7 @@ class JpegPictures:
 
     def __init__(self, place: str, parameters: Sequence[int], is_file: bool) -> None:
         self.capture = cv2.VideoCapture(place, cv2.CAP_FFMPEG, [*parameters, cv2.CAP_PROP_FORMAT, -1])
+        self.capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # 4.6 turns the packet's bytes
         timed = is_file and RAW_IS_UNTIMED
         self._clock = cv2.VideoCapture(place, cv2.CAP_FFMPEG, [*parameters]) if timed else self.capture
 

@@ -19,6 +19,7 @@ class PacketWatch:
 
     def __init__(self, place: str) -> None:
         self._capture = cv2.VideoCapture(place, cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
+        self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # 4.6 turns the packet's bytes
         self.codec = b""
         self.shown = 0  # packets before the present one that give a picture
         self.packet, self.stamp_ms = b"", 0.0

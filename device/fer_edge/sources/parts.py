@@ -65,7 +65,9 @@ class ClipPictures:
             self._lost += max(0, self._packets.shown - self._taken)
             self._parts = _Parts(self._packets)
         self._taken += 1
-        if self.capture.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME):
+        if not is_there:
+            self._whole_at.clear()  # it may have been the key frame
+        elif self.capture.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME):
             self._whole_at.append(self._taken + HELD_BACK)
         if self._parts is not None:
             picture = self._parts.read()
