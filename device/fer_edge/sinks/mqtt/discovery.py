@@ -238,7 +238,7 @@ def faces_payload(reading: FrameReading) -> dict[str, Any]:
                 "expression": face.label,
                 "probability_percent": round(100 * face.probabilities[face.label], 1),
                 "uncertain": bool(face.uncertain),
-                "zone": face.zone,
+                **({} if face.zone is None else {"zone": face.zone}),
                 "box": [round(v, 3) for v in (x / width, y / height, w / width, h / height)],
             }
         )

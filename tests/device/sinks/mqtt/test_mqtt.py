@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from mqtt_helpers import PASSWORD, Broker, Ear, a_reading, publishing, settings
 from fer_edge.contract.labels import EMOTIONS8
 from fer_edge.errors import SchemaError, UsageError
 from fer_edge.sinks import bounds
-from fer_edge.sinks.mqtt.discovery import Device, Topics, discovery_payload, state_payload
+from fer_edge.sinks.mqtt.discovery import Device, Topics, discovery_payload, faces_payload, state_payload
 from fer_edge.sinks.mqtt.sink import Due, MqttSink
 from fer_edge.types import Status
 
@@ -73,6 +74,15 @@ def test_discovery_states_and_a_clean_end(broker: Broker) -> None:
     assert max(len(payload) for _, payload, _ in ear.heard) < 6000  # no picture in anything
     ear.end()
     late.end()
+
+
+def test_a_face_s_zone_is_sent_by_its_name() -> None:
+    plain = a_reading(0, "fear", "anger")
+    assert state_payload(plain)["zones"] == {}
+    assert ["zone" in face for face in faces_payload(plain)["faces"]] == [False, False]
+    reading = replace(plain, faces=(replace(plain.faces[0], zone="door"), plain.faces[1]))
+    assert state_payload(reading)["zones"] == {"door": 1}
+    assert [face.get("zone") for face in faces_payload(reading)["faces"]] == ["door", None]
 
 
 def test_broker_killed_and_started_again(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
