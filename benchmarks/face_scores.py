@@ -146,7 +146,8 @@ def cost(data: Path, detector: FaceDetector, opinion: SecondOpinion) -> str:
         search.append(middle - started)
         asked.append(time.perf_counter() - middle)
     share = min(asked) / min(search)
-    return f"One opinion takes {share:.2f} of one live search with {NAMES[0]} (the quickest of 200 each, by turns, one thread)."
+    how = "the quickest of 200 each, by turns, one thread"
+    return f"One opinion takes {share:.2f} of one live search with {NAMES[0]} ({how})."
 
 
 if __name__ == "__main__":
