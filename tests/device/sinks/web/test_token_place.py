@@ -80,7 +80,7 @@ def test_a_place_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for environ, said in (
         ({"STATE_DIRECTORY": str(tmp_path / "file")}, "expected a usable place"),
-        ({}, "no terminal"),
+        ({"HOME": "/nonexistent"}, "no terminal"),
     ):
         with pytest.raises(UsageError, match=said) as error:
             find_token(OPEN_TO_ALL, environ, False)
