@@ -4,7 +4,6 @@
 # PREFIX/versions/<name>-<digest>/{venv,bundle,fer-edge}   one folder a version; without `complete` in it: unfinished
 # PREFIX/current, PREFIX/previous                          links into versions/, switched in one step
 # PREFIX/bin/fer-edge                                      link to current/fer-edge
-# shellcheck disable=SC2154 # py_* and archive_* are assigned by eval in find_python
 set -eu
 umask 022
 
@@ -20,7 +19,8 @@ Installs fer-edge from this unpacked archive. Needs no root. A second run of the
   --python FILE  the Python to use, 3.10 to 3.13 (default: /usr/bin/python3, which sees the system's camera packages)
   --service      as root: also install, enable and start the systemd service fer-edge
   --rollback     go back to the version before
-  --uninstall    remove everything that this script installed
+  --uninstall    remove what this script installed and what fer-edge kept for itself; your configuration, readings and
+                 any file that is not ours stay
   --verbose      show what pip prints
   --help         this text
 END
@@ -33,7 +33,7 @@ LOWEST_CV2=4.6
 say() { printf 'install.sh: %s\n' "$*"; }
 
 refuse() {
-    printf 'install.sh: error: %s\n' "$*" >&2
+    printf 'install.sh: error: %s\n' "$(printf '%s' "$*" | tr '\001-\037\177' '[?*]')" >&2
     exit 2
 }
 
@@ -71,7 +71,7 @@ main() {
 
 # Sets prefix, and link_dir: where the command is linked for the shell to find ('' with --prefix).
 find_prefix() {
-    link_dir=''
+    link_dir='' given=$prefix
     if [ -z "$prefix" ] && [ "$(id -u)" = 0 ]; then
         prefix=/opt/fer-edge link_dir=/usr/local/bin
     elif [ -z "$prefix" ]; then
@@ -79,7 +79,14 @@ find_prefix() {
         prefix=$HOME/.local/share/fer-edge link_dir=$HOME/.local/bin
     fi
     case $prefix in /*) ;; *) prefix=$PWD/$prefix ;; esac
-    case $prefix in *[!A-Za-z0-9/._+@\ -]*) refuse "--prefix $prefix: only letters, digits, blanks and /._+@- work" ;; esac
+    # what a shell or a list of paths would take for something else; letters of any language are fine
+    bad=$(printf '%s%%' "$prefix" | LC_ALL=C tr -d 'A-Za-z0-9/._+@ \200-\377-')
+    if [ "$bad" != % ]; then
+        if [ -z "$given" ]; then
+            refuse "HOME: $HOME: only letters, digits, blanks and /._+@- work in a path; give --prefix DIR elsewhere"
+        fi
+        refuse "--prefix $prefix: only letters, digits, blanks and /._+@- work"
+    fi
     [ ! -d "$prefix" ] || prefix=$(cd "$prefix" && pwd -P)
     if [ -e "$prefix" ] && [ ! -e "$prefix/.fer-edge" ]; then
         [ -d "$prefix" ] || refuse "--prefix $prefix: is a file, expected a folder"
@@ -89,6 +96,11 @@ find_prefix() {
             fi
         done
     fi
+    for name in current previous bin/fer-edge; do # since then somebody else's
+        if [ -e "$prefix/$name" ] && [ ! -L "$prefix/$name" ]; then
+            refuse "$prefix/$name: is not of fer-edge, which has a link there; move it away"
+        fi
+    done
     if [ $service = 1 ]; then
         [ "$(id -u)" = 0 ] || refuse "--service: needs root; sudo sh install.sh --service"
         command -v systemctl >/dev/null || refuse "--service: this machine has no systemctl; leave --service out"
@@ -118,7 +130,7 @@ install() {
     if [ $service = 1 ] || unit_is_ours; then install_service; fi
 }
 
-# Sets python, and what probe.py says of it and of the archive: py_* and archive_*.
+# Sets python, and what the script below says of it and of the archive: py_* and archive_*.
 find_python() {
     if [ -z "$python" ]; then
         python=/usr/bin/python3
@@ -127,7 +139,7 @@ find_python() {
     command -v "$python" >/dev/null || refuse "--python $python: no such command"
     found=$("$python" -I - "$here/target.json" "$LOWEST_NUMPY" 2>&1 <<'END'
 # Runs on Python 3.4 and newer, so that an old one can be refused by name.
-import importlib.util, json, os, platform, shlex, struct, sys
+import importlib.util, json, os, platform, struct, sys
 
 def numbers(text):
     return [int("0" + "".join(c for c in part if c.isdigit())) for part in text.split(".")[:2]]
@@ -169,12 +181,28 @@ values["py_numpy_ok"] = int(numbers(values["py_numpy"]) >= numbers(sys.argv[2]))
 values["py_has_cv2"] = int(new and importlib.util.find_spec("cv2") is not None)
 for name, value in values.items():
     value = "" if value is None else int(value) if isinstance(value, bool) else value
-    print("%s=%s" % (name, shlex.quote(str(value))))
+    print("fact %s=%s" % (name, " ".join(str(value).split())))
 END
     ) || refuse "$python: cannot run ($(printf '%s' "$found" | tail -n 1)); give the system's Python with --python"
-    eval "$found"
+    py_version=$(fact py_version) py_bits=$(fact py_bits) py_machine=$(fact py_machine) py_system=$(fact py_system)
+    py_libc=$(fact py_libc) py_in_venv=$(fact py_in_venv) py_has_venv=$(fact py_has_venv)
+    py_numpy=$(fact py_numpy) py_numpy_ok=$(fact py_numpy_ok) py_has_cv2=$(fact py_has_cv2)
+    archive_model_id=$(fact archive_model_id) archive_version=$(fact archive_version)
+    archive_target=$(fact archive_target) archive_machine=$(fact archive_machine) archive_python=$(fact archive_python)
+    archive_install_bytes=$(fact archive_install_bytes)
+    case $archive_model_id-$archive_version in # they become the name of a folder
+        -* | *- | .* | *[!A-Za-z0-9._+-]*) refuse "target.json: model_id '$archive_model_id', version '$archive_version':" \
+            "expected letters, digits and ._+-; unpack the archive again" ;;
+    esac
+    case $archive_install_bytes in
+        '' | *[!0-9]*) refuse "target.json: install_bytes '$archive_install_bytes', expected a number" ;;
+    esac
     label="$archive_model_id $archive_version"
 }
+
+# What the script in find_python said of one thing. It is read and never run: Python prints warnings of its own between,
+# and what an archive says of itself is a stranger's.
+fact() { printf '%s\n' "$found" | sed -n "s/^fact $1=//p" | tail -n 1; }
 
 check_machine() {
     [ "$py_system" = Linux ] || refuse "$py_system: expected Linux (Raspberry Pi OS, Debian, Ubuntu, JetPack 6)"
@@ -232,7 +260,32 @@ make_prefix() {
     trap 'exit 143' TERM HUP
     current=$(readlink "$prefix/current" || true)
     for version in "$prefix"/versions/*; do # left by an installation that was killed
-        if [ -d "$version" ] && [ ! -e "$version/complete" ]; then rm -rf "$version"; fi
+        if [ ! -e "$version/complete" ]; then remove_version "$version"; fi
+    done
+}
+
+# Removes a folder in versions/ if this script made it: by the name that it gives, and only what it puts there.
+# Anything else, and a file that somebody put beside ours, stays.
+remove_version() {
+    if [ ! -d "$1" ] || [ -L "$1" ]; then return 0; fi
+    name=${1##*/}
+    name=${name%.again}
+    case ${name##*-} in ???????????? ) ;; *) return 0 ;; esac
+    case $name in *-*-*) ;; *) return 0 ;; esac
+    case ${name##*-} in *[!0-9a-f]*) return 0 ;; esac
+    rm -rf "$1/bundle" "$1/venv" "$1/tmp"
+    rm -f "$1/fer-edge" "$1/complete"
+    rmdir "$1" 2>/dev/null || say "$1 has files of others, which stay"
+}
+
+# remove_link FILE TARGET…: removes a link of ours, to one of these (patterns)
+remove_link() {
+    file=$1
+    shift
+    target=$(readlink "$file" || true)
+    for pattern in "$@"; do
+        # shellcheck disable=SC2254 # it is a pattern
+        case $target in $pattern) rm -f "$file" ;; esac
     done
 }
 
@@ -247,7 +300,7 @@ lock_prefix() {
 give_up() {
     status=$?
     trap - EXIT INT TERM HUP
-    if [ -n "$candidate" ]; then rm -rf "$candidate"; fi
+    if [ -n "$candidate" ]; then remove_version "$candidate"; fi
     rm -f "$prefix/.current.new" "$prefix/.previous.new" "$prefix/bin/.fer-edge.new"
     if [ ! -L "$prefix/current" ]; then
         rm -f "$prefix/.fer-edge"
@@ -267,8 +320,8 @@ choose_version() {
             ;;
     esac
     if [ "$current" = "versions/$name" ]; then name=$name.again; fi
-    rm -rf "${prefix:?}/versions/$name"
     candidate=$prefix/versions/$name
+    remove_version "$candidate"
 }
 
 # Makes the candidate and verifies it; the version in use is not touched.
@@ -293,9 +346,11 @@ build() {
     imports cv2 "$LOWEST_CV2" || refuse "OpenCV: cannot be imported ($problem); sudo apt install python3-opencv"
     rm -rf "$candidate/tmp"
     # -s: packages in a user's home are neither seen here nor by a service
+    # --block-signal: Ctrl-C waits until the program can answer it, see bin/fer-edge
+    if env --block-signal=INT true 2>/dev/null; then hold='env --block-signal=INT '; else hold=''; fi
     cat >"$candidate/fer-edge" <<END
 #!/bin/sh
-exec "$candidate/venv/bin/python3" -s "$candidate/venv/bin/fer-edge" "\$@"
+exec $hold"$candidate/venv/bin/python3" -s "$candidate/venv/bin/fer-edge" "\$@"
 END
     chmod 755 "$candidate/fer-edge"
     verify "$candidate" || refuse "$label does not verify here ($problem);$(what_stays)"
@@ -387,7 +442,7 @@ switch() {
     for version in "$prefix"/versions/*; do # two versions are kept
         case versions/${version##*/} in
             "versions/${made##*/}" | "$current") ;;
-            *) rm -rf "$version" ;;
+            *) remove_version "$version" ;;
         esac
     done
     say "$label is installed and verified (numpy $numpy_version, OpenCV $module_version): $prefix/bin/fer-edge"
@@ -450,14 +505,39 @@ uninstall() {
     fi
     link=${link_dir:-/usr/local/bin}/fer-edge
     if [ "$(readlink "$link" || true)" = "$prefix/bin/fer-edge" ]; then rm -f "$link"; fi
-    rm -rf "${prefix:?}/bin" "$prefix/current" "$prefix/previous" "$prefix/versions"
-    rm -f "$prefix/.fer-edge"
-    # decoded networks, which any other installation decodes again
-    for cache in "${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/fer-edge" /var/cache/fer-edge; do
-        rm -rf "$cache/decoded" 2>/dev/null || true
-        rmdir "$cache" 2>/dev/null || true
-    done
+    remove_link "$prefix/bin/fer-edge" ../current/fer-edge
+    remove_link "$prefix/current" 'versions/*'
+    remove_link "$prefix/previous" 'versions/*'
+    for version in "$prefix"/versions/*; do remove_version "$version"; done
+    remove_own_files
+    # while others have files in our two folders, the mark stays: a later installation may use them again
+    rmdir "$prefix/versions" "$prefix/bin" 2>/dev/null || true
+    if [ ! -e "$prefix/versions" ] && [ ! -e "$prefix/bin" ]; then rm -f "$prefix/.fer-edge"; fi
     if rmdir "$prefix" 2>/dev/null; then say "removed $prefix"; else say "removed; other files stay in $prefix"; fi
+    if [ -e /etc/fer-edge/config.toml ]; then say "/etc/fer-edge stays, as do readings"; fi
+}
+
+# What fer-edge itself kept for this user and for the service: decoded networks, which any other installation decodes
+# again, what tune found, and the page's token.
+remove_own_files() {
+    case ${HOME:-} in /*) home=$HOME ;; *) home=/nonexistent ;; esac
+    case ${XDG_CACHE_HOME:-} in /*) cache=$XDG_CACHE_HOME ;; *) cache=$home/.cache ;; esac
+    case ${XDG_STATE_HOME:-} in /*) state=$XDG_STATE_HOME ;; *) state=$home/.local/state ;; esac
+    for folder in "$cache/fer-edge" /var/cache/fer-edge; do
+        for file in "$folder"/decoded/* "$folder"/decoded/.tmp-*; do
+            name=${file##*/}
+            case $name in
+                .tmp-*) rm -f "$file" 2>/dev/null || true ;;
+                *[!0-9a-f]*) ;;
+                *) if [ ${#name} = 64 ]; then rm -f "$file" 2>/dev/null || true; fi ;;
+            esac
+        done
+        rmdir "$folder/decoded" "$folder" 2>/dev/null || true
+    done
+    for folder in "$state/fer-edge" /var/lib/fer-edge; do
+        rm -f "$folder/tune.json" "$folder/web-token" 2>/dev/null || true
+        rmdir "$folder" 2>/dev/null || true
+    done
 }
 
 main "$@"

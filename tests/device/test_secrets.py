@@ -237,3 +237,13 @@ def test_a_service_takes_the_credential_of_that_name(tmp_path: Path, monkeypatch
     assert secret.first_line(str(own)) == "own"
     given.unlink()
     assert secret.first_line(str(own)) == "own"
+
+
+def test_a_user_without_a_password_is_no_reason_to_warn(edge: Edge, bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("x\n")
+    line = ["run", "--bundle", bundle.path, "--source", "rtsp://admin@127.0.0.1:9/live", "--source-password-file"]
+    done = edge(*line, tmp_path / "password")
+    assert done.returncode == 2
+    assert "warning" not in done.stderr
+    assert redact.secrets("rtsp://admin@h/x") == []
+    assert redact.secrets("rtsp://admin:pw@h/x?token=abc") == ["admin:pw", "abc"]

@@ -374,6 +374,117 @@ def test_help_says_every_option() -> None:
     assert all(option in done.stdout for option in options)
 
 
+# below the prefix, the user's cache and the user's state: what others put beside what is ours
+NEIGHBOURS = (
+    "prefix/notes.txt",
+    "prefix/versions/my-notes/a.txt",
+    "prefix/versions/my-0.1.0-notes/complete",
+    "prefix/versions/readme.txt",
+    "prefix/versions/{version}/mine.txt",
+    "prefix/bin/another-tool",
+    "cache/fer-edge/other.bin",
+    "cache/fer-edge/decoded/not-ours.txt",
+    "cache/another/decoded/" + "0" * 64,
+    "state/fer-edge/mine.json",
+)
+OURS = ("cache/fer-edge/decoded/" + "0" * 64, "state/fer-edge/web-token", "state/fer-edge/tune.json")
+
+
+def test_a_neighbours_file_survives_everything(unpacked: Path, copy: Path, tmp_path: Path) -> None:
+    """Security fault S7: the second installation removed versions/my-notes, the end the whole of bin/ and the cache."""
+    prefix = tmp_path / "prefix"
+    homes = {
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "HOME": str(tmp_path),
+    }
+    done = install(unpacked, prefix, **homes)
+    assert done.returncode == 0, done.stderr
+    version = Path(os.readlink(prefix / "current")).name
+    neighbours = [tmp_path / name.format(version=version) for name in NEIGHBOURS]
+    for path in [*neighbours, *(tmp_path / name for name in OURS)]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(path.name)
+
+    def all_there(after: str) -> None:
+        gone = [str(path) for path in neighbours if not path.is_file() or path.read_text() != path.name]
+        assert gone == [], after
+
+    all_there("nothing")
+    for number in (1, 2):  # the second one drops the first version
+        replace(copy / "LICENSES.txt", f"release {number}\n".encode())
+        sign(copy)
+        done = install(copy, prefix, **homes)
+        assert done.returncode == 0, done.stderr
+        all_there(f"update {number}")
+    assert sorted(path.name for path in (prefix / "versions" / version).iterdir()) == ["mine.txt"]
+    assert install(copy, prefix, "--rollback", **homes).returncode == 0
+    all_there("rollback")
+    done = install(copy, prefix, "--uninstall", **homes)
+    assert done.returncode == 0, done.stderr
+    all_there("uninstall")
+    assert [name for name in OURS if (tmp_path / name).exists()] == []
+    left = {str(path.relative_to(tmp_path)) for path in prefix.rglob("*") if not path.is_dir() or path.is_symlink()}
+    expected = {name.format(version=version) for name in NEIGHBOURS if name.startswith("prefix/")}
+    assert left == expected | {"prefix/.fer-edge"}  # which lets a later installation use the two folders again
+    assert install(unpacked, prefix, **homes).returncode == 0
+    all_there("a new installation")
+    (prefix / "bin/fer-edge").unlink()
+    (prefix / "bin/fer-edge").write_text("somebody's\n")
+    refused(install(copy, prefix, **homes), "bin/fer-edge: is not of fer-edge")
+    assert (prefix / "bin/fer-edge").read_text() == "somebody's\n"
+
+
+def test_what_python_prints_is_never_run(unpacked: Path, tmp_path: Path) -> None:
+    """Security fault S6: warnings, and whatever an archive says of itself, were evaluated by the shell."""
+    trap = f"$(touch {tmp_path}/ran); touch {tmp_path}/ran2"
+    lines = f"import sys; sys.stderr.write({trap!r} + chr(10)); print({trap!r}); print('fact py_bits=$(touch ran)')\n"
+    lines += "import struct; struct.calcsize = lambda text: 4"
+    refused(install(unpacked, tmp_path / "prefix", python=wrapper(tmp_path, lines)), "32-bit")
+    lines = lines.replace("struct.calcsize = lambda text: 4", f"import platform; platform.system = lambda: {trap!r}")
+    (tmp_path / "lines.py").write_text(lines + "\n")
+    refused(install(unpacked, tmp_path / "prefix", python=tmp_path / "bin/python3"), "expected Linux")
+    assert not (tmp_path / "ran").exists()
+    assert not (tmp_path / "ran2").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("model_id", "../../x"), ("version", "$(id)"), ("install_bytes", "a[$(id)]")]
+)
+def test_what_an_archive_says_of_itself_is_checked(copy: Path, tmp_path: Path, key: str, value: str) -> None:
+    document = json.loads((copy / "target.json").read_text())
+    replace(copy / "target.json", json.dumps({**document, key: value}).encode())
+    sign(copy)
+    refused(install(copy, tmp_path / "prefix"), "target.json")
+    assert not (tmp_path / "prefix").exists()
+
+
+def test_a_home_with_accents(unpacked: Path, tmp_path: Path) -> None:
+    """Security fault S16: it was refused, and --prefix blamed, which nobody had given."""
+    home = tmp_path / "josé maría"
+    home.mkdir()
+    prefix = home / ".local/share/fer-edge"
+    done = install(unpacked, prefix, HOME=str(home), LC_ALL="C")
+    assert done.returncode == 0, done.stderr
+    assert edge(prefix, "verify").returncode == 0
+    assert install(unpacked, prefix, "--uninstall", HOME=str(home)).returncode == 0
+    assert not prefix.exists()
+
+
+def test_ctrl_c_while_an_installed_command_starts(installed: Path) -> None:
+    seen = set()
+    for delay_ms in (2, 10, 20, 30, 50, 80, 130, 200, 300):
+        command = [str(installed / "bin/fer-edge"), "info"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            time.sleep(delay_ms / 1000)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+        assert errors in ("", "fer-edge: stopped\n"), (delay_ms, errors)
+        assert process.returncode in (0, 130, -signal.SIGINT)
+        seen.add(process.returncode)
+    assert seen != {0}
+
+
 def unzip_wheel(folder: Path, requirement: str) -> None:
     """Puts a published wheel for PYTHON where it can be imported from; downloaded once."""
     cache = ROOT / "build" / "wheels" / "system"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from fer_edge.contract import bench as schema
+from fer_edge.contract.regular import read_regular
 from fer_edge.errors import SchemaError, UsageError
 from fer_edge.profiler.compare import compare, format_comparison
 
@@ -14,7 +15,7 @@ def run(arguments: argparse.Namespace) -> int:
     documents = []
     for path in (arguments.a, arguments.b):
         try:
-            documents.append(schema.loads(path.read_bytes()))
+            documents.append(schema.loads(read_regular(path)))
         except SchemaError as error:
             raise UsageError(f"{path}: {error}") from error
     a, b = documents

@@ -17,8 +17,8 @@ from fer_edge.config.flags import Flags
 from fer_edge.config.settings import TABLES, Config, described, keys
 from fer_edge.contract import codec, limits, places, redact
 from fer_edge.contract.errors import SchemaError
+from fer_edge.contract.regular import read_regular
 from fer_edge.errors import ConfigError
-from fer_edge.sinks.secret import read_regular
 
 MAX_BYTES = 1_000_000
 

@@ -61,7 +61,7 @@ def hide(words: Sequence[str]) -> bool:
     Returns:
         Whether there was one, hidden or not.
     """
-    secret = [(word, redact.url(word, redact.stars)) for word in words if redact.url(word) != word]
+    secret = [(word, redact.url(word, redact.stars)) for word in words if redact.secrets(word)]
     for word, _ in secret:
         redact.remember(word)
     if secret:

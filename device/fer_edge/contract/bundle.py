@@ -15,6 +15,7 @@ from fer_edge.contract import manifest as manifest_format
 from fer_edge.contract.errors import BundleError, SchemaError
 from fer_edge.contract.kept import kept
 from fer_edge.contract.manifest import FileEntry, Manifest
+from fer_edge.contract.regular import read_regular
 from fer_edge.contract.replace import check_replaceable, replace_folder
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def open_bundle(path: Path) -> Bundle:
     """
     if not (path / MANIFEST_NAME).is_file():
         raise BundleError(f"bundle {path}: no {MANIFEST_NAME} there; expected a folder made by `make convert`")
-    text = (path / MANIFEST_NAME).read_bytes()
+    text = read_regular(path / MANIFEST_NAME)
     digest = hashlib.sha256(text).hexdigest()
     digest_file = path / DIGEST_NAME
     expected = digest_file.read_bytes() if digest_file.is_file() else b""

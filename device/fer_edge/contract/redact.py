@@ -40,15 +40,22 @@ def stars(hidden: str) -> str:
     return "*" * len(hidden.encode("utf-8", "surrogateescape"))
 
 
-def remember(text: str) -> None:
-    """From now on, no message holds what ``url`` hides of this text, in whatever way it came apart."""
+def secrets(text: str) -> list[str]:
+    """What ``url`` hides of a text, without names of users that have no password beside them."""
+    found: list[str] = []
 
     def mark(hidden: str) -> str:
-        if len(hidden) >= SHORTEST and hidden != EXAMPLE[:-1] and ("@" not in text or ":" in hidden):
-            _remembered.add(hidden)
+        if hidden != EXAMPLE[:-1] and (":" in hidden or f"{hidden}@" not in text):
+            found.append(hidden)
         return ""
 
     url(text, mark)
+    return found
+
+
+def remember(text: str) -> None:
+    """From now on, no message holds the ``secrets`` of this text, in whatever way it came apart."""
+    _remembered.update(hidden for hidden in secrets(text) if len(hidden) >= SHORTEST)
 
 
 def redacted(text: str) -> str:

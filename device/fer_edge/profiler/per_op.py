@@ -21,6 +21,7 @@ from fer_edge.board.emulation import emulation
 from fer_edge.classifier.runtime import find_runtime, open_interpreter
 from fer_edge.contract.bench import Runtime
 from fer_edge.contract.latency import EMPTY, INDEX_NAME, LatencyDoc, Probe, Row, load_probes
+from fer_edge.contract.regular import read_regular
 from fer_edge.errors import BundleError
 from fer_edge.profiler import interference
 
@@ -43,7 +44,7 @@ def time_probes(folder: Path, threads: int, progress: Callable[[str], None] | No
     index = folder / INDEX_NAME
     if not index.is_file():
         raise BundleError(f"probes {folder}: no {INDEX_NAME} there; make them on the host: fer-host probes BUNDLE")
-    document = load_probes(index.read_bytes())
+    document = load_probes(read_regular(index))
     runs = [(probe, _open(folder, probe, threads)) for probe in document.rows]
     empty = [run for probe, run in runs if probe.op == EMPTY]
     before = interference.look()

@@ -14,6 +14,7 @@ from fer_edge.board import identify as board
 from fer_edge.contract import codec, places
 from fer_edge.contract.bundle import Bundle
 from fer_edge.contract.errors import SchemaError
+from fer_edge.contract.regular import read_regular
 from fer_edge.setting.setting import Setting, setting_for
 
 SCHEMA = "fer-edge/tune/1"
@@ -150,7 +151,7 @@ def files() -> list[Path]:
 def _read(path: Path) -> tuple[Tuned, ...]:
     """An unreadable file, or one of another version, is as good as none: it can be measured again."""
     try:
-        return codec.loads(SCHEMA, TuneDoc, path.read_bytes()).entries
+        return codec.loads(SCHEMA, TuneDoc, read_regular(path)).entries
     except (OSError, SchemaError):
         return ()
 

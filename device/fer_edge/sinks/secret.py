@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import codecs
 import os
-import stat
 
 from fer_edge.contract import redact
+from fer_edge.contract.regular import read_regular
 from fer_edge.errors import UsageError
 from fer_edge.sinks import bounds
 
@@ -50,23 +50,6 @@ def credential(path: str) -> str | None:
         return place if folder and os.stat(place).st_size > 1 else None
     except OSError:
         return None
-
-
-def read_regular(path: str, most_bytes: int) -> bytes:
-    """A regular file's content, or a link's to one.
-
-    Raises:
-        OSError: it cannot be opened, is none, or has more than ``most_bytes``.
-    """
-    # without O_NONBLOCK, opening a FIFO waits for a writer
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(0, "no regular file")
-        content = file.read(most_bytes + 1)
-    if len(content) > most_bytes:
-        raise OSError(0, f"more than {most_bytes} bytes")
-    return content
 
 
 def _decoded(content: bytes) -> str:

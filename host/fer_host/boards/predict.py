@@ -16,6 +16,7 @@ import numpy as np
 
 from fer_edge.contract import latency as schema
 from fer_edge.contract.latency import LatencyDoc
+from fer_edge.contract.regular import read_regular
 from fer_host.boards.of_torch import operators_of_torch
 from fer_host.boards.operators import Operator
 from fer_host.boards.times import OperatorTimes
@@ -57,7 +58,7 @@ def load(path: Path) -> LatencyDoc:
     from fer_edge.contract.errors import SchemaError
 
     try:
-        return schema.loads(path.read_bytes())
+        return schema.loads(read_regular(path))
     except OSError as error:
         raise DataError(
             f"latency table {path}: {error.strerror}; expected the file of fer-edge bench --per-op"

@@ -12,6 +12,7 @@ from typing import Any
 from fer_edge.contract import bench as schema
 from fer_edge.contract.bench import BenchDoc
 from fer_edge.contract.errors import SchemaError
+from fer_edge.contract.regular import read_regular
 from fer_host.errors import DataError
 
 MIB = 1 << 20
@@ -120,7 +121,7 @@ COLUMNS: dict[str, Callable[[BenchDoc], str]] = {
 
 def _read(path: Path) -> BenchDoc:
     try:
-        return schema.loads(path.read_bytes())
+        return schema.loads(read_regular(path))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; expected a file of fer-edge bench --out FILE.json") from error
     except SchemaError as error:

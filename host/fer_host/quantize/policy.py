@@ -12,6 +12,7 @@ from torch import nn
 
 from fer_edge.contract import codec
 from fer_edge.contract.errors import SchemaError
+from fer_edge.contract.regular import read_regular
 from fer_host.errors import DataError
 from fer_host.files.artifacts import write_bytes
 from fer_host.quantize.fold import quantized_layers
@@ -149,6 +150,6 @@ def load_policy(path: Path) -> BitPolicy:
     if not path.is_file():
         raise DataError(f"bit policy {path}: no such file; `fer-host search` makes one")
     try:
-        return codec.loads(SCHEMA, BitPolicy, path.read_bytes())
+        return codec.loads(SCHEMA, BitPolicy, read_regular(path))
     except SchemaError as error:
         raise DataError(f"bit policy {path}: {error}; `fer-host search` makes one") from error

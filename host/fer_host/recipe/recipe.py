@@ -17,6 +17,7 @@ from fer_edge.contract.align import align_for
 from fer_edge.contract.errors import SchemaError
 from fer_edge.contract.labels import LABEL_SETS, LabelSet, label_sets
 from fer_edge.contract.manifest import PLAIN_NAME, License, Scheme, is_plain_name
+from fer_edge.contract.regular import read_regular
 from fer_edge.contract.specs import AlignSpec, InputSpec
 from fer_host.errors import RecipeError
 from fer_host.files.paths import RECIPES
@@ -247,7 +248,7 @@ def _load(
         own = [each for each in known if (folder / f"{each}.toml").is_file()]
         hint = f"did you mean {close[0]}?" if close else "`fer-host models` lists the papers' own too"
         raise RecipeError(f"MODEL {name!r}: no such recipe; expected one of {', '.join(own)}; {hint}")
-    text = path.read_bytes()
+    text = read_regular(path)
     try:
         data: dict[str, Any] = tomllib.loads(text.decode())
         return codec.decode(cls, completed(data), path.stem), hashlib.sha256(text).hexdigest()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fer_edge.contract import codec
 from fer_edge.contract.errors import SchemaError
+from fer_edge.contract.regular import read_regular
 from fer_host.errors import DataError
 from fer_host.files.artifacts import digest_json, write_bytes
 from fer_host.tflite.inspection import TfliteInfo, inspect_tflite
@@ -259,7 +260,7 @@ def load(path: Path) -> ActivationRanges:
         DataError: it is absent or not such a document.
     """
     try:
-        return loads(path.read_bytes())
+        return loads(read_regular(path))
     except FileNotFoundError as error:
         raise DataError(f"{path}: no activation ranges there; {_REMEDY}") from error
     except DataError as error:

@@ -1,0 +1,27 @@
+"""Files that are read whole: only regular ones, and no more than is expected. A pipe would be waited for, for ever."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+MOST_BYTES = 256_000_000  # of a document; the largest that is made here has a few
+
+
+def read_regular(path: str | Path, most_bytes: int = MOST_BYTES) -> bytes:
+    """A regular file's content, or a link's to one.
+
+    Raises:
+        OSError: it cannot be opened, is none, or has more than ``most_bytes``.
+    """
+    # without O_NONBLOCK, opening a FIFO waits for a writer
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "no regular file", str(path))
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise OSError(errno.EFBIG, f"more than {most_bytes} bytes", str(path))
+    return content
