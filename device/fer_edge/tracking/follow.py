@@ -14,14 +14,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.contract.align import align_for, crop_similarity, similarity
 from fer_edge.errors import LandmarkError
 from fer_edge.types import FaceBox, RgbImage
 
 SIDE_PX = 48
-# Where landmarks lie in the small picture: 18 px between the eyes, some room around the face.
-_TEMPLATE = {"right_eye": 15 + 17j, "left_eye": 33 + 17j, "nose": 24 + 27j, "mouth": 24 + 35j}
-_MEAN = sum(_TEMPLATE.values()) / len(_TEMPLATE)
-_ABOUT_MEAN = [at - _MEAN for at in _TEMPLATE.values()]
+_ALIGN = align_for(SIDE_PX)  # the small picture is the classifier's crop, half as large
 _CENTER = complex(SIDE_PX, SIDE_PX) / 2
 _GRID = np.stack(np.meshgrid(np.linspace(11, 36, 4), np.linspace(9, 40, 4)), axis=-1)
 _POINTS = _GRID.reshape(-1, 1, 2).astype(np.float32)  # index coordinates, as OpenCV counts
@@ -84,7 +82,7 @@ def follow(image: RgbImage, seen: Appearance, guess: FaceBox) -> FaceBox | None:
 
 def _aligned(image: RgbImage, face: FaceBox) -> tuple[NDArray[np.uint8], Similarity]:
     """The small gray picture of a face, and the similarity from px of the frame to its px, centers at .5."""
-    a, b = _to_template(face)
+    a, b = crop_similarity(face.landmarks, _ALIGN)
     middle = (_CENTER - b) / a
     if not (0 <= middle.real < image.shape[1] and 0 <= middle.imag < image.shape[0]):
         raise LandmarkError("landmarks: the face lies outside the picture")
@@ -92,24 +90,6 @@ def _aligned(image: RgbImage, face: FaceBox) -> tuple[NDArray[np.uint8], Similar
     matrix = np.array([[a.real, -a.imag, shift.real], [a.imag, a.real, shift.imag]])
     small = cv2.warpAffine(image, matrix, (SIDE_PX, SIDE_PX), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), dtype=np.uint8), (a, b)
-
-
-def _to_template(face: FaceBox) -> Similarity:
-    """The least-squares similarity from landmarks to ``_TEMPLATE``, as ``contract.align`` has it, in plain numbers."""
-    marks = face.landmarks
-    points = [complex(*marks[name]) for name in _TEMPLATE if name in marks]
-    if len(points) < len(_TEMPLATE):
-        raise LandmarkError(f"landmarks: found {', '.join(marks) or 'none'}; expected {', '.join(_TEMPLATE)}")
-    middle = sum(points) / len(points)
-    spread, turned = 0.0, 0j
-    for z, w in zip(points, _ABOUT_MEAN, strict=True):
-        z -= middle
-        spread += z.real * z.real + z.imag * z.imag
-        turned += z.conjugate() * w
-    if not spread > 1e-6:
-        raise LandmarkError("landmarks: all lie on one point, expected distinct positions")
-    a = turned / spread
-    return a, _MEAN - a * middle
 
 
 def _centers(points: NDArray[np.float32]) -> list[complex]:
@@ -123,17 +103,16 @@ _SOURCE = _centers(_POINTS)
 def _fit_matrix() -> NDArray[np.float64]:
     """(4 + 2 n, 2 n + 1): from all points' x, y, … and a 1 to a, b and what each point is off, in one product.
 
-    Least squares are linear in the target; this is ``robust_similarity`` where every point is kept.
+    ``similarity`` is linear in the target, so that its answers to n unit targets tell all; this is
+    ``robust_similarity`` where every point is kept.
     """
-    source = np.array(_SOURCE)
-    n = len(source)
+    n = len(_SOURCE)
+    fits = np.array([similarity(_SOURCE, [complex(i == k) for i in range(n)]) for k in range(n)]).T  # (2, n)
     points = np.zeros((n, 2 * n + 1), dtype=np.complex128)  # index coordinates -> x + iy, centers at .5
     points[np.arange(n), 2 * np.arange(n)], points[np.arange(n), 2 * np.arange(n) + 1] = 1, 1j
     points[:, -1] = 0.5 + 0.5j
-    about = source - source.mean()
-    a = about.conj() @ points / (np.abs(about) ** 2).sum()
-    b = points.mean(axis=0) - source.mean() * a
-    off = np.outer(source, a) + b - points
+    a, b = fits @ points
+    off = np.outer(_SOURCE, a) + b - points
     return np.vstack([a.real, a.imag, b.real, b.imag, off.real, off.imag])
 
 
@@ -156,7 +135,7 @@ def _flow_of_all(found: NDArray[np.float32], status: NDArray[np.uint8]) -> Simil
 def robust_similarity(source: Sequence[complex], target: Sequence[complex], usable: Sequence[int]) -> Similarity | None:
     """The similarity that most points agree on; None where too few agree or it is implausible.
 
-    Least squares, then again without the points that lie more than 2.5 median residuals (and 1 px) off. Plain numbers:
+    ``similarity``, then again without the points that lie more than 2.5 median residuals (and 1 px) off. Plain numbers:
     for so few points four times as fast as arrays.
 
     Args:
@@ -170,12 +149,10 @@ def robust_similarity(source: Sequence[complex], target: Sequence[complex], usab
         n = len(kept)
         if n < max(2, LEAST_INLIERS * len(source)):
             return None
-        s_mean, t_mean = sum(z for z, _ in kept) / n, sum(w for _, w in kept) / n
-        spread = sum(abs(z - s_mean) ** 2 for z, _ in kept)
-        if not spread > 0:
+        try:
+            a, b = similarity([z for z, _ in kept], [w for _, w in kept])
+        except LandmarkError:  # they coincide
             return None
-        a = sum((z - s_mean).conjugate() * w for z, w in kept) / spread
-        b = t_mean - a * s_mean
         residuals = sorted(abs(a * z + b - w) for z, w in kept)
         limit = max(1.0, 2.5 * residuals[n // 2])
         if residuals[-1] <= limit:
