@@ -158,6 +158,9 @@ def _run_case(index: int, seed: int, bases: list[Path], folder: Path) -> dict[st
 
 
 def _work(seed: int, first: int, last: int, bases: list[Path]) -> None:
+    from fer_edge.program.own import ENVIRONMENT
+
+    os.environ |= ENVIRONMENT  # as the program; what is printed beside it is a failure
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryDirectory() as folder:
         ours = os.dup(2)
