@@ -177,6 +177,23 @@ def test_the_page_shows_a_turned_clip_upright(browser: Any, clip: Path, astronau
     assert np.abs(shown - astronaut[:, :400]).mean() < 12  # upright, but for box and label
 
 
+def test_a_face_says_its_zone_and_one_outside_is_not_there(browser: Any, clip: Path) -> None:
+    source = ("--source", clip, "--loop", "--realtime", "--web", "--web-port", 0, "--bundle", BUNDLE)
+    heading = "return [...document.querySelectorAll('#faces h3')].map((h) => h.textContent)"
+    with helpers.fer_edge("run", *source, "--zones-look", "desk=0:0 1:0 1:1 0:1") as (_, url):
+        browser.get(url)
+        found = helpers.until(lambda: browser.execute_script(heading), "a face")
+        assert re.search(r"Face \d+ \(desk\): happiness", found[0]), found
+    with helpers.fer_edge("run", *source, "--zones-look", "desk=0:0.9 1:0.9 1:1 0:1") as (_, url):
+        browser.get(url)
+        wait_for_picture(browser)
+        assert next_reading(browser)["faces"] == []
+        assert browser.execute_script(heading) == []
+        assert browser.find_element("id", "nobody").is_displayed()
+        image = pixels(browser, "picture").astype(int)
+        assert (np.abs(image - BOX).sum(axis=2) < 60).sum() < 50  # no box is drawn
+
+
 def test_hidden_picture_is_not_encoded(browser: Any, page: str) -> None:
     browser.get(page)
     wait_for_picture(browser)

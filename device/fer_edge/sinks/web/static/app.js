@@ -80,7 +80,7 @@ function showFaces(list, faces, heading) {
     const number = numberOf(face, i), [mark, words] = item.firstChild.children;
     mark.textContent = number;
     mark.style.background = faceColor(number);
-    words.textContent = `Face ${number}: ${describe(face)}`;
+    words.textContent = `Face ${number}${face.zone ? ` (${face.zone})` : ""}: ${describe(face)}`;
     Object.values(face.probabilities).forEach((p, k) => {
       const row = item.lastChild.children[k];
       row.children[1].firstChild.style.width = percent(p).replace(" ", "");
