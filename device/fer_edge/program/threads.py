@@ -10,10 +10,32 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 log = logging.getLogger(__name__)
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0  # before the work begins again; doubled each time
-_watched: set[GuardedThread] = set()
+
+
+class Watched(Protocol):
+    """A thread that is looked after: a ``GuardedThread``, or a library's own, see ``watch``."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        ...
+
+    @property
+    def errors(self) -> int:
+        """Met so far."""
+        ...
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it ended although its work is not done."""
+        ...
+
+
+_watched: set[Watched] = set()
 
 
 class GuardedThread:
@@ -81,6 +103,16 @@ class GuardedThread:
         log.error(text, self.name, kind, self.errors, exc_info=kind not in self._said)
         if len(self._said) < 100:
             self._said.add(kind)
+
+
+def watch(thread: Watched) -> None:
+    """Looks after a thread of a library's own, which counts its errors and begins again by itself."""
+    _watched.add(thread)
+
+
+def unwatch(thread: Watched) -> None:
+    """No longer; safe to call twice."""
+    _watched.discard(thread)
 
 
 def dead() -> list[str]:

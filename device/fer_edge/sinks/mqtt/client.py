@@ -43,6 +43,7 @@ def make_client(settings: MqttSettings, client_id: str, on_error: Callable[[Exce
 
         refused = ""  # why a packet of this connection was not read
         ended: threading.Event
+        thread: threading.Thread | None = None  # that it runs in
         wait_s = bounds.FIRST_BACKOFF_S
 
         def _sock_recv(self, bufsize: int) -> bytes:
@@ -59,6 +60,7 @@ def make_client(settings: MqttSettings, client_id: str, on_error: Callable[[Exce
 
         def loop_forever(self, *arguments: Any, **options: Any) -> Any:
             """As paho's, but an error is told and the connection begins anew."""
+            self.thread = threading.current_thread()
             while not self.ended.is_set():
                 try:
                     return super().loop_forever(*arguments, **options)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from fer_edge.program import threads
 from fer_edge.sinks import bounds
 from fer_edge.sinks.encode import to_json
 from fer_edge.sinks.mqtt import identity
@@ -83,6 +84,13 @@ class MqttSink:
         self._client = self._make_client()
         begin(self._client, settings)
         self._client.loop_start()
+        threads.watch(self)
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether paho's thread has ended although nobody told it to."""
+        thread = self._client.thread
+        return not (self._closed or thread is None or thread.is_alive())
 
     def publish(self, reading: FrameReading) -> None:
         """Publishes the frame's state, if it is time for one."""
@@ -104,6 +112,7 @@ class MqttSink:
         if self._closed:
             return
         self._closed = True
+        threads.unwatch(self)
         self._client.ended.set()
         self._stop_waiting()
         if self.connected:

@@ -22,6 +22,7 @@ from mqtt_helpers import Broker, Ear, paho, settings
 
 from fer_edge.contract.labels import EMOTIONS8
 from fer_edge.errors import SchemaError
+from fer_edge.program import threads
 from fer_edge.sinks import bounds
 from fer_edge.sinks.mqtt.settings import MqttSettings
 from fer_edge.sinks.mqtt.sink import MqttSink
@@ -254,6 +255,33 @@ def test_a_broker_that_sends_what_breaks_the_client(python_path: str) -> None:
         text = child.end()
     assert text.count("Traceback") <= 1  # the first error that paho did not expect, with its place
     assert len(text.splitlines()) < 80
+
+
+def test_errors_are_counted_and_a_thread_that_died_is_seen(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """paho's thread is looked after like our own: whatever it meets, it is counted, and the watchdog sees its end."""
+    monkeypatch.setattr(bounds, "FIRST_BACKOFF_S", 0.05)
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(CONNACK)
+        while connection.recv(4096):
+            pass
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("nobody expected this")
+
+    with fake(answer) as broker:
+        monkeypatch.setattr(MqttSink, "_introduce", fail)
+        sink = MqttSink(settings(broker.port), EMOTIONS8)
+        helpers.until(lambda: threads.errors().get("mqtt", 0) >= 2, "they are counted")
+        assert len([record for record in caplog.records if record.exc_info]) == 1  # its place is said once
+        assert "mqtt" not in threads.dead()
+        monkeypatch.setattr(MqttSink, "_introduce", lambda *_: sys.exit())  # no guard holds this
+        helpers.until(lambda: "mqtt" in threads.dead(), "the watchdog is told")
+        sink.close()
+        assert "mqtt" not in threads.dead()
 
 
 def test_random_packets(python_path: str) -> None:
