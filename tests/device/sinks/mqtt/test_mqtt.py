@@ -59,7 +59,6 @@ def test_discovery_states_and_a_clean_end(broker: Broker) -> None:
         "probability_percent": 86.0,
         "uncertain": False,
         "box": [0.0, 0.1, 0.1, 0.2],
-        "zone": None,
     }
     document = json.loads(health)
     assert (document["fps"], document["temperature_c"], document["throttled"]) == (12.34, 51.3, "OFF")
