@@ -67,8 +67,9 @@ def exif(content: bytes) -> bytes | None:
 
 
 def count_scans(content: bytes) -> int:
-    """At most; in picture data a 0 follows each 255."""
-    return content.count(b"\xff\xda")
+    """Of the picture itself: a thumbnail in its header and a video behind its end (motion photos) are not decoded."""
+    followed = _follow(content)
+    return 0 if followed is None else 1 + _more_scans(content, followed.start, followed.end)
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,32 @@ class Checked:
 
 def check(content: bytes) -> Checked:
     """Follows the file to its end; see ``Checked``. What comes behind the end is none of the picture's."""
+    followed = _follow(content)
+    if followed is None:
+        return Checked(content, False, "it ends before its picture data")
+    header, start, end, flaw = followed.header, followed.start, followed.end, followed.flaw
+    if not flaw and _has_hole(content, header, start, end):
+        flaw = "zeros instead of picture data"
+    tail = content[start:end] + b"\xff\xd9"
+    head = b"".join([b"\xff\xd8", *(content[part.start : part.end] for part in header)])
+    return Checked(head + tail, end > start, flaw)
+
+
+@dataclass(frozen=True)
+class _Followed:
+    """The segments up to the first scan, where the picture data lie, and what is wrong with their markers."""
+
+    header: list[Segment]
+    start: int
+    end: int
+    flaw: str
+
+
+def _follow(content: bytes) -> _Followed | None:
+    """From the first scan's data to the end of the picture; None where there is no scan."""
     header = list(segments(content))
     if not header or header[-1].marker != _SOS:
-        return Checked(content, False, "it ends before its picture data")
+        return None
     at = start = header[-1].end
     flaw = "it ends within its picture data"
     while match := _IN_DATA.search(content, at):
@@ -108,11 +132,12 @@ def check(content: bytes) -> Checked:
         at = after
     else:
         end = len(content)
-    if not flaw and _has_hole(content, header, start, end):
-        flaw = "zeros instead of picture data"
-    tail = content[start:end] + b"\xff\xd9"
-    head = b"".join([b"\xff\xd8", *(content[part.start : part.end] for part in header)])
-    return Checked(head + tail, end > start, flaw)
+    return _Followed(header, start, end, flaw)
+
+
+def _more_scans(content: bytes, start: int, end: int) -> int:
+    """Scans behind the first; in picture data a 0 follows each 255."""
+    return content.count(b"\xff\xda", start, end)
 
 
 def complaint(said: str, clean: bytes) -> str:
@@ -137,7 +162,7 @@ def _has_hole(content: bytes, header: list[Segment], start: int, end: int) -> bo
     for the rest, many zeros are an even area, as optimized files have them; with the common tables they are none.
     """
     is_sequential = any(part.marker in (_SOF0, _SOF1) for part in header)
-    if not is_sequential or count_scans(content[:end]) > 1 or not _ZEROS.search(content, start, end):
+    if not is_sequential or _more_scans(content, start, end) or not _ZEROS.search(content, start, end):
         return False
     return any(symbol for part in header if part.marker == _DHT for symbol in _first_symbols(part.payload))
 

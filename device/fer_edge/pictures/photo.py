@@ -26,6 +26,7 @@ MAX_BYTES = 200_000_000
 MAX_RATIO = 100  # longer side to shorter; the search takes a look at every square along the longer one
 SHORT_SIDE_PX = 600  # of the thesis' app: larger photos are scaled down to it, smaller ones are left alone
 MAX_PREPARED_PIXELS = 12_000_000  # of very long pictures, whose short side then comes out shorter
+MAX_PREPARED_SIDE_PX = 32_000  # cv2.warpAffine takes less than 32,767
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,8 @@ def prepare(image: RgbImage, short_side_px: int = SHORT_SIDE_PX) -> Photo:
 
 def _fitted(rgb: RgbImage, short_side_px: int, flaw: str, keep_original: bool) -> Photo:
     height, width = rgb.shape[:2]
-    scale = min(1.0, short_side_px / min(height, width), math.sqrt(MAX_PREPARED_PIXELS / (height * width)))
+    longest = min(math.sqrt(MAX_PREPARED_PIXELS / (height * width)), MAX_PREPARED_SIDE_PX / max(height, width))
+    scale = min(1.0, short_side_px / min(height, width), longest)
     image = rgb
     if scale < 1:
         small = max(1, round(width * scale)), max(1, round(height * scale))

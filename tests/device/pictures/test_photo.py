@@ -42,6 +42,13 @@ def test_a_program_s_pixels_are_prepared_as_a_file_s(hw: tuple[int, int]) -> Non
     assert from_array.image.shape[0] * from_array.image.shape[1] <= MAX_PREPARED_PIXELS * 1.01
 
 
+def test_no_side_is_longer_than_opencv_turns() -> None:
+    """cv2.warpAffine takes 32,766 px a side; a face in a strip of 98 to 1 is cut out with it."""
+    photo = prepare(np.zeros((620, 60_000, 3), np.uint8))
+    cv2.warpAffine(photo.image, np.eye(2, 3), (48, 48))
+    assert max(photo.image.shape) > 30_000
+
+
 def test_the_original_is_kept_where_asked_for() -> None:
     image = quarters(1200, 900)
     photo = decode_photo(encode(".png", image), "photo", keep_original=True)
@@ -134,6 +141,14 @@ def test_a_jpeg_made_to_take_long_is_refused() -> None:
     last, end = progressive.rfind(b"\xff\xda"), progressive.rfind(b"\xff\xd9")
     with pytest.raises(ImageError, match=r"a JPEG of 7\d scans, expected at most 64"):
         decode_photo(progressive[:end] + progressive[last:end] * 65 + progressive[end:], "photo")
+
+
+def test_a_video_behind_the_picture_has_no_scans() -> None:
+    """A phone's motion photo: of the random bytes of 6 MB, a hundred pairs look like the start of a scan."""
+    photo = jpeg(quarters())
+    video = b"\0\0\0\x18ftypmp42" + np.random.default_rng(1).bytes(6_000_000)
+    assert video.count(b"\xff\xda") > 64
+    assert decode_photo(photo + video, "photo").original_hw == (60, 80)
 
 
 def test_the_size_seen_is_the_size_decoded() -> None:
