@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 _RGB, _FIELDS = 0, 3  # compressions that store whole rows
+_BITS = (1, 4, 8, 16, 24, 32)  # a pixel; other numbers are damage, and rows of them could fill the memory
 
 
 def size(content: bytes) -> tuple[int, int] | None:
@@ -34,7 +35,7 @@ def missing_bytes(content: bytes) -> int:
             bits, compression = struct.unpack_from("<HI", content, 28)
     except struct.error:
         return 0
-    if compression not in (_RGB, _FIELDS):
+    if compression not in (_RGB, _FIELDS) or bits not in _BITS:
         return 0
     height, width = stored
     needed = int(start) + height * ((width * bits + 31) // 32 * 4)

@@ -14,7 +14,7 @@ import pytest
 from picture_files import encode, exif_tiff, jpeg, jpeg_with_exif, picture_data, png_chunk, with_hole
 
 from fer_edge.errors import ImageError
-from fer_edge.pictures import png
+from fer_edge.pictures import bmp, png
 from fer_edge.pictures.photo import Photo, decode_photo
 from fer_edge.types import RgbImage
 
@@ -112,6 +112,15 @@ def test_small_holes_of_zeros_in_common_jpegs_are_marked(
     for at in np.linspace(start + 40, end - n - 40, 40).astype(int):
         photo = read(with_hole(content, int(at), n), capfd)
         assert photo is None or photo.flaw, at
+
+
+def test_a_bmp_with_impossible_pixels_takes_no_memory(bgr: RgbImage, capfd: pytest.CaptureFixture[str]) -> None:
+    """60,000 bits a pixel would be 75 GB of missing rows."""
+    content = bytearray(encode(".bmp", bgr)[:60])
+    struct.pack_into("<ii", content, 18, 3000, 3000)
+    struct.pack_into("<H", content, 28, 60_000)
+    assert bmp.missing_bytes(bytes(content)) == 0
+    assert read(bytes(content), capfd) is None
 
 
 def test_a_hole_in_a_webp_is_marked(bgr: RgbImage, capfd: pytest.CaptureFixture[str]) -> None:
