@@ -146,7 +146,7 @@ def _meant(text: str) -> str:
     Raises:
         SourceError: a word for a camera; says what to write.
     """
-    if "://" in text or os.path.lexists(text) != text.startswith("/dev/video"):
+    if "://" in text or (os.path.lexists(text) and not text.startswith("/dev/video")):
         return text
     if text.isdecimal() and text.isascii() and len(text) <= 3:
         return f"v4l2:///dev/video{int(text)}"

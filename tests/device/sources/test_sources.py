@@ -31,6 +31,7 @@ from fer_edge.sources import open_source, parse_uri
         ("images:///[2024] x", "images", "/[2024] x", {}),
         ("images://[2024", "images", "[2024", {}),
         ("v4l2:///dev/video0?width=1280&height=720", "v4l2", "/dev/video0", {"width": 1280, "height": 720}),
+        ("/dev/video77", "v4l2", "/dev/video77", {}),  # also while it is not plugged in
         ("csi://", "csi", "", {}),
         ("csi://0?width=640&height=480&fps=30", "csi", "0", {"width": 640, "height": 480, "fps": 30}),
         ("argus://1", "argus", "1", {}),
