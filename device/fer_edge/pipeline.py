@@ -95,10 +95,11 @@ class Pipeline:
         found: list[FaceBox],
         stage_ms: dict[str, float],
         left_out: int,
+        too_small: tuple[FaceBox, ...] = (),
     ) -> FrameReading:
-        """With the zone of each face, and where those are that were found outside."""
+        """With the zone of each face, and where those are that were found outside, or too small."""
         named = tuple(replace(reading, zone=self._in_zone(frame, reading.face)[1]) for reading in readings)
-        outside = tuple(face for face in found if not self._in_zone(frame, face)[0])
+        outside = (*(face for face in found if not self._in_zone(frame, face)[0]), *too_small)
         return FrameReading(frame, named, stage_ms, left_out=left_out, outside=outside)
 
     def _read_video_frame(self, frame: Frame, tracker: Tracker) -> FrameReading:
@@ -122,7 +123,8 @@ class Pipeline:
 
         readings = tracker.readings(frame, self.manifest.labels, classify, wanted)
         tracker.took(frame, time.perf_counter() - started)
-        return self._reading(frame, readings, tracker.faces, stage_ms, self.detector.left_out - before)
+        left_out = self.detector.left_out - before
+        return self._reading(frame, readings, tracker.faces, stage_ms, left_out, tracker.too_small)
 
     def classify(self, image: RgbImage, faces: list[FaceBox], stage_ms: dict[str, float]) -> list[list[float]]:
         """Each face's probabilities, in the order of the manifest's labels; adds the times to ``stage_ms``."""

@@ -38,6 +38,7 @@ class Tracker:
     def reset(self) -> None:
         """Forgets all faces, as after the source was lost; numbers are not given again."""
         self._tracks: list[Track] = []
+        self._too_small: tuple[FaceBox, ...] = ()
         self._seen: dict[int, Appearance] = {}
         self._pace = Pace()
         self._load = 0.0
@@ -48,6 +49,11 @@ class Tracker:
     def faces(self) -> list[FaceBox]:
         """All faces that are followed, where they are in the newest frame."""
         return [track.face for track in self._tracks]
+
+    @property
+    def too_small(self) -> tuple[FaceBox, ...]:
+        """Faces below ``min_face_px``, where the last search saw them; they are neither followed nor read."""
+        return self._too_small
 
     @property
     def pace(self) -> Pace:
@@ -72,8 +78,9 @@ class Tracker:
 
         Faces that go on keep their number; new ones get one; those not seen are followed for a while.
         """
-        t_s, image = frame.t_s, frame.image
-        faces = [face for face in faces if is_large_enough(face, self.settings.min_face_px)]
+        t_s, image, least_px = frame.t_s, frame.image, self.settings.min_face_px
+        self._too_small = tuple(face for face in faces if not is_large_enough(face, least_px))
+        faces = [face for face in faces if is_large_enough(face, least_px)]
         follows = self.settings.detect_every > 1  # else there is nothing to learn from following as well
         guesses = [self._followed(track, image, t_s) if follows else None for track in self._tracks]
         expected = [

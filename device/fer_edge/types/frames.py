@@ -81,7 +81,7 @@ class FrameReading:
     ``rate_factor`` is below 1 while the daemon lowers its own rate because of heat or an alarm of the board.
     ``published_s`` (clock of ``Frame.t_capture_s``) and ``captured_unix_s`` (wall clock of the capture) are set by
     ``published``, once, when the reading goes to the sinks. ``left_out`` counts what the detector found and took for no
-    face after a second look. ``outside`` are the faces outside the zones, which were not read.
+    face after a second look. ``outside`` are the faces outside the zones, or too small, which were not read.
     """
 
     frame: Frame
@@ -95,7 +95,7 @@ class FrameReading:
 
     @property
     def all_faces(self) -> tuple[FaceBox, ...]:
-        """The places of all faces, of those outside the zones too: what a blurred picture hides."""
+        """The places of all faces, of those that were not read too: what a blurred picture hides."""
         return (*(reading.face for reading in self.faces), *self.outside)
 
     @property
