@@ -14,6 +14,7 @@ from fer_edge import __version__
 from fer_edge.commands.flags import add_measuring_commands, grids, port, positive, score
 from fer_edge.contract import process
 from fer_edge.contract.arguments import Parser, hide
+from fer_edge.contract.outputs import clash_of
 from fer_edge.errors import UsageError
 from fer_edge.program.own import owned
 
@@ -39,6 +40,8 @@ def _run_command(line: list[str]) -> int:
     arguments = _parser(next((word for word in line if not word.startswith("-")), "")).parse_args(line)
     if hide(line):
         print(f"fer-edge: warning: {SEEN}", file=sys.stderr)
+    if problem := clash_of(arguments):
+        raise UsageError(problem)
     try:
         status: int = import_module(f"fer_edge.commands.{arguments.command}").run(arguments)
     except ModuleNotFoundError as error:

@@ -8,6 +8,7 @@ import sys
 from fer_edge.contract import process
 from fer_edge.contract.arguments import Parser
 from fer_edge.contract.errors import EdgeError
+from fer_edge.contract.outputs import clash_of
 from fer_host import __version__
 from fer_host.commands import compress, convert, train
 from fer_host.errors import HostError
@@ -29,6 +30,8 @@ def main(argv: list[str] | None = None) -> int:
 def _run_command(line: list[str]) -> int:
     Parser.words = line
     arguments = _parser().parse_args(line)
+    if problem := clash_of(arguments):
+        raise HostError(problem)
     status: int = arguments.run(arguments)
     return status
 

@@ -56,3 +56,20 @@ def test_redirected_standard_output(clip: Path) -> None:
     assert b"which is read" in done.stderr
     done = subprocess.run([sys.executable, "-c", code, clip], capture_output=True, check=True)
     assert done.stderr == b""
+
+
+@pytest.mark.parametrize("program", ["fer_host", "fer_edge"])
+def test_of_a_command_line(program: str, clip: Path) -> None:
+    """What writes by ``--out`` reads nothing of that name; both programs ask before a command begins."""
+    cli = pytest.importorskip(f"{program}.cli", reason=f"{program} is not installed here")
+    lines = {
+        "fer_host": ["kfold", "larn", "--data", str(clip), "--out", str(clip)],
+        "fer_edge": ["bench", "--source", str(clip), "--out", str(clip)],
+    }
+    before = clip.read_bytes()
+    problem = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("builtins.print", lambda *words, **_: problem.append(" ".join(map(str, words))))
+        assert cli.main(lines[program]) == 2
+    assert f"--out {clip}: is {clip}, which is read" in " ".join(problem)
+    assert clip.read_bytes() == before

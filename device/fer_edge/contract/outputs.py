@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+from argparse import Namespace
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 STDOUT = 1
+WRITTEN = ("out", "report")  # names of arguments
 FileId = tuple[int, int] | str  # device and inode; the real path of what is not there yet
 
 
@@ -37,6 +40,20 @@ def clash(outputs: Mapping[str, str | os.PathLike[str]], inputs: Iterable[str | 
             return f"{what}: is the file of {written[identity]} as well; expected another file"
         written[identity] = flag
     return ""
+
+
+def clash_of(arguments: Namespace) -> str:
+    """As ``clash``, of a command line: its ``--out`` and ``--report`` against every other file that it names."""
+    given = {name: _paths(value) for name, value in vars(arguments).items()}
+    inputs = [path for name, paths in given.items() if name not in WRITTEN for path in paths]
+    outputs = ((f"--{name}", path) for name in WRITTEN for path in given.get(name, ()))
+    return next((problem for flag, path in outputs if (problem := clash({flag: path}, inputs))), "")
+
+
+def _paths(value: object) -> list[Path | str]:
+    """The paths in an argument's value; a text counts where it names a file."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return [item for item in values if isinstance(item, Path) or (isinstance(item, str) and os.path.isfile(item))]
 
 
 def _identity(path: str | os.PathLike[str]) -> FileId | None:
