@@ -1,5 +1,6 @@
 """What native code prints is kept from our output, and given back where it says why something failed."""
 
+import contextlib
 import os
 
 import pytest
@@ -30,6 +31,21 @@ def test_what_was_printed_before_an_error_is_there_too(capfd: pytest.CaptureFixt
     (printed,) = kept
     assert printed == b"GStreamer says why\n"
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("first_out", [0, 1])
+def test_two_threads_leave_in_any_order(first_out: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """One decodes a photo, the other loads a network: afterwards standard error is what it was."""
+    inside, printed = [contextlib.ExitStack(), contextlib.ExitStack()], []
+    for number, stack in enumerate(inside):
+        printed.append(stack.enter_context(captured(2)))
+        os.write(2, b"%d\n" % number)
+    inside[first_out].close()
+    os.write(2, b"between\n")
+    inside[1 - first_out].close()
+    os.write(2, b"ours\n")
+    assert capfd.readouterr().err == "ours\n"
+    assert sorted(b"".join(printed).splitlines()) == [b"0", b"1", b"between"]
 
 
 def test_a_closed_descriptor_is_left_alone() -> None:
