@@ -9,6 +9,7 @@ from typing import BinaryIO
 from fer_edge.sources import matroska, mp4
 from fer_edge.sources.upright import UPRIGHT
 
+RIFF_UNKNOWN = 0xFFFFFFFF  # a length that was to be filled in at the end
 TS_PACKETS = {188: 0, 192: 4}  # bytes of a transport stream's packet, and where in it the sync byte is
 
 
@@ -69,8 +70,25 @@ def _end(file: BinaryIO, head: bytes, size_bytes: int) -> int:
     if matroska.is_matroska(head):
         return matroska.end_of(file, size_bytes)
     if head[:4] == b"RIFF":
-        return 8 + int.from_bytes(head[4:8], "little")
+        size = int.from_bytes(head[4:8], "little")
+        return 8 + size if size != RIFF_UNKNOWN else _end_of_chunks(file, size_bytes)
     return 0
+
+
+def _end_of_chunks(file: BinaryIO, size_bytes: int) -> int:
+    """Where the last chunk ends of an AVI whose writer could not go back to say its length: in a pipe, or killed."""
+    at = 12
+    while at < size_bytes:
+        file.seek(at)
+        head = file.read(8)
+        size = int.from_bytes(head[4:8], "little")
+        if head[:4] == b"LIST" and size == RIFF_UNKNOWN:
+            at += 12  # its chunks follow
+        elif len(head) < 8 or at + 8 + size >= size_bytes:
+            return at + 8 + size
+        else:
+            at += 8 + size + size % 2
+    return at
 
 
 def _ends_with_a_tag(file: BinaryIO, size_bytes: int) -> bool:

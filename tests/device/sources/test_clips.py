@@ -180,6 +180,20 @@ def test_whole_clips_are_not_called_cut(made: dict[str, Path]) -> None:
         assert source.corrupt == 0
 
 
+def test_an_avi_written_into_a_pipe_is_whole_or_cut(made: dict[str, Path], tmp_path: Path) -> None:
+    """Its writer could not go back to say how long it became."""
+    line = ["ffmpeg", "-v", "error", "-i", str(made["clip.avi"]), "-c", "copy", "-f", "avi", "-"]
+    path = tmp_path / "piped.avi"
+    path.write_bytes(subprocess.run(line, capture_output=True, check=True).stdout)
+    assert path.read_bytes()[4:8] == b"\xff\xff\xff\xff"
+    source = open_source(str(path))
+    assert len(list(source)) == 115
+    assert source.incomplete == ""
+    half = open_source(str(cut_in_half(path)))
+    assert 30 <= len(list(half)) <= 85
+    assert half.incomplete.startswith("cut off: the file ends ")
+
+
 def test_a_clip_trimmed_without_encoding_is_whole(made: dict[str, Path], tmp_path: Path) -> None:
     """Its edit list hides the frames before the cut, which are in the file."""
     for suffix in ("mp4", "mkv"):
