@@ -66,7 +66,7 @@ def _parser(command: str = "") -> argparse.ArgumentParser:
     image.add_argument("--detector", choices=_DETECTORS, help=_DETECTOR_HELP)
     image.add_argument("--min-score", type=score, metavar="X", help="least score of a face (default: the detector's)")
     image.add_argument("--json", action="store_true", help="a list of fer-edge/reading/1 documents, at the end")
-    image.add_argument("--jsonl", metavar="FILE", help="append a JSON line a photo as soon as it is read; -: to stdout")
+    image.add_argument("--jsonl", metavar="FILE", help="append one JSON line per photo when it is read; -: to stdout")
     image.add_argument("--annotate", type=Path, metavar="OUT", help="picture to write; a folder for several photos")
     image.add_argument(
         "--tiles", type=grids, metavar="N,…", help="grids searched for small faces; 0: none (default: 2,3)"

@@ -32,7 +32,7 @@ _TOO_NEW = re.compile(r"Didn't find op for builtin opcode '(\w+)' version '(\d+)
 
 
 @dataclass(frozen=True)
-class Runtime:
+class LoadedRuntime:
     """The interpreter package in use."""
 
     name: str
@@ -44,7 +44,7 @@ class Runtime:
 
 
 @functools.lru_cache(maxsize=1)
-def find_runtime() -> Runtime:
+def find_runtime() -> LoadedRuntime:
     """The first of CANDIDATES that imports.
 
     Raises:
@@ -61,7 +61,7 @@ def find_runtime() -> Runtime:
                     "%s is installed but cannot be imported (%s); fer-edge doctor says more", distribution, error
                 )
             continue
-        return Runtime(distribution, _version(distribution), module)
+        return LoadedRuntime(distribution, _version(distribution), module)
     raise RunnerError(
         f"tflite interpreter: none can be imported ({'; '.join(problems)}); "
         "fer-edge doctor prints the command that installs one"
@@ -148,7 +148,7 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
-def _problem(what: str, message: str, runtime: Runtime, min_runtime: str) -> str:
+def _problem(what: str, message: str, runtime: LoadedRuntime, min_runtime: str) -> str:
     """One line out of the interpreter's own message."""
     found = _TOO_NEW.search(message)
     if found:

@@ -28,7 +28,7 @@ def add_measuring_commands(commands: Any, common: argparse.ArgumentParser, detec
     bench.add_argument("--sweep", metavar="WHAT,…", help="every combination of variant, threads, detector; interleaved")
     bench.add_argument("--against", metavar="BUNDLE|VARIANT", help="measure this too, interleaved, and compare")
     bench.add_argument("--per-op", nargs="?", const="", metavar="DIR", help="time probes (default: the bundle's)")
-    bench.add_argument("--accuracy", type=Path, metavar="DATA", help="an npz, or a folder with one folder a label")
+    bench.add_argument("--accuracy", type=Path, metavar="DATA", help="an npz, or a folder with one folder per label")
     bench.add_argument("--limit", type=positive, metavar="N", help="rows of --accuracy")
     bench.add_argument("--meter", type=Path, metavar="CSV", help="a USB meter's file, being written while this runs")
     bench.add_argument("--no-power", action="store_true", help="leave power sensors alone")

@@ -37,7 +37,7 @@ class ImageOptions:
 
     Attributes:
         as_json: print a list of readings instead of text.
-        jsonl: file to append a line a photo to, as soon as it is read; ``-`` is standard output, None for none.
+        jsonl: file that gets one line per photo, as soon as it is read; ``-`` is standard output, None for none.
         annotate_to: picture to write, or for several photos a folder that gets a picture of the same name each.
         blur: make the faces in it unrecognizable.
     """
@@ -189,8 +189,8 @@ def _targets(annotate_to: Path, batch: _Batch) -> dict[Path, Path]:
         if target.resolve() in inputs:
             raise UsageError(f"{flag}: would overwrite {printable(path)}; expected another name or folder")
         if target in by_target:
-            twins = f"{printable(by_target[target])} and {printable(path)}"
-            raise UsageError(f"{flag}: {twins} would both be {target.name}; annotate them in two calls")
+            both = f"{printable(by_target[target])} and {printable(path)}"
+            raise UsageError(f"{flag}: {both} would both be {target.name}; annotate them in two calls")
         by_target[target] = path
     folder = annotate_to.parent if is_picture else annotate_to
     if not folder.exists() and targets:

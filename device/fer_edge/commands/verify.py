@@ -147,7 +147,7 @@ def _limit(where: str, what: str, found: float, limit: float) -> None:
     if not found <= limit:
         raise VerifyError(
             f"{where}: |difference| of an {what} is {found:.4g}, expected at most {limit:g}; "
-            "the interpreter computes otherwise than the one that made this bundle: update it or rebuild the bundle"
+            "this interpreter rounds differently; update it or rebuild the bundle"
         )
 
 

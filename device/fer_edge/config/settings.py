@@ -1,4 +1,4 @@
-"""What can be set: a table a subject, each defined beside what it sets. Flags and their help are made from these."""
+"""What can be set: one table per subject, defined beside what it sets. Flags and their help are made from these."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ class ModelSettings(Limited):
 
 @dataclass(frozen=True)
 class Config:
-    """The whole file: a table a field."""
+    """The whole file: one table per field."""
 
     source: SourceSettings = field(default_factory=SourceSettings)
     model: ModelSettings = field(default_factory=ModelSettings)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MANIFEST_NAME = "manifest.json"
 DIGEST_NAME = "bundle.sha256"
-PROBES = "probes"  # where `fer-host probes` puts its files unless told otherwise
+PROBES = "probes"  # where `fer-host probes` puts its files unless told another folder
 _XZ_MEMORY = 128 << 20  # bytes; the largest preset's dictionary takes 65 MiB
 _REMEDY = "copy the bundle again, or rebuild it with `make convert`"
 

@@ -80,7 +80,7 @@ def check_labels(labels: tuple[str, ...]) -> None:
         SchemaError: fewer than two, too many, a name twice, or one that is not plain.
     """
     if len(labels) < 2 or len(set(labels)) != len(labels):
-        raise SchemaError("labels", "found too few or twins")
+        raise SchemaError("labels", "found too few, or one twice")
     if len(labels) > _MOST_LABELS:
         raise SchemaError("labels", f"found {len(labels)}, expected at most {_MOST_LABELS}")
     for i, label in enumerate(labels):

@@ -1,4 +1,4 @@
-"""Probes (``fer-edge/probes/1``: an operator a file) and the table that a board makes of them (``fer-edge/latency/1``).
+"""Probes (``fer-edge/probes/1``: one file per operator) and the table a board makes of them (``fer-edge/latency/1``).
 
 The interpreter's Python package has no operator profiler: operators are timed as networks of one operator each.
 """

@@ -1,4 +1,4 @@
-"""Reference measurements (``fer-edge/reference/1``): one file a board, only of machines that were really measured."""
+"""Reference measurements (``fer-edge/reference/1``): one file per board, only of machines that were really measured."""
 
 from __future__ import annotations
 

@@ -97,17 +97,17 @@ class Launcher:
         Raises:
             EdgeError: something could not be opened, or a camera hangs for good.
         """
-        with contextlib.ExitStack() as opened:
-            opened.callback(self.monitor.close)
+        with contextlib.ExitStack() as cleanup:
+            cleanup.callback(self.monitor.close)
             notifier = Notifier()
-            opened.callback(notifier.close)
+            cleanup.callback(notifier.close)
             if not (self.is_camera and self.config.source.wait):
                 with ended_by_sigterm():
-                    self._first = self._opened()
-                opened.callback(self._close_first)
-            files = open_files(self.config, self.bundle, opened, self.is_camera, self._first)
+                    self._first = self._open_source()
+                cleanup.callback(self._close_first)
+            files = open_files(self.config, self.bundle, cleanup, self.is_camera, self._first)
             switch = Switch()
-            sinks = self._sinks(PageControls(switch, PhotoDesk(self._photo_pipeline)), opened)
+            sinks = self._sinks(PageControls(switch, PhotoDesk(self._photo_pipeline)), cleanup)
             self.daemon = Daemon(
                 self._connect,
                 self.name,
@@ -128,10 +128,10 @@ class Launcher:
     def _connect(self, on_wait: OnWait) -> FrameSource:
         first, self._first = self._first, None
         if not (self.is_camera and (self.config.source.reconnect or self.config.source.wait)):
-            return first or self._opened()
-        return ReconnectingSource(self._opened, self.name, log.warning, on_wait, first=first, look=camera_nodes)
+            return first or self._open_source()
+        return ReconnectingSource(self._open_source, self.name, log.warning, on_wait, first=first, look=camera_nodes)
 
-    def _opened(self) -> FrameSource:
+    def _open_source(self) -> FrameSource:
         source = self._open()
         if source.description:
             log.info("%s: %s", source.name, source.description)
@@ -172,13 +172,13 @@ class Launcher:
 
     # -- sinks -------------------------------------------------------------------------------------------------------
 
-    def _sinks(self, controls: Controls, opened: contextlib.ExitStack) -> list[Sink]:
+    def _sinks(self, controls: Controls, cleanup: contextlib.ExitStack) -> list[Sink]:
         """The sinks that never delay a frame; each is closed at the end."""
         sinks: list[Sink] = []
 
         def add(sink: Sink) -> None:
             sinks.append(sink)
-            opened.callback(sink.close)
+            cleanup.callback(sink.close)
 
         config, running = self.config, what_runs(self.bundle.manifest, self.setting, self.name)
         metrics = MetricsSink(running, self.bundle.manifest.labels) if config.metrics.enabled else None

@@ -48,14 +48,14 @@ def check_outputs(config: Config, uri: SourceUri | None, bundle: Bundle, file: P
 
 
 def open_files(
-    config: Config, bundle: Bundle, opened: contextlib.ExitStack, is_camera: bool, source: FrameSource | None
+    config: Config, bundle: Bundle, cleanup: contextlib.ExitStack, is_camera: bool, source: FrameSource | None
 ) -> list[Sink]:
     """The sinks that write files: of a camera behind a queue each; of a clip raising, since they must be complete.
 
     Args:
         config: of the run.
         bundle: names the labels.
-        opened: closes them.
+        cleanup: closes them.
         is_camera: a frame is worth more than a line.
         source: that was opened; None while a camera is waited for.
 
@@ -65,23 +65,23 @@ def open_files(
     files: list[Sink] = []
     if config.jsonl.path:
         files.append(JsonlSink(config.jsonl.path, strict=not is_camera))
-        opened.callback(files[-1].close)
+        cleanup.callback(files[-1].close)
     if config.csv.path:
         files.append(CsvSink(config.csv.path, bundle.manifest.labels, strict=not is_camera))
-        opened.callback(files[-1].close)
+        cleanup.callback(files[-1].close)
     if config.annotate.path:
         from fer_edge.sinks.video import VideoSink
 
         fps = 0.0 if source is None else source.nominal_fps
         files.append(VideoSink(Path(config.annotate.path), fps, config.web.blur))
-        opened.callback(files[-1].close)
+        cleanup.callback(files[-1].close)
     if source is not None and not is_camera and _shows_progress(config):
         files.append(ProgressSink(source.length))
-        opened.callback(files[-1].close)
+        cleanup.callback(files[-1].close)
     if is_camera:
         files = [QueuedSink(sink) for sink in files]
         for sink in files:
-            opened.callback(sink.close)
+            cleanup.callback(sink.close)
     return files
 
 

@@ -32,7 +32,7 @@ NETWORKS = ("pnet", "rnet", "onet")
 MIN_FACE_PX = 20  # smallest face looked for
 SHORT_SIDE_PX = 600  # larger pictures are reduced to this (the thesis app's)
 R_PX, O_PX = 24, 48
-MAX_SIZES = 32  # P-Nets kept, one a picture size: a stream needs about 8, a folder of photos many more
+MAX_SIZES = 32  # P-Nets kept, one per picture size: a stream needs about 8, a folder of photos many more
 _CHANNELS = {"pnet": 6, "rnet": 6, "onet": 16}
 
 
@@ -153,7 +153,7 @@ def refiners(models: tuple[bytes, bytes], threads: int) -> tuple[Refiner, Refine
 
 
 class _Resizable:
-    """P-Net for pictures of any size, one interpreter a size: resizing one would plan its memory anew each time."""
+    """P-Net for pictures of any size, one interpreter per size: resizing one would plan its memory anew each time."""
 
     def __init__(self, model: bytes, threads: int) -> None:
         self._model, self._threads = model, threads

@@ -55,7 +55,7 @@ class SearchingDetector(FaceDetector):
         return [face for face in to_face_boxes(found) if _center_inside(face, height, width)]
 
     def _second_look(self, image: RgbImage, found: Candidates) -> Candidates:
-        """Every candidate as the second look sees it; without those that it does not see, and without twins."""
+        """Every candidate as the second look sees it; without those that it does not see, each once."""
         seen = [found.take(np.zeros(0, dtype=np.int64))]
         for i, points in enumerate(found.points):
             second = self.detector.look(image, square_around(points, self.detector.spec.second_look))

@@ -65,7 +65,7 @@ class RateLimit(logging.Filter):
 
 
 class KeyValue(logging.Formatter):
-    """``level=warning logger=fer_edge.sinks.mqtt msg="…"``, one line a record; on demand with a priority."""
+    """``level=warning logger=fer_edge.sinks.mqtt msg="…"``, one line per record; on demand with a priority."""
 
     def __init__(self, with_priority: bool) -> None:
         super().__init__()

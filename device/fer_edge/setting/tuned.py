@@ -1,4 +1,4 @@
-"""What ``fer-edge tune`` found on this board, remembered; commands take it where they are not told otherwise.
+"""What ``fer-edge tune`` found on this board, remembered; commands take it where nothing else is told.
 
 It holds for one bundle on one board with one interpreter: where any of them changed, the defaults are back.
 """
@@ -52,7 +52,7 @@ class Tuned:
 
 @dataclass(frozen=True)
 class TuneDoc:
-    """The file: one entry a bundle, newest last."""
+    """The file: one entry per bundle, newest last."""
 
     entries: tuple[Tuned, ...]
 

@@ -186,6 +186,6 @@ def v4l2_source(uri: SourceUri) -> LiveSource:
 def capture_time(driver_s: float, now_s: float, oldest_s: float = 5.0) -> float:
     """The driver's time stamp where it is one of the monotonic clock, else now.
 
-    V4L2 stamps buffers with CLOCK_MONOTONIC (V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC), but a driver may stamp otherwise.
+    V4L2 stamps buffers with CLOCK_MONOTONIC (V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC), but a driver may use another clock.
     """
     return driver_s if now_s - oldest_s <= driver_s <= now_s else now_s

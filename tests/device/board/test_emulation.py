@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import platform
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from fer_edge.board.commands import recorded
 from fer_edge.board.emulation import emulation
 from fer_edge.contract.bundle import Bundle
+from fer_edge.profiler.measure import Plan
+from fer_edge.profiler.session import Request, bench
+from fer_edge.profiler.workloads import Subject
+from fer_edge.setting.setting import setting_for
 
 PI4 = "processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd08\n"
 XEON = "processor\t: 0\nmodel name\t: Intel(R) Xeon(R) Processor\n"
@@ -51,16 +52,14 @@ def test_recorded_trees(
     assert emulation(tmp_path, machine) == expected
 
 
-def test_bench_says_what_the_detection_says(
-    edge: Callable[..., subprocess.CompletedProcess[str]], bundle: Bundle
-) -> None:
-    done = edge("bench", "--model-only", "--n", 2, "--warmup", 1, "--json", "--bundle", bundle.path)
-    assert done.returncode == 0, done.stderr
-    document = json.loads(done.stdout)
-    assert document["emulated"] is bool(emulation())
-    assert any(reason.startswith("emulated") for reason in document["tainted"]) is document["emulated"]
-    if (
-        Path("/proc/sys/kernel/arch").exists()
-        and Path("/proc/sys/kernel/arch").read_text().strip() != platform.machine()
-    ):
-        assert document["emulated"]
+@pytest.mark.parametrize(("cpuinfo", "emulator"), [(XEON, ""), (TCG, "QEMU TCG CPU version 2.5+")])
+def test_a_measurement_says_so_and_is_tainted(bundle: Bundle, tmp_path: Path, cpuinfo: str, emulator: str) -> None:
+    """On whatever machine the tests run: the processor is the recorded tree's."""
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text(cpuinfo)
+    subject = Subject(bundle, setting_for(bundle.manifest, threads=1))
+    plan = Plan(n=2, warmup=1)
+    (document,) = bench(Request([subject], "model", plan, use_power=False, root=tmp_path, command=recorded(tmp_path)))
+    assert document.emulated is bool(emulator)
+    said = [reason for reason in document.tainted if reason.startswith("emulated")]
+    assert said == ([f"emulated ({emulator}): these times say nothing about a board"] if emulator else [])

@@ -158,7 +158,7 @@ def test_which_runtime_is_older(name: str, version: str, needed: str, older: boo
 
 def test_a_runtime_older_than_the_manifest_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
     found = runtime.find_runtime()
-    monkeypatch.setattr(runtime, "find_runtime", lambda: runtime.Runtime(found.name, "0.1.0", found.module))
+    monkeypatch.setattr(runtime, "find_runtime", lambda: runtime.LoadedRuntime(found.name, "0.1.0", found.module))
     variant = dataclasses.replace(tiny_variant("int8"), min_runtime=f"{found.name} 2.0.0")
     with pytest.raises(RunnerError, match=f"needs {found.name} 2.0.0 or newer, found {found.name} 0.1.0"):
         LiteRunner(tiny("int8"), variant)
@@ -196,7 +196,7 @@ def test_numpy_2_under_tflite_runtime_is_one_line(monkeypatch: pytest.MonkeyPatc
         raise SystemError("<built-in function InterpreterWrapper> returned a result with an exception set")
 
     stand_in = types.SimpleNamespace(Interpreter=refuse)
-    monkeypatch.setattr(runtime, "find_runtime", lambda: runtime.Runtime("tflite-runtime", "2.14.0", stand_in))  # type: ignore[arg-type]
+    monkeypatch.setattr(runtime, "find_runtime", lambda: runtime.LoadedRuntime("tflite-runtime", "2.14.0", stand_in))  # type: ignore[arg-type]
     with pytest.raises(RunnerError, match="numpy<2"):
         runtime.open_interpreter(b"", "int8")
     assert found.name

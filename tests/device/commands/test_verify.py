@@ -1,4 +1,4 @@
-"""``verify`` passes on what the bundle was made with, and fails when anything computes otherwise."""
+"""``verify`` passes on what the bundle was made with, and fails when anything computes differently."""
 
 from __future__ import annotations
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from recorded_trees import unpack
 
 from fer_edge import config
 from fer_edge.board.commands import recorded
-from fer_edge.board.health import HealthMonitor, HealthSettings
-from fer_edge.board.identify import kib_field, read_text
+from fer_edge.board.health import HealthMonitor, HealthSettings, Pacer
 from fer_edge.contract.bundle import Bundle
 from fer_edge.contract.reading import load_line
 from fer_edge.daemon.launch import Launcher
@@ -129,11 +130,22 @@ def test_stopped_and_started_by_hand() -> None:
 def test_what_the_status_says() -> None:
     tries: list[int] = []
 
+    class Lost(Camera):
+        """Gone after 40 frames."""
+
+        n = 0
+
+        def read(self) -> tuple[RgbImage, float]:
+            self.n += 1
+            if self.n > 40:
+                raise SourceError("source x: gone")
+            return super().read()
+
     def opened() -> FrameSource:
         tries.append(1)
         if len(tries) == 1:
             raise SourceError("source x: no such device")
-        return LiveSource(Camera(), "x")
+        return LiveSource(Lost() if len(tries) == 2 else Camera(), "x")
 
     notes, broken = Notes(), Notes(raises=True)
     subject = daemon([broken, notes], opened, max_frames=120)
@@ -145,13 +157,20 @@ def test_what_the_status_says() -> None:
     assert last.state == "stopped"
     assert last.frames == 120
     assert last.dropped["notes"] == 120
-    assert last.reconnects == 0 or last.reconnects == 1
+    assert last.reconnects == 2  # it came, and it came back
     running = [status for status in notes.statuses if status.state == "running"]
-    assert all(status.frame_age_s is not None and 0 <= status.frame_age_s < 5 for status in running)
-    assert len(notes.statuses) < 15  # once a second, and at changes
+    ages_s = {reading.age_s for reading in notes.readings}
+    assert running
+    assert all(status.frame_age_s in ages_s for status in running)
+    assert len(notes.statuses) < 15 + summary.seconds  # once a second, and at changes
 
 
-def test_a_hot_board_reads_slower_and_says_so(tmp_path: Path) -> None:
+def test_a_hot_board_reads_slower_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every frame is paced by the board's factor, and the pause is the pacer's; how long that is, test_health says."""
+    asked: list[float] = []
+    pauses_s: list[float] = []
+    monkeypatch.setattr(Pacer, "wait_s", lambda _, factor, now_s: asked.append(factor) or (0.0 if factor == 1 else 0.7))
+    monkeypatch.setattr(Daemon, "_pause", lambda _, wait_s: pauses_s.append(wait_s))
     root = unpack("pi4", tmp_path)
     monitor = HealthMonitor(HealthSettings(slower_after_s=0.1), root, recorded(root))
     notes = Notes()
@@ -161,14 +180,14 @@ def test_a_hot_board_reads_slower_and_says_so(tmp_path: Path) -> None:
     (root / ".commands/vcgencmd get_throttled").write_text("throttled=0x4\n")
     monitor.look(1000.0)
     monitor.look(2000.0)
-    n = len(notes.readings)
-    time.sleep(1.0)
-    slow = len(notes.readings) - n
+    n = len(asked) + 1  # the frame in work may have been asked for before
+    wait_until(lambda: len(asked) > n + 20)
+    wait_until(lambda: notes.statuses[-1].rate_factor < 1)
     subject._end("SIGTERM")
     thread.join(10)
-    times = [reading.frame.t_capture_s for reading in notes.readings]
-    full = 80 / (times[90] - times[10])
-    assert slow / 1.0 < 0.5 * full
+    assert set(asked[:50]) == {1.0}
+    assert set(asked[n:]) == {0.25}
+    assert set(pauses_s[n : len(asked) - 1]) == {0.7}
     docs = [reading.to_doc() for reading in notes.readings]
     assert docs[20].rate_factor is None
     assert docs[-1].rate_factor == 0.25
@@ -195,7 +214,7 @@ def test_a_queue_of_lines_from_a_camera(bundle: Bundle, tmp_path: Path) -> None:
 
 
 def test_a_short_soak(bundle: Bundle, tmp_path: Path) -> None:
-    """2,000 frames with a web page: benchmarks/soak.py has 100,000, MQTT and a viewer, and a bound on age."""
+    """2,000 frames with a web page leave nothing behind; benchmarks/soak.py has 100,000, and bounds memory and age."""
     flags: config.Flags = {
         "source": {"uri": "synthetic://?width=128&height=96&n=2000"},
         "model": {"bundle": str(bundle.path), "threads": 1},
@@ -212,14 +231,14 @@ def test_a_short_soak(bundle: Bundle, tmp_path: Path) -> None:
         nonlocal n
         n += 1
         if n % 100 == 0:
-            anonymous = kib_field(read_text(Path("/proc/self/status")), "RssAnon") or 0
-            samples.append((anonymous, len(os.listdir("/proc/self/fd")), threading.active_count()))
+            samples.append((sys.getallocatedblocks(), len(os.listdir("/proc/self/fd")), threading.active_count()))
         return inner(frame)
 
     launcher.pipeline.read_frame = read_frame  # type: ignore[method-assign]
     launcher.run()
     assert n == 2000
-    memory, files, threads = zip(*samples[5:], strict=True)
-    assert memory[-1] - memory[0] < 2_000_000  # 1.3 kB a frame would be seen; a frame here has 37 kB
+    blocks, files, threads = zip(*samples[5:], strict=True)
+    # the page keeps some 20 objects of each second of the last minute; a kept reading would be 20 of each frame
+    assert blocks[-1] - blocks[0] < 5 * 1400
     assert len(set(files)) == 1
     assert len(set(threads)) == 1

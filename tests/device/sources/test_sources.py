@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from clock import Clock
 from device_helpers import THRESHOLDS
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,16 +101,23 @@ def test_a_clip_gives_every_frame_in_order(clip: Path) -> None:
     assert [frame.t_capture_s for frame in frames] == sorted(frame.t_capture_s for frame in frames)
 
 
-def test_real_time_drops_what_comes_too_late(clip: Path) -> None:
-    source, seen, started = open_source(str(clip), realtime=True), [], time.monotonic()
+def test_real_time_drops_what_comes_too_late(clip: Path, clock: Clock) -> None:
+    """30 frames at 20 per second, each read in 0.123 s; one that is later than the next one's time is lost."""
+    source, seen, started = open_source(str(clip), realtime=True), [], clock.now_s
     for frame in source:
+        assert clock.now_s - started >= frame.index / 20 - 1e-6, "not before its time"
+        assert clock.now_s - started <= frame.index / 20 + 0.05 + 1e-6, "not after the next one's"
         seen.append(frame.index)
-        time.sleep(0.12)  # more than two frames' time
-    took = time.monotonic() - started
-    assert 1.2 < took < 4.0  # the clip lasts 1.5 s
-    assert len(seen) < 20
-    assert seen == sorted(set(seen))
-    assert source.dropped == 30 - len(seen)  # type: ignore[attr-defined]
+        clock.sleep(0.123)
+    assert seen == [0, 2, 4, 7, 9, 12, 14, 17, 19, 22, 24, 27, 29]
+    assert source.dropped == 30 - len(seen)
+
+
+def test_real_time_waits_where_reading_is_quick(clip: Path, clock: Clock) -> None:
+    source, started = open_source(str(clip), realtime=True), clock.now_s
+    assert [frame.index for frame in source] == list(range(30))
+    assert clock.now_s - started == pytest.approx(29 / 20, abs=0.01)
+    assert source.dropped == 0
 
 
 def test_a_closed_source_ends(clip: Path) -> None:
@@ -189,7 +197,7 @@ def test_one_drawn_face_at_any_moment(blazeface: BlazeFace, seed: int) -> None:
     assert found == [1] * 15
 
 
-def test_real_time_drawing_is_paced() -> None:
-    started = time.monotonic()
+def test_real_time_drawing_is_paced(clock: Clock) -> None:
+    started = clock.now_s
     assert len(list(open_source("synthetic://?n=6&fps=20&width=64&height=64", realtime=True))) == 6
-    assert time.monotonic() - started > 0.24
+    assert clock.now_s - started == pytest.approx(5 / 20)

@@ -59,7 +59,7 @@ class Streams(Exchange):
                 if has_gone(self.connection):
                     return
                 if latest.reading is not None and latest.number > number:
-                    age_s = round(time.monotonic() - latest.reading.frame.t_capture_s, 3)
+                    age_s = round(latest.reading.age_s or 0.0, 3)
                     self._event("reading", {"age_s": age_s, "reading": document(latest.reading)})
                     time.sleep(1 / READINGS_HZ)
                 number = latest.number

@@ -77,7 +77,7 @@ def a_reading(image: RgbImage, index: int = 0, label: str = "happiness") -> Fram
     height, width = image.shape[:2]
     box = FaceBox((width * 0.3, height * 0.3, width * 0.4, height * 0.4), {}, 0.9)
     face = FaceReading(box, label, {"happiness": 0.1, "anger": 0.1} | {label: 0.8}, track=4)
-    return FrameReading(Frame(image, index, time.monotonic(), "test"), (face,))
+    return FrameReading(Frame(image, index, time.monotonic(), "test"), (face,)).published()
 
 
 def kind_of(answer: bytes) -> str:
