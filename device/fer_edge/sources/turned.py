@@ -46,6 +46,16 @@ class TurnedSource(FrameSource):
         return self._source.incomplete
 
     @property
+    def length(self) -> int | None:
+        """The source's."""
+        return self._source.length
+
+    @property
+    def nominal_fps(self) -> float:
+        """The source's."""
+        return self._source.nominal_fps
+
+    @property
     def opening(self) -> bool:
         """The source's."""
         return self._source.opening

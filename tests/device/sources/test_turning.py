@@ -17,8 +17,9 @@ from fer_edge.errors import SourceError
 from fer_edge.sources import open_source, parse_uri
 from fer_edge.sources.live import LiveSource
 from fer_edge.sources.open import SCHEMES, opener
+from fer_edge.sources.turned import TurnedSource
 from fer_edge.sources.v4l2 import V4l2Opener
-from fer_edge.types import RgbImage
+from fer_edge.types import FrameSource, RgbImage
 
 QUERIES = {  # and what numpy calls it
     "rotation=0": lambda image: image,
@@ -43,6 +44,13 @@ def test_drawn_faces(query: str) -> None:
     turned = next(iter(open_source(f"synthetic://?n=1&width=320&height=240&{query}")))
     np.testing.assert_array_equal(turned.image, QUERIES[query](plain.image))
     assert turned.image.flags.c_contiguous
+
+
+def test_what_a_source_tells_of_itself_is_told_of_it_turned() -> None:
+    properties = {name for name, what in vars(FrameSource).items() if isinstance(what, property)}
+    assert properties <= set(vars(TurnedSource))
+    turned = open_source("synthetic://?n=9&fps=12&rotation=90")
+    assert (turned.length, turned.nominal_fps) == (9, 12)
 
 
 @pytest.mark.parametrize("query", QUERIES)
