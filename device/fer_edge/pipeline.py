@@ -97,9 +97,9 @@ class Pipeline:
         left_out: int,
         too_small: tuple[FaceBox, ...] = (),
     ) -> FrameReading:
-        """With the zone of each face, and where those are that were found outside, or too small."""
+        """With the zone of each face, and where the finds are that were not read, as the last search saw them."""
         named = tuple(replace(reading, zone=self._in_zone(frame, reading.face)[1]) for reading in readings)
-        outside = (*(face for face in found if not self._in_zone(frame, face)[0]), *too_small)
+        outside = (*(face for face in found if not self._in_zone(frame, face)[0]), *too_small, *self.detector.refused)
         return FrameReading(frame, named, stage_ms, left_out=left_out, outside=outside)
 
     def _read_video_frame(self, frame: Frame, tracker: Tracker) -> FrameReading:

@@ -18,7 +18,7 @@ from fer_edge.contract.outputs import clash
 from fer_edge.contract.reading import ReadingDoc, dump_line
 from fer_edge.detectors import PHOTO_TILES
 from fer_edge.errors import EdgeError, ImageError, LandmarkError, UsageError
-from fer_edge.pictures.annotate import annotate, write_picture
+from fer_edge.pictures.annotate import annotate, blur_faces, write_picture
 from fer_edge.pictures.files import list_photos
 from fer_edge.pictures.photo import read_photo
 from fer_edge.pipeline import Pipeline, open_pipeline
@@ -141,7 +141,8 @@ def _read_all(
         problem = f"photo {shown(path)}: damaged ({photo.flaw}); what is left was read" if photo.flaw else ""
         if photo.original is not None:
             try:
-                write_picture(targets[path], annotate(photo.original, reading.faces_of_original(), blur))
+                image = blur_faces(photo.original, reading.all_faces_of_original()) if blur else photo.original
+                write_picture(targets[path], annotate(image, reading.faces_of_original(), blur))
             except ImageError as failure:
                 problem = f"error: {failure}"
         yield path, reading.to_doc(path=str(path)), problem

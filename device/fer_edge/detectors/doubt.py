@@ -65,17 +65,25 @@ class DoubtingDetector(FaceDetector):
         self.detector, self._open_opinion = detector, open_opinion
         self._opinion: SecondOpinion | None = None
         self._left_out = 0
+        self._refused: tuple[FaceBox, ...] = ()
 
     @property
     def left_out(self) -> int:
         """Finds that the second opinion did not take for faces, since the start."""
         return self._left_out
 
+    @property
+    def refused(self) -> tuple[FaceBox, ...]:
+        """Those of the newest picture: of real faces that are turned away, small or dark there are some among them."""
+        return self._refused
+
     def detect(self, image: RgbImage) -> list[FaceBox]:
         """Faces in (h, w, 3) RGB uint8, in px of that picture, best score first."""
         found = self.detector.detect(image)
-        kept = [face for face in found if face.score >= SURE or self._agrees(image, face)]
-        self._left_out += len(found) - len(kept)
+        kept, refused = [], []
+        for face in found:
+            (kept if face.score >= SURE or self._agrees(image, face) else refused).append(face)
+        self._left_out, self._refused = self._left_out + len(refused), tuple(refused)
         return kept
 
     def _agrees(self, image: RgbImage, face: FaceBox) -> bool:

@@ -81,7 +81,7 @@ class FrameReading:
     ``rate_factor`` is below 1 while the daemon lowers its own rate because of heat or an alarm of the board.
     ``published_s`` (clock of ``Frame.t_capture_s``) and ``captured_unix_s`` (wall clock of the capture) are set by
     ``published``, once, when the reading goes to the sinks. ``left_out`` counts what the detector found and took for no
-    face after a second look. ``outside`` are the faces outside the zones, or too small, which were not read.
+    face after a second look. ``outside`` are the finds that were not read: outside the zones, too small, or left out.
     """
 
     frame: Frame
@@ -112,6 +112,10 @@ class FrameReading:
         """The faces in px of the original, where the frame's picture is a large photo scaled down."""
         by = 1 / self.frame.scale
         return tuple(replace(reading, face=reading.face.scaled(by)) for reading in self.faces)
+
+    def all_faces_of_original(self) -> tuple[FaceBox, ...]:
+        """``all_faces`` in px of the original."""
+        return tuple(face.scaled(1 / self.frame.scale) for face in self.all_faces)
 
     def to_doc(self, path: str | None = None) -> ReadingDoc:
         """As the reading schema, in px of the original; with ``path`` as a photo's reading, else as a stream's."""

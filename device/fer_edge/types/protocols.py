@@ -76,6 +76,11 @@ class FaceDetector(Protocol):
         """Finds of a high enough score that were not taken for faces after all, since the start."""
         return 0
 
+    @property
+    def refused(self) -> tuple[FaceBox, ...]:
+        """Those of the newest picture, in px of it: no face to be read, but nothing to be shown where faces are not."""
+        return ()
+
     def detect(self, image: RgbImage) -> list[FaceBox]:
         """Faces in (height, width, 3) uint8 RGB, in px of that picture."""
         ...

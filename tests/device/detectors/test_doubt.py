@@ -65,6 +65,7 @@ def test_what_fools_the_detector_is_left_out_and_counted(real_bundle: Bundle) ->
     readings = [pipeline.read_frame(Frame(picture, i, 0.0, "test")) for i, picture in enumerate(foolers())]
     assert [len(reading.faces) for reading in readings] == [0] * len(readings)
     assert sum(reading.left_out for reading in readings) == fooled
+    assert sum(len(reading.all_faces) for reading in readings) == fooled  # a blurred picture hides it all the same
     said = [reading.to_doc(path="p").left_out for reading in readings]
     assert said == [reading.left_out or None for reading in readings]
 
@@ -106,6 +107,7 @@ def test_only_doubtful_finds_are_asked_about() -> None:
     assert [face.score for face in detector.detect(blank)] == [0.95, SURE, 0.7]
     assert asked == [0.7, 0.5]
     assert detector.left_out == 1
+    assert [face.score for face in detector.refused] == [0.5]
 
 
 def test_without_the_networks_for_it_doubtful_finds_stay() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from fer_edge.errors import EdgeError, ImageError
+from fer_edge.pictures.annotate import blur_faces
 from fer_edge.sinks import bounds
 from fer_edge.sinks.metrics import CONTENT_TYPE as METRICS_TYPE
 from fer_edge.sinks.web import guard, policy
@@ -146,7 +147,9 @@ class Handler(Streams):
             content = self._body(site.settings.max_upload_bytes, bounds.UPLOAD_S)
             check_photo(content, site.settings.max_upload_bytes, site.settings.max_upload_pixels)
             reading = site.controls.read_photo(content)
-            picture = draw(reading.frame.image, reading.faces, site.settings)
+            image = reading.frame.image
+            image = blur_faces(image, reading.all_faces) if site.settings.blur else image
+            picture = draw(image, reading.faces, site.settings)
         except TooLarge as error:
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", str(error)) from error
         except WrongType as error:
