@@ -80,7 +80,8 @@ class DoubtingDetector(FaceDetector):
     def detect(self, image: RgbImage) -> list[FaceBox]:
         """Faces in (h, w, 3) RGB uint8, in px of that picture, best score first."""
         found = self.detector.detect(image)
-        kept, refused = [], []
+        kept: list[FaceBox] = []
+        refused: list[FaceBox] = []
         for face in found:
             (kept if face.score >= SURE or self._agrees(image, face) else refused).append(face)
         self._left_out, self._refused = self._left_out + len(refused), tuple(refused)
