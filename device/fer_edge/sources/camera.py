@@ -33,14 +33,20 @@ def find_camera(attempts: Sequence[Attempt] | None = None) -> LiveSource:
         SourceError: none; one line with every way tried and why it failed.
         StuckCamera: none, and one way hung, so that only a new process can try it again.
     """
-    reasons, kind = [], SourceError
+    reasons: list[str] = []
+    stuck: StuckCamera | None = None
     for attempt in standard_attempts() if attempts is None else attempts:
         try:
             return attempt.open()
         except SourceError as error:
             reasons.append(f"{attempt.name}: {_without_name(str(error))}")
-            kind = StuckCamera if isinstance(error, StuckCamera) else kind
-    raise kind(f"no camera found; tried {'; '.join(f'[{n}] {r}' for n, r in enumerate(reasons, 1))}")
+            stuck = error if isinstance(error, StuckCamera) else stuck
+    said = f"no camera found; tried {'; '.join(f'[{n}] {r}' for n, r in enumerate(reasons, 1))}"
+    if stuck is None:
+        raise SourceError(said)
+    none = StuckCamera(said)
+    none.thread = stuck.thread  # it may let go: then this process can try again
+    raise none
 
 
 def backoff(rng: random.Random) -> Iterator[float]:

@@ -170,7 +170,7 @@ def _options(text: str, query: str, row: Scheme) -> dict[str, int]:
             known = ", ".join(row.options)
             raise SourceError(f"source {printable(text)!r}: unknown option {key!r}; expected one of {known}")
         least = 0 if key in _MOUNT else 1
-        if not value.isdecimal() or not least <= int(value) < 100_000_000:
+        if not value.isdecimal() or len(value) > 9 or not least <= int(value) < 100_000_000:
             expected = f"a whole number {'above 0' if least else 'from 0'}"
             raise SourceError(f"source {printable(text)!r}: option {key} is {value!r}, expected {expected}")
         options[key] = int(value)

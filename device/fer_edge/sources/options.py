@@ -49,7 +49,7 @@ def camera_number(uri: SourceUri) -> int:
     """
     if uri.path == "":
         return 0
-    if not uri.path.isdecimal() or not uri.path.isascii() or int(uri.path) > 15:
+    if not uri.path.isdecimal() or not uri.path.isascii() or len(uri.path) > 9 or int(uri.path) > 15:
         raise SourceError(f"source {uri.text}: camera {uri.path!r}, expected its number, e.g. {uri.scheme}://0")
     return int(uri.path)
 

@@ -11,6 +11,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -127,15 +128,20 @@ def test_delays_grow_to_a_limit_with_jitter(seed: int) -> None:
 
 
 def test_where_one_way_hung_it_is_a_stuck_camera() -> None:
-    """Only a new process can try it again: each further try would leave one more hung thread."""
+    """While it hangs only a new process can try it again: each further try would leave one more hung thread."""
+
+    hung = threading.Thread()
 
     def stuck() -> camera.LiveSource:
-        raise StuckCamera("source csi://0: no frame in 30 s")
+        stuck = StuckCamera("source csi://0: no frame in 30 s")
+        stuck.thread = hung
+        raise stuck
 
     calls: list[str] = []
     attempts = [camera.Attempt("picamera2", stuck), failing("V4L2", "no /dev/video*", calls)]
-    with pytest.raises(StuckCamera, match="tried \\[1\\] picamera2: no frame in 30 s; \\[2\\] V4L2: no"):
+    with pytest.raises(StuckCamera, match="tried \\[1\\] picamera2: no frame in 30 s; \\[2\\] V4L2: no") as error:
         camera.find_camera(attempts)
+    assert error.value.thread is hung  # should it let go, this process tries again
 
 
 def test_argus_is_tried_on_a_jetson_only(tmp_path: Path) -> None:

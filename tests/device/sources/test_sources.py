@@ -58,6 +58,7 @@ def test_uris(text: str, scheme: str, path: str, options: dict[str, int]) -> Non
         ("synthetic://?n=-1", "whole number above 0"),
         ("synthetic://?n=", "whole number above 0"),
         ("synthetic://?n=1e9", "whole number above 0"),
+        (f"synthetic://?n={'9' * 5000}", "whole number above 0"),  # more digits than Python reads
     ],
 )
 def test_bad_uris(text: str, said: str) -> None:
