@@ -5,6 +5,7 @@ Accuracies are measured where FER2013's npz is: below FER_DATA, or in ``../share
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from fer_edge.contract.bundle import open_bundle
+from fer_host.bundle.golden import PHOTOS
 from fer_host.files.paths import FER2013, ZOO, default_data
-from fer_host.models.weights import load_network, weights_sha256
+from fer_host.models.weights import load_network, package_file, weights_sha256
 from fer_host.recipe.recipe import load_recipe, recipe_names
 from fer_host.zoo.card import card_markdown, read_card
 
@@ -53,3 +55,16 @@ def test_a_recipe_converts_within_its_gates(model: str, tmp_path: Path) -> None:
     verify = [sys.executable, "-m", "fer_edge.cli", "verify", "--bundle", str(tmp_path / model)]
     done = subprocess.run(verify, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-500:] + done.stderr[-500:]
+    photo = str(package_file(*PHOTOS["astronaut.png"]))
+    for each in recipe.label_sets:
+        image = [sys.executable, "-m", "fer_edge.cli", "image", "--bundle", str(tmp_path / model), "--json", photo]
+        done = subprocess.run(
+            [*image, "--labels", each.id] if recipe.heads else image,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        (face,) = json.loads(done.stdout)[0]["faces"]
+        assert tuple(face["probabilities"]) == each.labels
+        assert face["label"] == "happiness"
