@@ -116,7 +116,8 @@ class ScheduleConfig:
         decay: fraction of all steps in which it falls ("trapezoid").
         every_epochs: see "step".
         factor: see "step" and "exponential".
-        of_epochs: length of the cycle of which the epochs are the beginning ("one_cycle", "trapezoid"); None: they are all of it.
+        of_epochs: length of the cycle of which the epochs are the beginning ("one_cycle", "trapezoid"); None: they are
+            all of it.
     """
 
     kind: Literal["one_cycle", "step", "exponential", "constant", "trapezoid"]
