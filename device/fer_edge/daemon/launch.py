@@ -16,6 +16,7 @@ from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.daemon.loop import Daemon, OnWait
 from fer_edge.daemon.notify import Notifier
 from fer_edge.daemon.outputs import check_outputs, open_files
+from fer_edge.daemon.senders import open_senders
 from fer_edge.daemon.signals import ended_by_sigterm
 from fer_edge.daemon.summary import RunSummary
 from fer_edge.daemon.switch import Switch
@@ -27,17 +28,16 @@ from fer_edge.setting import tuned
 from fer_edge.setting.find import find_bundle
 from fer_edge.setting.setting import Setting
 from fer_edge.sinks.fanout import Together
-from fer_edge.sinks.metrics import MetricsSink
 from fer_edge.sinks.mqtt.identity import instance_key
 from fer_edge.sinks.running import what_runs
 from fer_edge.sinks.secret import first_line
-from fer_edge.sinks.web.controls import Controls, PhotoDesk
+from fer_edge.sinks.web.controls import PhotoDesk
 from fer_edge.sources import SCHEMES, SourceUri, opener, parse_uri
 from fer_edge.sources.camera import find_camera
 from fer_edge.sources.reconnect import ReconnectingSource
 from fer_edge.sources.uri import with_password
 from fer_edge.tracking.zones import Zones
-from fer_edge.types import FrameSource, Sink
+from fer_edge.types import FrameSource
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,9 @@ class Launcher:
                 cleanup.callback(self._close_first)
             files = open_files(self.config, self.bundle, cleanup, self.is_camera, self._first)
             switch = Switch()
-            sinks = self._sinks(PageControls(switch, PhotoDesk(self._photo_pipeline)), cleanup)
+            controls = PageControls(switch, PhotoDesk(self._photo_pipeline))
+            running = what_runs(self.bundle.manifest, self.setting, self.name)
+            sinks = open_senders(self.config, self.bundle, running, controls, self._instance(), cleanup)
             self.daemon = Daemon(
                 self._connect,
                 self.name,
@@ -169,37 +171,6 @@ class Launcher:
         model = self.config.model
         tiles = PHOTO_TILES if model.tiles is None else model.tiles
         return open_pipeline(self.bundle, self._setting(is_live=False), _grids(tiles))
-
-    # -- sinks -------------------------------------------------------------------------------------------------------
-
-    def _sinks(self, controls: Controls, cleanup: contextlib.ExitStack) -> list[Sink]:
-        """The sinks that never delay a frame; each is closed at the end."""
-        sinks: list[Sink] = []
-
-        def add(sink: Sink) -> None:
-            sinks.append(sink)
-            cleanup.callback(sink.close)
-
-        config, running = self.config, what_runs(self.bundle.manifest, self.setting, self.name)
-        metrics = MetricsSink(running, self.bundle.manifest.labels) if config.metrics.enabled else None
-        if metrics is not None:
-            add(metrics)
-        page = ""
-        if config.web.enabled or metrics is not None:
-            from fer_edge.sinks.web.sink import WebSink
-
-            web = WebSink(config.web, controls, metrics, config.web.enabled, running)
-            add(web)
-            web.invite(log.warning)
-            page = web.url if config.web.enabled and web.token is not None else ""  # others reach it
-        if config.mqtt.host:
-            from fer_edge.sinks.mqtt.sink import MqttSink
-
-            def switch(on: bool) -> None:
-                (controls.start if on else controls.stop)()
-
-            add(MqttSink(config.mqtt, self.bundle.manifest.labels, running, self._instance(), page, switch))
-        return sinks
 
     def _instance(self) -> str:
         """What tells this run from others on this machine and broker."""

@@ -92,9 +92,10 @@ def _shows_progress(config: Config) -> bool:
 
 
 def _inputs(config: Config, uri: SourceUri | None, bundle: Bundle, file: Path | None) -> Iterator[Path | str]:
-    if uri is not None and uri.scheme in ("file", "v4l2"):
+    names = "" if uri is None else SCHEMES[uri.scheme].names
+    if uri is not None and names in ("file", "device"):
         yield uri.path
-    elif uri is not None and uri.scheme == "images":
+    elif uri is not None and names == "folder":
         yield from _photos(Path(uri.path))
     if file is not None:
         yield file

@@ -59,14 +59,13 @@ def _source(config: Config, flags: Flags) -> Iterator[ConfigError]:
             "source.wait", f"{uri.text} is no camera; expected --camera, csi://, v4l2://, argus:// or rtsp://"
         )
     yield from _tried("source.password_file", lambda: first_line(source.password_file))
-    is_there: dict[str, Callable[[Path], bool]] = {"file": Path.exists, "images": Path.is_dir}
-    if uri.scheme in is_there and not is_there[uri.scheme](Path(uri.path)):
-        what = "no such file" if uri.scheme == "file" else "no such folder"
-        yield _mistake("source.uri", f"{uri.text}: {what}; expected {_EXPECTED[uri.scheme]}")
+    row = SCHEMES[uri.scheme]
+    is_there: dict[str, Callable[[Path], bool]] = {"file": Path.exists, "folder": Path.is_dir}
+    if row.names in is_there and not is_there[row.names](Path(uri.path)):
+        yield _mistake("source.uri", f"{uri.text}: no such {row.names}; expected {row.expected}")
         return
 
     def ready() -> None:
-        row = SCHEMES[uri.scheme]
         if row.is_camera:
             camera_options(uri)
         if row.is_camera and not row.needs_path:
@@ -74,9 +73,6 @@ def _source(config: Config, flags: Flags) -> Iterator[ConfigError]:
         opener(uri, source.playback)
 
     yield from _tried("source.uri", ready)
-
-
-_EXPECTED = {"file": "the path of a video, or --camera", "images": "a folder of photos"}
 
 
 def _model(config: Config, _: Flags) -> Iterator[ConfigError]:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from fer_edge.contract import redact
@@ -79,8 +80,9 @@ class Scheme:
         tracks_faces: its frames follow one another; in a folder of photos they do not.
         can_wait: its frames are there whenever they are read, so that small faces may be searched for too.
         whole_url: its path is the whole URL, whose other options are not ours.
-        odd_names: its path is a file's name, which may hold ? and #, and bytes that are no UTF-8; options are what
-            follows the last ? and begins with the name of one.
+        names: what its path names on this machine. The name of a file or folder may hold ? and #, and bytes that are no
+            UTF-8; options are what follows the last ? and begins with the name of one.
+        expected: what such a path should be, for a message.
         turns: EXIF codes of the turns that it does itself, e.g. in hardware; others are done behind it.
     """
 
@@ -92,17 +94,31 @@ class Scheme:
     tracks_faces: bool = True
     can_wait: bool = False
     whole_url: bool = False
-    odd_names: bool = False
+    names: Literal["", "file", "folder", "device"] = ""
+    expected: str = ""
     turns: tuple[int, ...] = (upright.UPRIGHT,)
+
+    @property
+    def odd_names(self) -> bool:
+        """See ``names``."""
+        return self.names in ("file", "folder")
 
 
 _SIZE, _MOUNT, _ALL = ("width", "height", "fps"), upright.OPTIONS, tuple(upright.MATRICES)
 _PARTS = ("loop", "rate", "every", "from", "to")
 SCHEMES = {
-    "file": Scheme(_clip, _MOUNT, plays=_PARTS, can_wait=True, odd_names=True, turns=_ALL),
-    "images": Scheme(_images, _MOUNT, tracks_faces=False, can_wait=True, odd_names=True),
+    "file": Scheme(
+        _clip,
+        _MOUNT,
+        plays=_PARTS,
+        can_wait=True,
+        names="file",
+        expected="the path of a video, or --camera",
+        turns=_ALL,
+    ),
+    "images": Scheme(_images, _MOUNT, tracks_faces=False, can_wait=True, names="folder", expected="a folder of photos"),
     "csi": Scheme(_csi, (*_SIZE, *_MOUNT), is_camera=True, needs_path=False, turns=upright.FLIPPED),
-    "v4l2": Scheme(_v4l2, (*_SIZE, *_MOUNT), is_camera=True),
+    "v4l2": Scheme(_v4l2, (*_SIZE, *_MOUNT), is_camera=True, names="device"),
     "argus": Scheme(_argus, (*_SIZE, *_MOUNT), is_camera=True, needs_path=False, turns=_ALL),
     "rtsp": Scheme(_rtsp, _MOUNT, is_camera=True, whole_url=True),
     "synthetic": Scheme(_synthetic, (*_SIZE, "n", "faces", "seed", *_MOUNT), plays=("rate",), needs_path=False),

@@ -8,6 +8,8 @@ import secrets
 import socket
 from pathlib import Path
 
+from fer_edge.sources.open import SCHEMES
+
 
 def instance_key(source: str, file: Path | None) -> str:
     """What tells an instance from others on this machine; "" for the one of the usual configuration file.
@@ -17,16 +19,19 @@ def instance_key(source: str, file: Path | None) -> str:
         file: the configuration that was named; None where the usual one, or none, is read.
     """
     if source:
-        return re.sub(r"^(csi|v4l2|argus|synthetic)(://[^?]*)\?.*", r"\1\2", source)  # whatever its size and rate
+        row = SCHEMES.get(source.partition("://")[0])
+        is_name = row is None or row.odd_names or row.whole_url
+        return source if is_name else source.partition("?")[0]  # whatever its size and rate
     return str(file.resolve()) if file is not None else ""
 
 
 def short_name(key: str) -> str:
     """An instance's key for people: a file's or device's name, or a camera's address."""
     scheme, _, rest = key.rpartition("://")
-    if scheme in ("rtsp", "rtsps", "http", "https"):
+    row = SCHEMES.get(scheme)
+    if row is not None and row.whole_url:
         return rest.partition("/")[0]
-    if scheme in ("csi", "argus", "synthetic", "camera"):
+    if scheme == "camera" or (row is not None and not row.names):
         return f"{scheme}{rest}"
     return Path(rest).stem or rest
 
