@@ -86,6 +86,11 @@ def identify(root: Path = Path("/")) -> Board:
     return Board(f"unknown {machine} machine", "", "unknown")
 
 
+def is_jetson(root: Path = Path("/")) -> bool:
+    """Whether this is an NVIDIA Tegra, from its device tree below ``root``."""
+    return "nvidia,tegra" in read_text(root / "proc/device-tree/compatible")
+
+
 def machine_name(root: Path = Path("/")) -> str:
     """The kernel's architecture, e.g. "aarch64"; of a recorded tree only what it recorded."""
     recorded = read_text(root / "proc/sys/kernel/arch")  # since Linux 6.1

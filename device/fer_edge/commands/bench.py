@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from fer_edge.board.identify import is_jetson
 from fer_edge.commands.flags import progress
 from fer_edge.contract import bench as schema
 from fer_edge.contract import latency
@@ -22,7 +23,6 @@ from fer_edge.program.own import keep_streams_clean, one_opencv_thread
 from fer_edge.setting.find import find_bundle
 from fer_edge.setting.setting import default_threads, setting_for
 from fer_edge.sources import open_source
-from fer_edge.sources.argus import is_jetson
 from fer_edge.sources.camera import find_camera
 from fer_edge.types import FrameSource
 

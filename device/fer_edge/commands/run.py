@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 
 from fer_edge import config
+from fer_edge.board.identify import is_jetson
 from fer_edge.daemon import preflight
 from fer_edge.daemon.launch import Launcher
 from fer_edge.program import logs
 from fer_edge.program.own import keep_streams_clean, one_opencv_thread
-from fer_edge.sources.argus import is_jetson
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -125,6 +125,8 @@ def parse(content: bytes, name: str) -> dict[str, Any]:
     Raises:
         ConfigError: not TOML.
     """
+    if not content:
+        return {}
     if sys.version_info >= (3, 11):
         import tomllib
     else:

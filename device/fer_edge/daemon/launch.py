@@ -28,7 +28,6 @@ from fer_edge.setting import tuned
 from fer_edge.setting.find import find_bundle
 from fer_edge.setting.setting import Setting
 from fer_edge.sinks.fanout import Together
-from fer_edge.sinks.mqtt.identity import instance_key
 from fer_edge.sinks.running import what_runs
 from fer_edge.sinks.secret import first_line
 from fer_edge.sinks.web.controls import PhotoDesk
@@ -109,7 +108,7 @@ class Launcher:
             switch = Switch()
             controls = PageControls(switch, PhotoDesk(self._photo_pipeline))
             running = what_runs(self.bundle.manifest, self.setting, self.name)
-            sinks = open_senders(self.config, self.bundle, running, controls, self._instance(), cleanup)
+            sinks = open_senders(self.config, self.bundle, running, controls, self._instance, cleanup)
             self.daemon = Daemon(
                 self._connect,
                 self.name,
@@ -174,6 +173,8 @@ class Launcher:
 
     def _instance(self) -> str:
         """What tells this run from others on this machine and broker."""
+        from fer_edge.sinks.mqtt.identity import instance_key
+
         given = self._flags.get("source", {})
         file = None if self._file in configuration.default_files() else self._file
         return instance_key(self.name if given.get("uri") or given.get("camera") else "", file)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Callable
 
 from fer_edge.config import Config
 from fer_edge.contract.bundle import Bundle
@@ -20,7 +21,7 @@ def open_senders(
     bundle: Bundle,
     running: Running,
     controls: Controls,
-    instance: str,
+    instance: Callable[[], str],
     cleanup: contextlib.ExitStack,
 ) -> list[Sink]:
     """Opens those that are configured.
@@ -60,5 +61,5 @@ def open_senders(
         def switch(on: bool) -> None:
             (controls.start if on else controls.stop)()
 
-        add(MqttSink(config.mqtt, labels, running, instance, page, switch))
+        add(MqttSink(config.mqtt, labels, running, instance(), page, switch))
     return sinks

@@ -9,15 +9,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from fer_edge.errors import ImageError
 from fer_edge.pictures import bmp, jpeg, png, tiff, webp
 from fer_edge.pictures.formats import Kind
 from fer_edge.pictures.headers import orientation
+from fer_edge.pictures.orientation import Pixels, apply_orientation
 from fer_edge.pictures.quiet import hushed
-
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -62,22 +60,6 @@ def decode(content: bytes, kind: Kind, what: str, max_pixels: int) -> Decoded:
     if image is None or (flaw and (image == image[0, 0]).all()):
         raise ImageError(f"{what}: a damaged {kind.upper()} picture ({flaw}); nothing is left of it: copy it again")
     return Decoded(apply_orientation(image, orientation(content, kind)), flaw)
-
-
-def apply_orientation(image: Pixels, code: int) -> Pixels:
-    """A stored picture (h, w, ...) as it is meant to be seen.
-
-    Args:
-        image: as stored.
-        code: EXIF orientation 1 to 8 (CIPA DC-008, tag 0x0112): where the 0th row and 0th column are to be seen.
-    """
-    if code >= 5:  # stored on its side: 5 transpose, 6 turn right, 7 transverse, 8 turn left
-        image = image.swapaxes(0, 1)
-    if code in (2, 3, 6, 7):
-        image = image[:, ::-1]
-    if code in (3, 4, 7, 8):
-        image = image[::-1]
-    return np.ascontiguousarray(image)
 
 
 def _checked(content: bytes, kind: Kind) -> tuple[bytes, str, bool]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-from fer_edge.board.identify import read_text
+from fer_edge.board.identify import is_jetson
 from fer_edge.contract.descriptors import captured
 from fer_edge.errors import SourceError
 from fer_edge.sources.live import Camera, LiveSource
@@ -133,11 +132,6 @@ def argus_source(uri: SourceUri) -> LiveSource:
     if not is_jetson():  # GStreamer would wait half a minute for a picture from an element that is not there
         raise SourceError(f"source {uri.text}: this is no Jetson; expected csi:// on a Raspberry Pi, v4l2:// elsewhere")
     return LiveSource(GstreamerCamera(uri.text, pipeline, wanted), uri.text, first_frame_s=FIRST_FRAME_S)
-
-
-def is_jetson(root: Path = Path("/")) -> bool:
-    """Whether this is an NVIDIA Tegra, from its device tree below ``root``."""
-    return "nvidia,tegra" in read_text(root / "proc/device-tree/compatible")
 
 
 def require_gstreamer(name: str) -> None:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from fer_edge.board.identify import is_jetson
 from fer_edge.errors import SourceError
 from fer_edge.sources.live import LiveSource, StuckCamera
 from fer_edge.sources.uri import SourceUri
@@ -80,7 +81,7 @@ def _open_v4l2() -> LiveSource:
 
 
 def _open_argus() -> LiveSource:
-    from fer_edge.sources.argus import argus_source, is_jetson
+    from fer_edge.sources.argus import argus_source
 
     if not is_jetson():  # elsewhere starting GStreamer only costs time
         raise SourceError("this is no Jetson")

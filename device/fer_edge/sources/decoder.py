@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.pictures.decode import apply_orientation
+from fer_edge.pictures.orientation import apply_orientation
 from fer_edge.sources.jpegs import NAMES, JpegPictures
 from fer_edge.sources.parts import ClipPictures, StreamPictures
 from fer_edge.sources.stamps import Stamps

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Generator, Iterator
 
-from fer_edge.pictures.decode import apply_orientation
+from fer_edge.pictures.orientation import apply_orientation
 from fer_edge.types import Frame, FrameSource
 
 

@@ -21,8 +21,8 @@ from picture_files import (
     webp_with_exif,
 )
 
-from fer_edge.pictures.decode import apply_orientation
 from fer_edge.pictures.headers import orientation
+from fer_edge.pictures.orientation import apply_orientation
 from fer_edge.pictures.photo import read_photo
 
 

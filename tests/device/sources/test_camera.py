@@ -22,7 +22,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_edge.board import camera_nodes
+from fer_edge.board import camera_nodes, identify
 from fer_edge.contract.bundle import Bundle
 from fer_edge.errors import SourceError
 from fer_edge.sources import argus, camera, devices, open_source, parse_uri, v4l2
@@ -145,14 +145,14 @@ def test_where_one_way_hung_it_is_a_stuck_camera() -> None:
 
 
 def test_argus_is_tried_on_a_jetson_only(tmp_path: Path) -> None:
-    assert not argus.is_jetson(tmp_path)
+    assert not identify.is_jetson(tmp_path)
     (tmp_path / "proc/device-tree").mkdir(parents=True)
     for content, jetson in (
         (b"raspberrypi,4-model-b\0brcm,bcm2711\0", False),
         (b"nvidia,p3768\0nvidia,tegra234\0", True),
     ):
         (tmp_path / "proc/device-tree/compatible").write_bytes(content)
-        assert argus.is_jetson(tmp_path) is jetson
+        assert identify.is_jetson(tmp_path) is jetson
 
 
 # -- V4L2 devices ------------------------------------------------------------------------------------------------------
