@@ -90,6 +90,7 @@ def test_what_speaks_against_a_class_is_cold() -> None:
 MAPS = {
     "mobilenet_v2": (96, 3),
     "larn": (48, 12),
+    "fer48": (48, 6),
     "ddamfn": (48, 3),
     "mfn": (48, 3),
     "mobilefacenet": (48, 3),

@@ -254,7 +254,7 @@ def test_ferplus_labels_follow_the_protocol(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["images", "ferplus_votes", "fer_classes"])
 def test_a_half_present_data_set_is_named(tmp_path: Path, key: str) -> None:
-    with pytest.raises(DataError, match=f"lacks {key}"):
+    with pytest.raises(DataError, match=f"{key}: not in the file; expected images"):
         fer2013.load(npz(tmp_path / "f.npz", **{key: None}))
 
 
