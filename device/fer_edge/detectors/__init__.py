@@ -1,11 +1,11 @@
-"""Face detectors behind one protocol; ``make_detector`` makes the one that a manifest names."""
+"""Face detectors behind one protocol; ``make_detector`` makes the one a manifest names. Start with ``blazeface.py``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from fer_edge.contract.specs import DetectorSpec
-from fer_edge.detectors.blazeface import RANGES, BlazeFace
+from fer_edge.detectors.blazeface import NETWORKS, BlazeFace
 from fer_edge.detectors.mtcnn import MIN_FACE_PX, Mtcnn
 from fer_edge.detectors.search import SearchingDetector
 from fer_edge.types import FaceDetector
@@ -41,5 +41,5 @@ def make_detector(
     if spec.id == "mtcnn":
         least_px = MIN_FACE_PX if tiles else LIVE_MIN_FACE_PX
         return Mtcnn([read(role) for role in spec.files], thresholds, threads, least_px)
-    detector = BlazeFace(read(spec.files[0]), thresholds, threads, RANGES[spec.id])
+    detector = BlazeFace(read(spec.files[0]), thresholds, threads, NETWORKS[spec.id])
     return SearchingDetector(detector, tiles)

@@ -23,7 +23,7 @@ PAD_VALUE = 0  # of what lies outside the picture (MediaPipe: BORDER_ZERO)
 THRESHOLDS = ("score", "nms_iou")
 
 
-class Range(NamedTuple):
+class Network(NamedTuple):
     """What differs between the networks.
 
     Attributes:
@@ -40,9 +40,9 @@ class Range(NamedTuple):
     second_look: float
 
 
-SHORT = Range("blazeface_short", 128, ((8, 2), (16, 6)), 2.0)  # 512 + 384 = 896 anchors
-FULL = Range("blazeface_full", 192, ((4, 1),), 3.0)  # 2304 anchors
-RANGES = {spec.id: spec for spec in (SHORT, FULL)}
+SHORT = Network("blazeface_short", 128, ((8, 2), (16, 6)), 2.0)  # 512 + 384 = 896 anchors
+FULL = Network("blazeface_full", 192, ((4, 1),), 3.0)  # 2304 anchors
+NETWORKS = {spec.id: spec for spec in (SHORT, FULL)}
 
 
 class Region(NamedTuple):
@@ -53,7 +53,7 @@ class Region(NamedTuple):
     side: float
 
 
-def anchor_centers(spec: Range = SHORT) -> Floats:
+def anchor_centers(spec: Network = SHORT) -> Floats:
     """(anchors, 2) centers (x, y) in px of the network's input, in the order of its outputs.
 
     MediaPipe's SsdAnchorsCalculator with fixed anchor size: row by row, all anchors of a place one after another.
@@ -89,7 +89,7 @@ class BlazeFace:
         RunnerError: the network cannot be loaded or is not this detector.
     """
 
-    def __init__(self, model: bytes, thresholds: dict[str, float], threads: int = 1, spec: Range = SHORT) -> None:
+    def __init__(self, model: bytes, thresholds: dict[str, float], threads: int = 1, spec: Network = SHORT) -> None:
         if set(thresholds) != set(THRESHOLDS) or not all(0 <= value <= 1 for value in thresholds.values()):
             raise BundleError(f"detector thresholds: found {thresholds}, expected {' and '.join(THRESHOLDS)} in 0..1")
         self.score = thresholds["score"]

@@ -1,4 +1,4 @@
 """Measures a bundle on this machine: time, memory, power, heat, and what disturbed the measurement.
 
-``commands`` (the command line) → ``session`` (what is measured) → ``measure`` (the loop) → ``document`` → ``report``.
+``session`` (start here: what is measured) → ``measure`` (the loop) → ``document`` → ``report``.
 """

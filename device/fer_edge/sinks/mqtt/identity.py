@@ -8,6 +8,7 @@ import secrets
 import socket
 from pathlib import Path
 
+from fer_edge.board.identify import read_text
 from fer_edge.sources.open import SCHEMES
 
 
@@ -46,20 +47,20 @@ def device_id(key: str, root: Path = Path("/")) -> str:
         key: see ``instance_key``.
         root: another folder in tests.
     """
-    whose = _line(root / "etc/machine-id") or socket.gethostname()
+    whose = read_text(root / "etc/machine-id") or socket.gethostname()
     text = "\n".join(("fer-edge", whose, board_number(root), key))
     return f"fer_edge_{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}"
 
 
 def board_number(root: Path = Path("/")) -> str:
     """The board's serial number (Raspberry Pi, Jetson), else the address of a network card that is built in; or ""."""
-    serial = _line(root / "proc/device-tree/serial-number").strip("\0")
+    serial = read_text(root / "proc/device-tree/serial-number")
     if serial.strip("0"):
         return serial
     for card in sorted((root / "sys/class/net").glob("*/device")):
         bus = (card / "subsystem").resolve().name
-        if bus != "usb" and _line(card.parent / "addr_assign_type") == "0":  # the card's own, not a made-up one
-            return _line(card.parent / "address")
+        if bus != "usb" and read_text(card.parent / "addr_assign_type") == "0":  # the card's own, not a made-up one
+            return read_text(card.parent / "address")
     return ""
 
 
@@ -73,10 +74,3 @@ def host_of_mark(mark: bytes) -> str:
     """Where the other client runs, by its mark; "" for what is no mark."""
     found = re.fullmatch(rb"([A-Za-z0-9_.-]{1,64})-[0-9a-f]{8}", mark)
     return found[1].decode() if found else ""
-
-
-def _line(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""
