@@ -126,18 +126,34 @@ class Interrupt:
             return INTERRUPTED
         return status
 
-    def _interrupted(self, _: int, __: FrameType | None) -> None:
+    def _interrupted(self, _: int, frame: FrameType | None) -> None:
         self.came = True
+        if _is_importing(frame):
+            self._again()
+            return
         raise KeyboardInterrupt
+
+    def _again(self) -> None:
+        """Sends the interrupt once more in a moment, when it can be heard."""
+        again = threading.Timer(HEARD_S, os.kill, (os.getpid(), signal.SIGINT))
+        again.daemon = True
+        again.start()
 
     def _unraisable(self, found: Any) -> None:
         """An interrupt in a ``__del__`` or a C library's callback: raised again in a moment, where it can be heard."""
         if issubclass(found.exc_type, KeyboardInterrupt):
-            again = threading.Timer(HEARD_S, os.kill, (os.getpid(), signal.SIGINT))
-            again.daemon = True
-            again.start()
+            self._again()
         else:
             sys.__unraisablehook__(found)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported: an error that is raised into a C++ extension's start ends the process."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 # -- standard streams --------------------------------------------------------------------------------------------------
