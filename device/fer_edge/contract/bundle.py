@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from fer_edge.contract import latency
 from fer_edge.contract import manifest as manifest_format
 from fer_edge.contract.errors import BundleError, SchemaError
 from fer_edge.contract.kept import kept
@@ -207,7 +206,7 @@ def files_of_bundle(path: Path) -> set[str]:
             "a bundle: name another folder, or remove this one yourself"
         ) from error
     names = {entry.path for entry in manifest.files.values()} | {MANIFEST_NAME, DIGEST_NAME}
-    if (path / PROBES / latency.INDEX_NAME).is_file():
+    if (path / PROBES).is_dir():
         names |= {f"{PROBES}/{name}" for name in files_of_probes(path / PROBES)}
     return names
 
@@ -218,6 +217,8 @@ def files_of_probes(path: Path) -> set[str]:
     Raises:
         BundleError: there is no index of ours.
     """
+    from fer_edge.contract import latency
+
     found = path / latency.INDEX_NAME
     try:
         listed = latency.load_probes(found.read_bytes()).rows if found.is_file() else None

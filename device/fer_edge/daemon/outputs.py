@@ -12,7 +12,6 @@ from fer_edge.config import Config, keys
 from fer_edge.contract.bundle import Bundle
 from fer_edge.contract.outputs import STDOUT, clash
 from fer_edge.errors import UsageError
-from fer_edge.pictures.files import list_photos
 from fer_edge.sinks.csv_file import CsvSink
 from fer_edge.sinks.fanout import QueuedSink
 from fer_edge.sinks.jsonl import JsonlSink
@@ -107,4 +106,6 @@ def _inputs(config: Config, uri: SourceUri | None, bundle: Bundle, file: Path | 
 
 def _photos(folder: Path) -> Iterator[Path]:
     if folder.is_dir():
+        from fer_edge.pictures.files import list_photos  # a clip needs no picture formats
+
         yield from list_photos(folder).paths

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from fer_edge.pictures.photo import decode_photo
 from fer_edge.pipeline import Pipeline
 from fer_edge.types import FrameReading
 
@@ -63,6 +62,8 @@ class PhotoDesk:
 
     def read_photo(self, content: bytes) -> FrameReading:
         """See ``Controls``."""
+        from fer_edge.pictures.photo import decode_photo  # not needed by runs without a page
+
         photo = decode_photo(content, "photo", take_damaged=True)
         with self._lock:
             if self._pipeline is None:
