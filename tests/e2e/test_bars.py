@@ -49,7 +49,7 @@ def test_london_photos(run: Run, bundle: Path, data: Path) -> None:
         largest = [max(reading["faces"], key=lambda face: face["box"][2] * face["box"][3]) for reading in readings]
         found[label] = [face["label"] for face in largest]
     assert found["neutral"].count("neutral") >= 43
-    # The bar is 33: subtle, closed-mouth smiles are read as neutral (README, "Measured"). This guards what is reached.
+    # The bar is 33: subtle, closed-mouth smiles are read as neutral (docs/measured.md). This guards what is reached.
     assert found["happy"].count("happiness") >= 22
 
 

@@ -19,7 +19,7 @@ from browser_helpers import chromium, next_reading, no_complaints, pixels, text,
 from fer_edge.types import RgbImage
 
 BUNDLE = os.environ.get("FER_TEST_BUNDLE", "")
-README = Path(__file__).parents[4] / "README.md"
+PAGE = Path(__file__).parents[4] / "docs" / "page.md"
 TOKEN = "0123456789abcdef-of-a-test"
 pytestmark = pytest.mark.skipif(not BUNDLE, reason="no bundle: set FER_TEST_BUNDLE (make test does)")
 
@@ -36,7 +36,7 @@ class Proxy:
         (folder / "www").mkdir()
         page = f'<!doctype html><title>hub</title><iframe id="f" width="1000" height="900" src="{self.url}"></iframe>'
         (folder / "www" / "frame.html").write_text(page)
-        (block,) = re.findall(r"```nginx\n(.*?)```", README.read_text(), re.DOTALL)  # as the README shows it
+        (block,) = re.findall(r"```nginx\n(.*?)```", PAGE.read_text(), re.DOTALL)  # as the manual shows it
         block = block.replace("127.0.0.1:8080", f"127.0.0.1:{page_port}")
         secure = ""
         if tls:
