@@ -546,7 +546,7 @@ def test_as_root_with_the_systems_packages_and_a_service(unpacked: Path, tmp_pat
         "$PY" -I -c "import numpy; print(numpy.__version__, '$SITE')"
         readlink /etc/systemd/system/multi-user.target.wants/fer-edge.service
         systemd-analyze verify /etc/systemd/system/fer-edge.service >&2
-        systemd-analyze security --offline=true --threshold=25 /etc/systemd/system/fer-edge.service >&2
+        systemd-analyze security --offline=true --threshold=15 /etc/systemd/system/fer-edge.service >&2
         inode=$(stat -c %i,%Y /etc/systemd/system/fer-edge.service)
         sh install.sh --python "$PY" --service >&2
         [ "$inode" = "$(stat -c %i,%Y /etc/systemd/system/fer-edge.service)" ]

@@ -210,7 +210,7 @@ def its_exposure_is_small() -> str:
     said = sh("systemd-analyze", "security", "--no-pager", "--offline=true", str(UNIT))
     score = re.search(r"Overall exposure level for fer-edge\.service: ([\d.]+)", said)
     assert score, said[-500:]
-    assert float(score[1]) <= 2.5, score[1]
+    assert float(score[1]) <= 1.5, score[1]
     loaded = sh("systemd-analyze", "security", "--no-pager", "fer-edge")
     return f"offline {score[1]}; loaded: {loaded.strip().splitlines()[-1].strip()}"
 
