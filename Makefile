@@ -9,7 +9,7 @@ VENV := .venv
 DEVICE_VENV := .venv-device
 BIN := $(VENV)/bin
 TEST_BUNDLE := $(CURDIR)/build/test-bundle
-CODE := device host benchmarks tests
+CODE := device host benchmarks tests docs
 # TensorFlow's wheels decide: Python 3.11 or 3.12 on the host.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; assert sys.version_info[:2] in ((3, 11), (3, 12))' 2>/dev/null && echo $$p && break; done)
 # All tests run on all cores, a file's tests in one process, so that what a file makes for them is made once.
@@ -80,7 +80,7 @@ test-tools:
 test: $(VENV)/.ready $(DEVICE_VENV)/.ready test-tools ## all tests: host, then the device's in an environment without host packages
 	@$(BIN)/fer-host convert hawqc_mbv2 --quiet --out $(TEST_BUNDLE)
 	@$(BIN)/fer-host sample-photo build/photos
-	FER_TEST_BUNDLE=$(TEST_BUNDLE) $(BIN)/python $(PYTEST) tests/contract tests/host tests/e2e
+	FER_TEST_BUNDLE=$(TEST_BUNDLE) $(BIN)/python $(PYTEST) tests/contract tests/host tests/e2e tests/docs
 	FER_TEST_PHOTOS=$(CURDIR)/build/photos FER_TEST_BUNDLE=$(TEST_BUNDLE) \
 	  $(DEVICE_VENV)/bin/python $(PYTEST) tests/contract tests/device
 
@@ -100,6 +100,11 @@ check: $(VENV)/.ready ## ruff, ruff format, mypy strict, shellcheck
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy device/fer_edge host/fer_host
 	$(BIN)/shellcheck device/install.sh
+
+.PHONY: docs
+docs: $(VENV)/.ready ## the manual as a site, in build/site; needs no network
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "the manual: build/site/index.html"
 
 bench: $(VENV)/.ready ## time the pipeline and the network alone on this machine, then the zoo's table (benchmarks/results/zoo.md)
 	@test -d dist/hawqc_mbv2 || $(BIN)/fer-host convert hawqc_mbv2
