@@ -136,7 +136,7 @@ class Interrupt:
     def _again(self) -> None:
         """Sends the interrupt once more in a moment, when it can be heard."""
         again = threading.Timer(HEARD_S, os.kill, (os.getpid(), signal.SIGINT))
-        again.daemon = True
+        again.name, again.daemon = "interrupt again", True
         again.start()
 
     def _unraisable(self, found: Any) -> None:

@@ -12,7 +12,9 @@ from fer_edge.contract.bench import Signal
 from fer_edge.profiler.interference import clocks_mhz
 from fer_edge.profiler.power import PowerProbe
 from fer_edge.profiler.power.energy import Sample
+from fer_edge.program.threads import GuardedThread
 
+LONGEST_READ_S = 30.0  # of a probe, at the end
 SLOW_S = 1.0  # heat and clocks change slowly, and reading them takes a processor's time
 MAX_POINTS = 600  # in a report
 
@@ -33,7 +35,7 @@ class Sampler:
         self.memory: list[Sample] = []  # MiB
         self.lowest_mhz: dict[str, float] = {}
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
+        self._thread = GuardedThread("sampler", self._run, SLOW_S / 10)
 
     def __enter__(self) -> Sampler:
         """Begins."""
@@ -43,7 +45,7 @@ class Sampler:
     def __exit__(self, *_: object) -> None:
         """Ends; all lists are complete then."""
         self._ended.set()
-        self._thread.join()
+        self._thread.close(LONGEST_READ_S)
 
     def _run(self) -> None:
         next_slow_s = next_s = time.monotonic()

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fer_edge.contract.process import replace_streams
+from fer_edge.program import threads
 
 # Read by the libraries when they are loaded or open something; a user's own value stays.
 ENVIRONMENT = {
@@ -32,6 +34,7 @@ def owned() -> Iterator[None]:
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    threading.excepthook = threads.hook
     try:
         yield
     finally:

@@ -16,6 +16,8 @@ from typing import Protocol
 import numpy as np
 
 from fer_edge.errors import SourceError
+from fer_edge.program import threads
+from fer_edge.program.threads import OnceThread
 from fer_edge.sources.mailbox import LONGEST_WAIT_S, Closed, Mailbox
 from fer_edge.types import Frame, FrameSource, RgbImage
 
@@ -104,7 +106,7 @@ class LiveSource(FrameSource):
         self._ready = threading.Event()
         self._ended = False
         # a daemon thread: a driver that never returns must not keep the process alive
-        self._thread = threading.Thread(target=self._capture, name=f"capture {name}", daemon=True)
+        self._thread = OnceThread(f"capture {name}", self._capture)
         _open.add(self)
         atexit.register(self._end)  # for a source that nobody ended
         self._thread.start()
@@ -179,6 +181,7 @@ class LiveSource(FrameSource):
             lost = SourceError(f"source {self.name}: {type(error).__name__}: {one_line(error)}")
             lost.__cause__ = error
             self._mailbox.fail(lost)
+            threads.met("capture", error, "the camera is opened anew where it is waited for")
         finally:
             self._ready.set()  # told before close(), which may hang
             try:

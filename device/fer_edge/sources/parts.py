@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
-import threading
 from collections import deque
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.program.threads import OnceThread
 from fer_edge.sources.headers import HEVC
 from fer_edge.sources.jpegs import RAW_IS_UNTIMED
 from fer_edge.sources.packets import PacketWatch
@@ -168,7 +168,7 @@ class _Part:
     def __init__(self, packets: PacketWatch) -> None:
         self.fed = self.given = 0
         reading, self._writing = os.pipe()
-        self._thread = threading.Thread(target=self._feed, args=(packets,), name="packets", daemon=True)
+        self._thread = OnceThread("packets", lambda: self._feed(packets))
         self._thread.start()
         try:
             self._capture = cv2.VideoCapture(f"/proc/self/fd/{reading}", cv2.CAP_FFMPEG, [])

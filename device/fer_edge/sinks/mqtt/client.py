@@ -61,6 +61,7 @@ def make_client(settings: MqttSettings, client_id: str, on_error: Callable[[Exce
         def loop_forever(self, *arguments: Any, **options: Any) -> Any:
             """As paho's, but an error is told and the connection begins anew."""
             self.thread = threading.current_thread()
+            self.thread.name = "mqtt"
             while not self.ended.is_set():
                 try:
                     return super().loop_forever(*arguments, **options)

@@ -78,7 +78,7 @@ class MqttSink:
         self._where = f"mqtt {settings.host}:{settings.port_}"
         self._trouble = Trouble(self._where, device_id, log)
         self._mark, self._hears, self._cut = identity.new_mark(), True, ""
-        self._answer: threading.Timer | None = None
+        self._answer: threads.OnceThread | None = None
         self._connected_s = 0.0
         self._ever, self._closed = False, False
         self._client = self._make_client()
@@ -121,7 +121,7 @@ class MqttSink:
                 info.wait_for_publish(CLOSE_S / 2)
         self._client.disconnect()
         # loop_stop waits for a connection attempt to end, which can take longer than anyone wants to wait
-        stopping = threading.Thread(target=self._client.loop_stop, name="mqtt stop", daemon=True)
+        stopping = threads.OnceThread("mqtt stop", self._client.loop_stop)
         stopping.start()
         stopping.join(CLOSE_S / 2)
 
@@ -159,8 +159,7 @@ class MqttSink:
                 connection.shutdown(socket.SHUT_RDWR)
 
         self._cut = ""
-        self._answer = threading.Timer(bounds.CONNACK_S, end)
-        self._answer.daemon = True
+        self._answer = threads.OnceThread("mqtt answer", end, bounds.CONNACK_S)
         self._answer.start()
 
     def _stop_waiting(self) -> None:
@@ -243,6 +242,7 @@ class MqttSink:
     def _on_error(self, error: Exception, wait_s: float) -> None:
         """Something that would have ended paho's thread."""
         self.errors += 1
+        threads.count(self.name)
         with self._lock:
             self._unsent, self.connected = [], False
         if not self._closed:

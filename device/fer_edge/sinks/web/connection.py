@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import http.client
 import io
-import logging
 import socket
 import socketserver
 import sys
+import threading
 import time
 from typing import Any
 
 from fer_edge.errors import UsageError
+from fer_edge.program import threads
 from fer_edge.sinks import bounds
 from fer_edge.sinks.web.places import Places
-
-log = logging.getLogger(__name__)
 
 
 class TooMuch(http.client.HTTPException):  # an ending, named for what it is
@@ -99,6 +98,7 @@ class LimitedServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """In the connection's thread."""
+        threading.current_thread().name = "web connection"
         try:
             super().process_request_thread(request, client_address)
         finally:
@@ -107,8 +107,8 @@ class LimitedServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that go away are none; the rest is a bug and is logged."""
         error = sys.exc_info()[1]
-        if not isinstance(error, (ConnectionError, TimeoutError)):
-            log.error("web: %s: %s", type(error).__name__, error, exc_info=error)
+        if error is not None and not isinstance(error, (ConnectionError, TimeoutError)):
+            threads.met("web connection", error, "the next one is taken")
 
 
 def has_gone(connection: socket.socket) -> bool:
