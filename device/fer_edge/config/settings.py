@@ -77,7 +77,7 @@ class SourceSettings(Limited):
 
     Args:
         uri: a clip's path, images://folder, csi://0, v4l2:///dev/video0, v4l2://usb:046d:0825, argus://0,
-            rtsp://host/path or synthetic://.
+            rtsp://host/path, http://host/stream or synthetic://.
         camera: take the first camera found: picamera2, V4L2, then Argus.
         wait: at the start, keep trying until there is a camera.
         reconnect: open a live source again after it was lost, for as long as it takes.

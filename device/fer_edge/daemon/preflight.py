@@ -56,7 +56,7 @@ def _source(config: Config, flags: Flags) -> Iterator[ConfigError]:
     uri = parse_uri(source.uri)
     if flags.get("source", {}).get("wait") and not SCHEMES[uri.scheme].is_camera:
         yield _mistake(
-            "source.wait", f"{uri.text} is no camera; expected --camera, csi://, v4l2://, argus:// or rtsp://"
+            "source.wait", f"{uri.text} is no camera; expected --camera, csi://, v4l2://, argus://, rtsp:// or http://"
         )
     yield from _tried("source.password_file", lambda: first_line(source.password_file))
     row = SCHEMES[uri.scheme]

@@ -57,6 +57,7 @@ THREADS = (
         ONCE,
         "a camera: its error stands where the next frame would, frames that do not come are noticed; then a new one",
     ),
+    Background("receive", "sources/http.py", ONCE, "takes a stream; its error stands where the next frame would"),
     Background("packets", "sources/parts.py", ONCE, "feeds a decoder: its end closes the pipe"),
     Background("interrupt", "contract/process.py", LIBRARY, "says Ctrl-C again in a moment: one call"),
 )

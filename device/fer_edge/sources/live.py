@@ -45,11 +45,12 @@ class Camera(Protocol):
     """A camera, used once: ``open``, ``read`` again and again, ``close`` (also where ``open`` failed).
 
     ``description``: what was negotiated, once open: driver, format, size, rate. ``corrupt``: frames that it skipped
-    itself because they could not be used.
+    itself because they could not be used. ``dropped``: good ones that it left out because a newer one was there.
     """
 
     description: str = ""
     corrupt: int = 0
+    dropped: int = 0
 
     def open(self) -> None:
         """Opens and configures it.
@@ -131,7 +132,7 @@ class LiveSource(FrameSource):
     @property
     def dropped(self) -> int:
         """Frames that a newer one replaced before they were read."""
-        return self._mailbox.dropped
+        return self._mailbox.dropped + self._camera.dropped
 
     @property
     def corrupt(self) -> int:

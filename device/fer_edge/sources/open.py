@@ -2,7 +2,8 @@
 
 ``file:///clip.mp4`` (or a plain path), ``images:///folder``, ``synthetic://``, and cameras: ``csi://0`` (Raspberry
 Pi's connector), ``v4l2:///dev/video0`` or ``v4l2://usb:046d:0825`` (USB), ``argus://0`` (Jetson's connector),
-``rtsp://user:password@host/path`` (network). A source's module is imported when one is opened.
+``rtsp://user:password@host/path`` and ``http://host/stream`` (network). A source's module is imported when it is
+opened.
 """
 
 from __future__ import annotations
@@ -59,6 +60,12 @@ def _rtsp(uri: SourceUri, _: Playback) -> Open:
     from fer_edge.sources.rtsp import rtsp_source
 
     return partial(rtsp_source, uri)
+
+
+def _http(uri: SourceUri, _: Playback) -> Open:
+    from fer_edge.sources.http import http_source
+
+    return partial(http_source, uri)
 
 
 def _synthetic(uri: SourceUri, play: Playback) -> Open:
@@ -121,6 +128,8 @@ SCHEMES = {
     "v4l2": Scheme(_v4l2, (*_SIZE, *_MOUNT), is_camera=True, names="device"),
     "argus": Scheme(_argus, (*_SIZE, *_MOUNT), is_camera=True, needs_path=False, turns=_ALL),
     "rtsp": Scheme(_rtsp, _MOUNT, is_camera=True, whole_url=True),
+    "http": Scheme(_http, _MOUNT, is_camera=True, whole_url=True),
+    "https": Scheme(_http, _MOUNT, is_camera=True, whole_url=True),
     "synthetic": Scheme(_synthetic, (*_SIZE, "n", "faces", "seed", *_MOUNT), plays=("rate",), needs_path=False),
 }
 
