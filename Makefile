@@ -18,7 +18,7 @@ PIP_FLAGS := --disable-pip-version-check -qq -c constraints.txt
 # TORCH_INDEX=<wheel index> takes torch from there, e.g. from PyTorch's CPU index to save gigabytes of CUDA packages.
 TORCH_FLAGS := $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)")
 
-.PHONY: help convert bundle demo train test test-arm64 test-zoo test-vm check bench clean
+.PHONY: help convert bundle builtin demo train test test-arm64 test-zoo test-vm check bench clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -56,6 +56,9 @@ bundle: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 [TARGET=pi-bookworm|pi-tri
 	@test -d "$(or $(OUT),dist/$(MODEL))" || $(MAKE) --no-print-directory convert
 	@$(BIN)/fer-host pack "$(MODEL)" $(if $(OUT),--bundle "$(OUT)") $(if $(TARGET),--target "$(TARGET)") \
 	  $(if $(filter-out 0,$(OFFLINE)),--offline)
+
+builtin: $(VENV)/.ready ## the bundle inside fer-edge's wheel (device/fer_edge/builtin), made again from the shipped weights
+	@$(BIN)/fer-host builtin
 
 demo: $(VENV)/.ready ## read the expression in a packaged photo; writes dist/demo.jpg
 	@test -d dist/hawqc_mbv2 || $(BIN)/fer-host convert hawqc_mbv2

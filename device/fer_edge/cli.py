@@ -20,6 +20,7 @@ from fer_edge.program.own import owned
 
 _DETECTORS = ("blazeface_short", "blazeface_full", "mtcnn")  # as contract.specs.DetectorSpec, unimported
 SEEN = "a command line can be read by every user of this machine; put the password in a --source-password-file FILE"
+_BUNDLE_HELP = "default: FER_EDGE_BUNDLE, installed, dist/, or the built-in one; see fer-edge bundles"
 _DETECTOR_HELP = "of faces (default: the bundle's first)"
 
 
@@ -56,7 +57,7 @@ def _parser(command: str = "") -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"fer-edge {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="command")
     common = Parser(add_help=False)
-    common.add_argument("--bundle", type=Path, metavar="DIR", help="default: FER_EDGE_BUNDLE, installed, or dist/")
+    common.add_argument("--bundle", type=Path, metavar="DIR", help=_BUNDLE_HELP)
     common.add_argument("--variant", help="default: the bundle's default variant")
     common.add_argument("--threads", type=positive, metavar="N", help="default: up to 4, or what tune found")
 
@@ -106,7 +107,7 @@ def _parser(command: str = "") -> argparse.ArgumentParser:
     verify.add_argument("--json", action="store_true")
 
     doctor = commands.add_parser("doctor", help="say what is wrong on this machine and what to do about it")
-    doctor.add_argument("--bundle", type=Path, metavar="DIR", help="default: FER_EDGE_BUNDLE, installed, or dist/")
+    doctor.add_argument("--bundle", type=Path, metavar="DIR", help=_BUNDLE_HELP)
     doctor.add_argument("--json", action="store_true", help="print a fer-edge/doctor/1 document")
     doctor.add_argument("--sysroot", type=Path, default=Path("/"), metavar="DIR", help="a recorded /proc, /sys, /dev")
     doctor.add_argument(
@@ -114,6 +115,12 @@ def _parser(command: str = "") -> argparse.ArgumentParser:
     )
 
     commands.add_parser("info", parents=[common], help="what a bundle holds")
+
+    bundles = commands.add_parser("bundles", help="which bundles are here, which one is used, and why")
+    bundles.add_argument(
+        "--bundle", type=Path, metavar="DIR", help="look at this one too, as if a command was given it"
+    )
+    bundles.add_argument("--json", action="store_true", help="print a fer-edge/bundles/1 document")
     if command in ("run", "config"):  # their flags are made from the settings' own modules
         from fer_edge.config import add_flags
 

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from fer_edge.contract.manifest import Metric
+from fer_host import builtin
 from fer_host.errors import WeightsError
 from fer_host.evaluate.evaluate import evaluate
 from fer_host.models.weights import load_network, zoo_path
@@ -20,6 +21,8 @@ from fer_host.zoo.sureness import plot_sureness
 
 def release(model: str, data: Path) -> None:
     """Calibrates, converts, scores every variant on PublicTest under the protocols of its labels; rewrites the card.
+
+    The network that fer-edge's wheel carries is made again for it.
 
     Raises:
         WeightsError: there is no model card to write to; training makes it.
@@ -54,3 +57,5 @@ def release(model: str, data: Path) -> None:
         released[variant.id] = Released(converted.networks[variant.id].conditions, metrics)
     save_card(with_released(card, released), weights)
     convert(ConvertRequest(model))
+    if model == builtin.MODEL:
+        builtin.make_builtin()

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from fer_edge.contract.bundle import open_bundle
+from fer_host.builtin import make_builtin
 from fer_host.bundle.golden import PHOTOS
-from fer_host.files.paths import FER2013, ZOO, default_data
+from fer_host.files.paths import BUILTIN, FER2013, ZOO, default_data
 from fer_host.models.weights import load_network, package_file, weights_sha256
 from fer_host.recipe.recipe import load_recipe, recipe_names
 from fer_host.zoo.card import card_markdown, read_card
@@ -36,6 +37,11 @@ def test_the_card_is_of_the_weights_that_ship(model: str) -> None:
     assert card is not None
     assert card.weights_sha256 == weights_sha256(load_network(load_recipe(model)))
     assert weights.with_suffix(".card.md").read_text() == card_markdown(card)
+
+
+def test_the_built_in_bundle_is_what_convert_makes(tmp_path: Path) -> None:
+    made, _ = make_builtin(tmp_path / "builtin")
+    assert open_bundle(BUILTIN).manifest.files == made.manifest.files, "make it again: make builtin"
 
 
 @pytest.mark.parametrize("model", SHIPPED)

@@ -134,7 +134,7 @@ class ModelSettings(Limited):
     """The ``[model]`` table.
 
     Args:
-        bundle: folder; without it FER_EDGE_BUNDLE, the installed one, or dist/.
+        bundle: folder; without it FER_EDGE_BUNDLE, the installed one, dist/, or the built-in one.
         variant: of the classifier; without it the bundle's default, of live pictures what fer-edge tune found here.
         labels: set to answer in, ferplus8 or fer7; without it the bundle's default.
         threads: of the interpreters; without it what fer-edge tune found here, else up to 4.

@@ -1,4 +1,4 @@
-"""``fer-host`` commands that make and look at bundles: convert, pack, probes, report, models, sample-photo.
+"""``fer-host`` commands that make and look at bundles: convert, builtin, pack, probes, report, models, sample-photo.
 
 Heavy imports stay inside the functions.
 """
@@ -32,6 +32,9 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     convert.add_argument("--tuned", type=Path, metavar="FILE", help="tuned weights of the mixed variant, by `qat`")
     convert.add_argument("--quiet", action="store_true", help="print only what went wrong")
     convert.set_defaults(run=_convert)
+
+    builtin = commands.add_parser("builtin", help="make the bundle inside fer-edge's wheel again, from shipped weights")
+    builtin.set_defaults(run=_builtin)
 
     pack = commands.add_parser("pack", help="pack a bundle, the fer-edge wheel and the installer as one archive")
     pack.add_argument("model", metavar="MODEL")
@@ -86,6 +89,14 @@ def _convert(arguments: argparse.Namespace) -> int:
             tuned=arguments.tuned,
         )
     )
+    return 0
+
+
+def _builtin(arguments: argparse.Namespace) -> int:
+    from fer_host.builtin import make_builtin
+
+    bundle, is_new = make_builtin()
+    print(f"built-in bundle: {bundle.path}{'' if is_new else ' is as the shipped weights make it; nothing to do'}")
     return 0
 
 

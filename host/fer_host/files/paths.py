@@ -9,6 +9,7 @@ ROOT = Path(os.environ.get("FER_HOST_ROOT") or Path(__file__).resolve().parents[
 RECIPES = ROOT / "host" / "recipes"
 ZOO = ROOT / "host" / "zoo"
 TUNED = ZOO / "mixed"  # weights on their grids, and bit policies
+BUILTIN = ROOT / "device" / "fer_edge" / "builtin"  # the bundle that the wheel carries
 CALIBRATION_SETS = ROOT / "calibration" / "sets"
 CALIBRATION_RANGES = ROOT / "calibration" / "ranges"
 WHEELS = ROOT / "build" / "wheels"  # sets of wheels for offline archives, kept from run to run

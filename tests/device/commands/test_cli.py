@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ from fer_edge.contract import bench
 from fer_edge.contract.bundle import Bundle
 from fer_edge.contract.labels import EMOTIONS8
 from fer_edge.contract.reading import load_line
+from fer_edge.setting.find import BUILTIN
 from fer_edge.types import RgbImage
 
 Edge = Callable[..., subprocess.CompletedProcess[str]]
@@ -249,10 +251,12 @@ def test_the_bundle_is_found_or_asked_for(edge: Edge, bundle: Bundle, tmp_path: 
     clean = {key: value for key, value in os.environ.items() if key != "FER_EDGE_BUNDLE"} | {"HOME": str(tmp_path)}
     package = str(Path(fer_edge.__file__).parents[1])
     clean["PYTHONPATH"] = os.pathsep.join([package, clean.get("PYTHONPATH", "")])
-    one_line(edge("info", cwd=tmp_path, env=clean), "--bundle", "FER_EDGE_BUNDLE")
-    (tmp_path / "dist").mkdir()
+    assert str(BUILTIN) in edge("info", cwd=tmp_path, env=clean).stdout
+    (tmp_path / "dist" / "app").mkdir(parents=True)
+    (tmp_path / "dist" / "app" / "manifest.json").write_text("{}")  # of a web page, which is built there too
+    assert str(BUILTIN) in edge("info", cwd=tmp_path, env=clean).stdout
     shutil.copytree(bundle.path, tmp_path / "dist" / "tiny")
-    assert edge("info", cwd=tmp_path, env=clean).returncode == 0
+    assert "bundle dist/tiny " in edge("info", cwd=tmp_path, env=clean).stdout
     shutil.copytree(bundle.path, tmp_path / "dist" / "twin")
     one_line(edge("info", cwd=tmp_path, env=clean), "tiny", "twin", "--bundle")
     assert edge("info", cwd=tmp_path, env=clean | {"FER_EDGE_BUNDLE": "dist/twin"}).returncode == 0
@@ -260,6 +264,40 @@ def test_the_bundle_is_found_or_asked_for(edge: Edge, bundle: Bundle, tmp_path: 
     installed = tmp_path / ".local" / "share" / "fer-edge" / "bundle"
     shutil.copytree(bundle.path, installed)
     assert str(installed) in edge("info", cwd=tmp_path, env=clean).stdout
+
+
+def test_bundles_says_which_is_used_and_why(edge: Edge, bundle: Bundle, tmp_path: Path) -> None:
+    clean = {key: value for key, value in os.environ.items() if key != "FER_EDGE_BUNDLE"} | {"HOME": str(tmp_path)}
+    package = str(Path(fer_edge.__file__).parents[1])
+    clean["PYTHONPATH"] = os.pathsep.join([package, clean.get("PYTHONPATH", "")])
+
+    def listed(*flags: object, **more: str) -> tuple[int, dict[str, Any], list[str]]:
+        done = edge("bundles", "--json", *flags, cwd=tmp_path, env=clean | more)
+        document = json.loads(done.stdout)
+        rows = [f"{row['origin']} {row['path']}" for row in document["bundles"]]
+        assert sum(row["used"] for row in document["bundles"]) <= 1
+        return done.returncode, document, rows
+
+    builtin = f"built-in {BUILTIN}"
+    status, document, rows = listed()
+    assert (status, rows, document["bundles"][0]["used"]) == (0, [builtin], True)
+    assert document["why"] == "none is installed, and none is in dist/"
+    for name in ("tiny", "twin"):
+        shutil.copytree(bundle.path, tmp_path / "dist" / name)
+    status, document, rows = listed()
+    assert (status, rows) == (1, ["dist/ dist/tiny", "dist/ dist/twin", builtin])
+    assert not any(row["used"] for row in document["bundles"])
+    assert "dist/tiny, dist/twin" in document["why"]
+    (tmp_path / "dist" / "twin" / "golden.npz").write_bytes(b"")
+    status, document, _ = listed("--bundle", "dist/twin")
+    assert status == 1
+    assert "golden.npz has 0 bytes" in document["bundles"][0]["problem"]
+    status, document, rows = listed(FER_EDGE_BUNDLE="dist/tiny")
+    assert (status, rows[0], document["why"]) == (0, "FER_EDGE_BUNDLE dist/tiny", "FER_EDGE_BUNDLE names it")
+    text = edge("bundles", cwd=tmp_path, env=clean | {"FER_EDGE_BUNDLE": "dist/tiny"}).stdout
+    assert text.startswith("-> FER_EDGE_BUNDLE")
+    assert text.endswith("used: dist/tiny, because FER_EDGE_BUNDLE names it\n")
+    assert "cannot be used: bundle dist/twin: golden.npz has 0 bytes" in text
 
 
 @pytest.mark.parametrize("name", ["int8.tflite", "golden.npz", "blazeface.tflite", "manifest.json"])

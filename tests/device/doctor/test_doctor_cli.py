@@ -107,6 +107,12 @@ def test_no_bundle(edge: Edge, tmp_path: Path) -> None:
     place = dict(os.environ, HOME=str(tmp_path))
     place.pop("FER_EDGE_BUNDLE", None)
     done = edge("doctor", cwd=tmp_path, env=place)
+    assert re.search(r"^ok    bundle .*fer48", done.stdout, re.MULTILINE), "the built-in one"
+    for name in ("a", "b"):
+        (tmp_path / "dist" / name).mkdir(parents=True)
+        for file in ("manifest.json", "bundle.sha256"):
+            (tmp_path / "dist" / name / file).touch()
+    done = edge("doctor", cwd=tmp_path, env=place)
     assert done.returncode == 1
     assert re.search(r"^fail  bundle .*not given.*\n +-> copy a bundle here", done.stdout, re.MULTILINE)
 
