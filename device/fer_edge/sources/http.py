@@ -199,9 +199,7 @@ def _unreachable(error: BaseException, timeout_s: float) -> str:
     if isinstance(reason, TimeoutError):
         return f"no answer in {timeout_s:g} s; check the address (is it reachable from here?)"
     if isinstance(reason, ssl.SSLCertVerificationError):
-        return (
-            f"its certificate does not hold: {reason.verify_message}; http:// in a network of your own, or a valid one"
-        )
+        return f"its certificate does not hold ({reason.verify_message}); give it a valid one, or take http://"
     if isinstance(reason, BaseException):
         return f"{one_line(reason)}; check the address (is it reachable from here?)"
     return f"{reason}; check the address"
