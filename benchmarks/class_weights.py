@@ -15,7 +15,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from fer_host.data import fer2013
-from fer_host.models.weights import build_network, start_from_imagenet
+from fer_host.models.starts import start_from_imagenet
+from fer_host.models.weights import build_network
 from fer_host.recipe.recipe import load_recipe
 from fer_host.recipe.train import LossConfig, Phase
 from fer_host.train.rows import train_split, validation_split

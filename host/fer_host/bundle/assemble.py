@@ -114,7 +114,7 @@ def assemble(
         files=files,
         golden=Golden("golden", N_SHIPPED, MARGIN, {n: recipe.convert.tolerance_of(n) for n in variants}),
         licenses=(*recipe.licenses, *(detector.license for detector in detectors)),
-        provenance=Provenance(git_commit(), recipe.train[0].seed, tool_versions(_TOOLS)),
+        provenance=Provenance(git_commit(), recipe.seed, tool_versions(_TOOLS)),
         other_detectors=tuple(specs[1:]),
         label_sets=sets if recipe.heads else None,
         default_label_set=recipe.labels if recipe.heads else None,

@@ -28,6 +28,7 @@ from fer_host.detector.networks import load_detector_model
 from fer_host.errors import GateError
 from fer_host.files.artifacts import digest_json, sha256_file, write_json
 from fer_host.files.store import Stage, StageResult, Store
+from fer_host.models.own import code_sha256, is_own
 from fer_host.models.weights import package_file, save_exact, weights_sha256
 from fer_host.quantize import mixed
 from fer_host.quantize.grids import LayerGrid
@@ -98,6 +99,8 @@ class Build:
             np.savez_compressed(folder / "golden.npz", crops=crops, inputs=inputs, logits=logits)
 
         inputs = {"weights": self.weights_sha256, "recipe": self.recipe.sha256, "detector": detector.sha256}
+        if is_own(self.recipe.network):
+            inputs["code"] = code_sha256(self.recipe.network)
         inputs |= {name: sha256_file(package_file(*source)) for name, source in PHOTOS.items()}
         stage = Stage(1, "checkpoint", inputs=inputs, tools=("torch", "numpy", "opencv-python-headless"))
         self._checkpoint_folder = self._run(stage, make).path

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fer_edge.contract.labels import LABEL_SETS
 from fer_edge.contract.specs import AlignSpec
 from fer_host.calibration.lint import LintReport, lint
 from fer_host.data import fer2013
@@ -98,7 +97,7 @@ def faces_from_rows(
         order = order[: len(turn)][np.argsort(turn, kind="stable")]
     picked = order[:n]
     crops = [rows.images[i] for i in picked]
-    names: list[str | None] = [LABEL_SETS[labels][known[i]] for i in picked]
+    names: list[str | None] = [rows.names(labels)[known[i]] for i in picked]
     counts = {"n_photos": len(crops), "n_unreadable": 0, "n_without_face": 0}
     report = lint(crops, names, **counts, source=source, remedy=f"give a set with more {labels} labels in Training")
     return CalibrationFaces(crops, [f"Training image {i}" for i in picked], names, report)

@@ -48,6 +48,8 @@ class FaceRows:
         duplicate: (N,) bool, pixel-identical to a Training image.
         sequence: (N,) str; rows of one sequence (near-identical frames, or identical images) share it.
         subject: (N,) str; rows of one person share it. The sequence where persons are not known.
+        own: (N,) int64 index into ``own_names``, which are labels of the user's own; -1 where the row has none.
+        own_names: see there, in output order.
     """
 
     source: str
@@ -59,15 +61,23 @@ class FaceRows:
     sequence: NDArray[np.str_]
     subject: NDArray[np.str_]
     majority8: NDArray[np.int64] | None = None
+    own: NDArray[np.int64] | None = None
+    own_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.usage)
 
     def labels(self, name: str) -> NDArray[np.int64]:
-        """(N,) labels in the order of the label set "ferplus8" or "fer7", or by "ferplus8_majority"."""
+        """(N,) labels in the order of the label set "ferplus8", "fer7" or "own", or by "ferplus8_majority"."""
+        if name == "own":
+            return self.own if self.own is not None else np.full(len(self), -1, dtype=np.int64)
         if name == "ferplus8_majority":
             return self.majority8 if self.majority8 is not None else np.full(len(self), -1, dtype=np.int64)
         return self.label8 if name == "ferplus8" else self.label7
+
+    def names(self, labels: str) -> tuple[str, ...]:
+        """The label set's names in order."""
+        return self.own_names if labels == "own" else LABEL_SETS[labels]
 
     @property
     def persons_known(self) -> bool:
@@ -256,18 +266,21 @@ def describe(rows: FaceRows) -> str:
     """One line for the terminal: what a path was taken for, rows by split, labels that occur."""
     splits = ", ".join(f"{split} {n}" for split, n in Counter(rows.usage.tolist()).items())
     known = np.maximum(rows.label8, -1)
-    names = [EMOTIONS8[i] for i in np.unique(known[known >= 0])] or [
-        EMOTIONS7[i] for i in np.unique(rows.label7[rows.label7 >= 0])
-    ]
+    names = (
+        list(rows.own_names)
+        or [EMOTIONS8[i] for i in np.unique(known[known >= 0])]
+        or [EMOTIONS7[i] for i in np.unique(rows.label7[rows.label7 >= 0])]
+    )
     return f"{rows.source}: {len(rows)} images ({splits}); labels {', '.join(names) or 'none'}"
 
 
 def unlabelled(rows: FaceRows, labels: str) -> str | None:
     """One line on rows that have no label of a label set, and on labels of it that no row has; None: neither."""
     missing = rows.labels(labels) < 0
-    others = Counter(EMOTIONS8[i] for i in rows.label8[missing] if i >= 0 and EMOTIONS8[i] not in LABEL_SETS[labels])
+    expected = rows.names(labels)
+    others = Counter(EMOTIONS8[i] for i in rows.label8[missing] if i >= 0 and EMOTIONS8[i] not in expected)
     found = set(rows.labels(labels).tolist())
-    untrained = [name for i, name in enumerate(LABEL_SETS[labels]) if i not in found]
+    untrained = [name for i, name in enumerate(expected) if i not in found]
     parts = []
     if missing.any():
         named = f" ({', '.join(f'{n} {name}' for name, n in others.items())})" if others else ""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fer_edge.contract.arrays import ArraySpec, read_arrays
 from fer_edge.contract.errors import SchemaError
-from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8, LABEL_SETS
+from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8
 from fer_host.data.faces import FaceData, free_bytes, identical_groups
 from fer_host.data.labels import LABEL_SYNONYMS
 from fer_host.errors import DataError
@@ -131,13 +131,15 @@ def target_distribution(
 
     Args:
         rows: all with a label of this set.
-        labels: "ferplus8" or "fer7".
+        labels: "ferplus8", "fer7" or "own", which has no votes.
         vote_share: of the votes.
         label_share: of the label.
         fer7_share: of FER2013's own label, one of seven.
     """
-    names = LABEL_SETS[labels]
+    names = rows.names(labels)
     hard = np.eye(len(names), dtype=np.float32)[rows.labels(labels)]
+    if labels == "own":
+        return np.asarray((vote_share + label_share + fer7_share) * hard, dtype=np.float32)
     votes = rows.votes8[:, [EMOTIONS8.index(name) for name in names]]
     soft = np.where(votes.sum(axis=1, keepdims=True) > 0, vote_distribution(votes), hard)
     label7 = rows.labels("fer7")

@@ -79,7 +79,7 @@ def _has_classes(split: Path) -> bool:
     )
 
 
-def _framing(files: Sequence[Path]) -> Literal["crops", "photos"]:
+def framing_of(files: Sequence[Path]) -> Literal["crops", "photos"]:
     """Crops where some pictures, spread over the set, are all squares of one small size; photos else.
 
     Raises:
@@ -115,7 +115,7 @@ def load_split_folders(folder: Path) -> FaceFiles:
             )
     listed = [(path, name, usage) for split, usage in splits.items() for path, name in _photos(split)]
     files, names, usages = zip(*listed, strict=True)
-    framing = _framing(files)
+    framing = framing_of(files)
     what = "face crops" if framing == "crops" else "photos, out of which the detector cuts faces,"
     return files_of(f"folders of {what} by split and emotion", framing, files, names, usages)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fer_edge.contract.labels import EMOTIONS8
 
 LABEL_SYNONYMS: dict[str, str] = {
@@ -19,6 +21,18 @@ LABEL_SYNONYMS: dict[str, str] = {
     "smile": "happiness",
     "natural": "neutral",
 }
+
+
+def meant(name: str) -> str:
+    """Our name of an emotion, whatever spelling it comes in; any other label in lower case."""
+    return LABEL_SYNONYMS.get(name.lower(), name.lower())
+
+
+def same_labels(names: Sequence[str], others: Sequence[str]) -> dict[int, int]:
+    """Labels that mean the same as one of the others: {index in ``names``: index in ``others``}."""
+    theirs = {meant(name): i for i, name in enumerate(others)}
+    return {i: theirs[meant(name)] for i, name in enumerate(names) if meant(name) in theirs}
+
 
 # fer2013.csv, column "emotion" (Goodfellow et al. 2013)
 FER2013 = {0: "anger", 1: "disgust", 2: "fear", 3: "happiness", 4: "sadness", 5: "surprise", 6: "neutral"}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from fer_host.data import affectnet, ckplus, fer2013, fer2013_csv, jaffe, label_folders, rafdb
 from fer_host.data.faces import Crop, FaceData, FaceFiles, describe, unlabelled
 from fer_host.data.identities import is_identities
+from fer_host.data.own import is_own, load_own, with_known
 from fer_host.device_pipeline import PHOTO_SUFFIXES
 from fer_host.errors import DataError
 from fer_host.files.artifacts import digest_json, sha256_file
@@ -46,15 +47,21 @@ LAYOUTS = (  # the first that matches; emotion folders come last because a user'
 _WRAPPERS = ("basic", "jaffe", "jaffedbase", "CK+48", "CK+")  # folders that archives unpack into
 
 
-def open_data(path: Path) -> FaceData | FaceFiles:
+def open_data(path: Path, own: Sequence[str] = (), person: str = "") -> FaceData | FaceFiles:
     """The data set at ``path``: pixels where the file holds them, else a list of picture files.
 
     Args:
         path: FER2013's npz or CSV, or the top folder of any of ``LAYOUTS``.
+        own: labels of the user's own, which its folders or a table name; a published set gives those it knows.
+        person: see ``own.load_own``.
 
     Raises:
         DataError: nothing there, half a set, or a layout that is not known.
     """
+    if own:
+        if path.exists() and is_own(path, own):
+            return load_own(path, own, person)
+        return with_known(open_data(path), own)
     if path.is_file():
         if path.suffix.lower() == ".csv":
             if path.name in affectnet.TABLES:
@@ -85,6 +92,8 @@ def load_data(
     size_px: int = 48,
     color: Literal["gray", "rgb"] = "gray",
     labels: str | None = None,
+    own: Sequence[str] = (),
+    person: str = "",
     quiet: bool = False,
 ) -> FaceData:
     """The data set at ``path`` with its pixels; a line on stderr says what it was taken for.
@@ -97,12 +106,14 @@ def load_data(
         size_px: side of the squares that picture files become; FER2013's arrays stay 48 px.
         color: of the images; FER2013 has no color.
         labels: label set that is to be learned; picture files without a label of it are not opened.
+        own: see ``open_data``.
+        person: see ``open_data``.
         quiet: says nothing.
 
     Raises:
         DataError: see ``open_data`` and ``FaceFiles.read``; photos without a ``crop``, or no file with a label.
     """
-    data = open_data(path)
+    data = open_data(path, own, person)
     if not quiet:
         print(f"data {path}: taken for {describe(data)}", file=sys.stderr)
     note = unlabelled(data, labels) if labels is not None else None

@@ -1,7 +1,7 @@
 """ResNet-50 (He et al. 2016, arXiv 1512.03385): the teacher of label distribution learning; never shipped.
 
 Parameter names follow torchvision's ``resnet50``: a state dict in that layout loads where it has as many classes, and
-the body of one with other classes through ``weights.start_from_body``. No recipe starts from such weights: none ship.
+the body of one with other classes through ``starts.start_from_body``. No recipe starts from such weights: none ship.
 """
 
 from __future__ import annotations

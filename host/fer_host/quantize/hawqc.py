@@ -186,7 +186,11 @@ class Workshop:
         """The network that the recipe names: its own untuned one, or another recipe's."""
         if loss.teacher is None:
             return None
-        return self.source if loss.teacher == self.recipe.id else load_teacher(loss.teacher, self.recipe)
+        return (
+            self.source
+            if loss.teacher in (self.recipe.id, self.recipe.origin)
+            else load_teacher(loss.teacher, self.recipe)
+        )
 
     def _save(self, network: nn.Module, policy: BitPolicy, out: Path, minutes: float, before: float | None) -> Path:
         found = self.accuracy(network.eval())

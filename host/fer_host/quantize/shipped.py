@@ -60,19 +60,24 @@ class ChosenTuning:
         return load_tuned(self.folded, self.path)
 
 
+def _home(recipe: Recipe) -> Path:
+    """Where tuned weights and policies lie: beside a recipe of the user's own, else in the zoo."""
+    return recipe.folder or TUNED
+
+
 def policy_path(recipe: Recipe, allocator: str, compression: float) -> Path:
     """Where ``fer-host search`` writes unless told otherwise."""
-    return TUNED / f"{recipe.id}-{compression:g}.{allocator}.bits.json"
+    return _home(recipe) / f"{recipe.id}-{compression:g}.{allocator}.bits.json"
 
 
 def tuned_path(recipe: Recipe, compression: float) -> Path:
     """Where ``fer-host qat`` writes unless told otherwise, and where ``convert`` looks."""
-    return TUNED / f"{recipe.id}-{compression:g}.safetensors"
+    return _home(recipe) / f"{recipe.id}-{compression:g}.safetensors"
 
 
 def tuned_files(recipe: Recipe) -> list[Path]:
     """All tuned weights that ship for a recipe."""
-    return sorted(TUNED.glob(f"{recipe.id}-*.safetensors"))
+    return sorted(_home(recipe).glob(f"{recipe.id}-[0-9]*.safetensors"))
 
 
 def find_tuned(recipe: Recipe, network: nn.Module, budget: MixedBudget, given: Path | None = None) -> ChosenTuning:

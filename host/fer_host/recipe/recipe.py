@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
+import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -15,49 +16,19 @@ import tomllib
 from fer_edge.contract import codec
 from fer_edge.contract.align import align_for
 from fer_edge.contract.errors import SchemaError
-from fer_edge.contract.labels import LABEL_SETS, LabelSet, label_sets
-from fer_edge.contract.manifest import PLAIN_NAME, License, Scheme, is_plain_name
+from fer_edge.contract.labels import LABEL_SETS, LabelSet, check_labels, label_sets
+from fer_edge.contract.manifest import PLAIN_NAME, License, is_plain_name
 from fer_edge.contract.regular import read_regular
 from fer_edge.contract.specs import AlignSpec, InputSpec
 from fer_host.errors import RecipeError
 from fer_host.files.paths import RECIPES
+from fer_host.recipe.convert import ConvertConfig
+from fer_host.recipe.places import check_pattern, line_of, with_places
 from fer_host.recipe.prune import PruneConfig
 from fer_host.recipe.quantize import QuantizeConfig
 from fer_host.recipe.train import TrainConfig
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class ConvertConfig:
-    """What the bundle holds and how far a variant may fall below float.
-
-    Attributes:
-        variants: those to convert, float32 first.
-        default_variant: the one that the device takes unless told otherwise.
-        accuracy_drop: largest loss of accuracy (fraction) that the data gate lets through.
-        tolerance_p: by variant, the golden tolerance of a probability with a board's default kernels.
-        calibration_set: the shipped set whose ranges are used where no other is asked for.
-        accuracy_drop_mixed: likewise for a mixed variant, whose weights are tuned.
-        calibration_percentile: of the inputs' own extremes, what an activation's range reaches, 50 to 100. 100 is the
-            outermost; less, for a network that a few inputs drive far out, gives those up for the others' resolution.
-    """
-
-    variants: tuple[Scheme, ...]
-    default_variant: Scheme
-    accuracy_drop: float
-    tolerance_p: dict[str, float]
-    calibration_set: str
-    accuracy_drop_mixed: float = 0.015
-    calibration_percentile: float = 100.0
-
-    def __post_init__(self) -> None:
-        if not 50 <= self.calibration_percentile <= 100:
-            raise SchemaError("calibration_percentile", f"found {self.calibration_percentile:g}, expected 50 to 100")
-
-    def tolerance_of(self, variant: str) -> float:
-        """Golden tolerance; a mixed file runs on int8's kernels."""
-        return self.tolerance_p.get(variant, self.tolerance_p["int8"])
 
 
 @dataclass(frozen=True)
@@ -69,26 +40,34 @@ class Recipe:
     ``detector`` is the default one, which the crop geometry was measured with; the others are there to be chosen.
     ``heads`` are the label sets of a network that answers in several, ``labels`` first; empty: in ``labels`` only.
     ``identities`` is the number of people that a face-recognition stage tells apart; 0 for expressions.
+
+    A recipe of the user's own may lie in any folder. Its ``network`` may be "file.py:Class", its ``labels`` a list of
+    names (``own_labels`` here, and "own" in ``labels``), ``person`` the pattern whose first group in a photo's file
+    name says who it shows. Paths in it count from its folder. ``origin`` is what ``load_recipe`` finds it by: its name,
+    or its path; its weights, card and tuned files then lie beside it.
     """
 
     id: str
-    version: str
-    summary: str
     network: str
-    labels: Literal["ferplus8", "fer7", "identities"]
+    labels: Literal["ferplus8", "fer7", "identities", "own"]
     size_px: int
     input: InputSpec
     align: AlignSpec
-    detector: str
-    convert: ConvertConfig
-    train: tuple[TrainConfig, ...]
-    licenses: tuple[License, ...]
+    version: str = "0.1.0"
+    summary: str = ""
+    detector: str = "blazeface_short"
+    convert: ConvertConfig = field(default_factory=ConvertConfig)
+    train: tuple[TrainConfig, ...] = ()
+    licenses: tuple[License, ...] = ()
     prune: PruneConfig | None = None
     quantize: QuantizeConfig | None = None
     other_detectors: tuple[str, ...] = ("blazeface_full", "mtcnn")
     identities: int = 0
     heads: tuple[Literal["ferplus8", "fer7"], ...] = ()
+    own_labels: tuple[str, ...] = ()
+    person: str = ""
     sha256: str = ""
+    origin: str = ""
 
     def __post_init__(self) -> None:
         for name in ("id", "version"):
@@ -100,6 +79,13 @@ class Recipe:
             raise SchemaError("convert.tolerance_p", "must name every variant")
         if (self.labels == "identities") != (self.identities > 1):
             raise SchemaError("identities", 'expected 2 or more exactly where labels are "identities"')
+        if (self.labels == "own") != bool(self.own_labels):
+            raise SchemaError(
+                "labels", 'expected ferplus8, fer7, identities or a list of names, e.g. ["calm", "tired"]'
+            )
+        if self.own_labels:
+            check_labels(self.own_labels)
+        check_pattern(self.person)
         if self.heads and (
             self.heads[0] != self.labels or len(self.heads) < 2 or len(set(self.heads)) < len(self.heads)
         ):
@@ -111,7 +97,7 @@ class Recipe:
             if any(len(cycle.loss.head_shares) != len(self.heads) for cycle in cycles):
                 raise SchemaError(table, f"expected one of loss.head_shares for each of {len(self.heads)} heads")
         previous = [cycle.start == "previous" for cycle in self.train]
-        if not self.train or not all(previous[1:]) or previous[0] != (self.prune is not None):
+        if previous and (not all(previous[1:]) or previous[0] != (self.prune is not None)):
             raise SchemaError(
                 "train", "expected cycles that start from the previous, but the first one of a recipe without [prune]"
             )
@@ -121,6 +107,8 @@ class Recipe:
         """What the outputs mean, the recipe's own ``labels`` first; none for a network that tells people apart."""
         if self.labels == "identities":
             return ()
+        if self.labels == "own":
+            return (LabelSet("own", self.own_labels, (0, len(self.own_labels))),)
         return label_sets(self.heads or (self.labels,))
 
     @property
@@ -133,7 +121,17 @@ class Recipe:
         """Names of ``labels`` in output order."""
         if self.labels == "identities":
             return tuple(f"identity {i}" for i in range(self.identities))
-        return tuple(LABEL_SETS[self.labels])
+        return self.own_labels or tuple(LABEL_SETS[self.labels])
+
+    @property
+    def folder(self) -> Path | None:
+        """Of a recipe that was loaded from a file of the user's own; None for one that ships."""
+        return Path(self.origin).parent if self.origin.endswith(".toml") else None
+
+    @property
+    def seed(self) -> int:
+        """Of its training; 0 for a recipe without any."""
+        return self.train[0].seed if self.train else 0
 
     @property
     def input_hw(self) -> tuple[int, int]:
@@ -201,20 +199,39 @@ def load_recipe(name: str) -> Recipe:
     """
     papers = paper_recipe_names()
     folder = RECIPES / "paper" if name in papers else RECIPES
-    recipe, digest = _load(Recipe, folder, name, [*recipe_names(), *papers], _with_align)
-    return dataclasses.replace(recipe, sha256=digest)
+    path = Path(name).resolve()
+    ships = not name.endswith(".toml") or path.parent in (RECIPES.resolve(), (RECIPES / "paper").resolve())
+
+    def completed(data: dict[str, Any]) -> dict[str, Any]:
+        return _completed(data if ships else with_places(data, path.parent))
+
+    recipe, digest = _load(Recipe, folder, name, [*recipe_names(), *papers], completed)
+    return dataclasses.replace(recipe, sha256=digest, origin=recipe.id if ships else str(path))
 
 
 def model_of(recipe: Recipe) -> str:
     """What names a recipe on a command line: its id, or where it came from a TOML file elsewhere, a stand-in."""
     known = recipe.id in (*recipe_names(), *paper_recipe_names())
-    return recipe.id if known and load_recipe(recipe.id).sha256 == recipe.sha256 else "RECIPE.toml"
+    if known and load_recipe(recipe.id).sha256 == recipe.sha256:
+        return recipe.id
+    return shlex.quote(recipe.origin) if recipe.folder else "RECIPE.toml"
 
 
 def load_detector(name: str) -> DetectorRecipe:
     """The detector recipe of this name, from ``recipes/detectors``."""
     folder = RECIPES / "detectors"
     return _load(DetectorRecipe, folder, name, sorted(path.stem for path in folder.glob("*.toml")))[0]
+
+
+def _completed(data: dict[str, Any]) -> dict[str, Any]:
+    """A recipe's table in the form of ``Recipe``: crop geometry, and labels of the user's own."""
+    data = _with_align(data)
+    for name in ("own_labels", "origin", "sha256"):
+        if name in data:
+            raise SchemaError(name, "unknown field")
+    if isinstance(data.get("labels"), list):
+        data = {**data, "labels": "own", "own_labels": data["labels"]}
+    return data
 
 
 def _with_align(data: dict[str, Any]) -> dict[str, Any]:
@@ -255,4 +272,5 @@ def _load(
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"recipe {path}: not valid TOML ({error})") from error
     except SchemaError as error:
-        raise RecipeError(f"recipe {path}: {error}") from error
+        line = line_of(text.decode(), error.path.removeprefix(f"{path.stem}."))
+        raise RecipeError(f"recipe {path}{f', line {line}' if line else ''}: {error}") from error

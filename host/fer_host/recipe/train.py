@@ -188,7 +188,8 @@ class TrainConfig:
 
     Attributes:
         start: where the weights come from; "previous" takes the averaged ones of the cycle before, "faces" the body
-            of the recipe that ``faces`` names, which learned to tell people apart.
+            of the recipe that ``faces`` names, which learned to tell people apart; "imagenet"; "random"; else a recipe,
+            or a file of weights: every tensor that fits by name and shape.
         min_votes: rows with fewer emotion votes (of ten) are left out.
         phases: epochs by input size, in order.
         seed: of every draw.
@@ -207,7 +208,7 @@ class TrainConfig:
             arXiv 1710.09412) in half of the batches; 0: off.
     """
 
-    start: Literal["imagenet", "random", "previous", "faces"]
+    start: str
     min_votes: int
     phases: tuple[Phase, ...]
     seed: int

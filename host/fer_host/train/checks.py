@@ -27,6 +27,8 @@ def check_recipe(recipe: Recipe, team: Team = ALONE) -> None:
             f"{what}: its first cycle goes on from a pruned network, so it is made by `fer-host prune {recipe.id} "
             "--data …`; expected a recipe without a [prune] table to train"
         )
+    if not recipe.train:
+        raise RecipeError(f"{what}: has no [[train]] table; expected one or more to train by")
     for cycle in recipe.train:
         if cycle.batch % team.size:
             raise RecipeError(

@@ -13,21 +13,24 @@ import torch
 from torch import nn
 
 from fer_host.data.faces import FaceData
+from fer_host.data.labels import same_labels
 from fer_host.data.load import data_digest, load_data
 from fer_host.detector.networks import load_detector_model
 from fer_host.device_pipeline import RgbImage, face_cropper
 from fer_host.errors import DataError, WeightsError
 from fer_host.files.artifacts import digest_json, write_bytes
 from fer_host.files.paths import TRAIN_CACHE
+from fer_host.models.own import code_sha256, is_own
+from fer_host.models.starts import start_from, start_from_body, start_from_imagenet
 from fer_host.models.weights import (
     build_network,
     load_network,
+    read_state,
     save_weights,
-    start_from_body,
-    start_from_imagenet,
     weights_sha256,
     zoo_path,
 )
+from fer_host.recipe.places import WEIGHTS
 from fer_host.recipe.recipe import Recipe, load_recipe
 from fer_host.recipe.train import TrainConfig
 from fer_host.train.checks import check_recipe
@@ -54,7 +57,7 @@ _UNUSED_IN: dict[str, dict[str, object]] = {  # of a cycle's tables
 
 def training_data(recipe: Recipe, path: Path, quiet: bool = False) -> FaceData:
     """``gray_crops`` with a validation split: the set's own, or one out of Training by the recipe's seed."""
-    return with_validation(gray_crops(recipe, path, quiet), recipe.labels, recipe.train[0].seed)
+    return with_validation(gray_crops(recipe, path, quiet), recipe.labels, recipe.seed)
 
 
 def gray_crops(recipe: Recipe, path: Path, quiet: bool = False) -> FaceData:
@@ -75,7 +78,16 @@ def gray_crops(recipe: Recipe, path: Path, quiet: bool = False) -> FaceData:
         return cutters[0](photo)
 
     color: Literal["gray", "rgb"] = "rgb" if recipe.input.color == "rgb" else "gray"
-    return load_data(path, crop=crop, size_px=recipe.input.source_px, color=color, labels=recipe.labels, quiet=quiet)
+    return load_data(
+        path,
+        crop=crop,
+        size_px=recipe.input.source_px,
+        color=color,
+        labels=recipe.labels,
+        own=recipe.own_labels,
+        person=recipe.person,
+        quiet=quiet,
+    )
 
 
 def run_training(
@@ -219,8 +231,14 @@ def _started(recipe: Recipe) -> nn.Module:
     network = build_network(recipe)
     if first.start == "imagenet":
         start_from_imagenet(network, first.seed)
-    if first.faces is not None:
+    elif first.faces is not None:
         start_from_body(network, load_network(load_recipe(first.faces)), recipe.id)
+    elif first.start != "random":
+        other = None if Path(first.start).suffix in WEIGHTS else load_recipe(first.start)
+        state = read_state(Path(first.start)) if other is None else load_network(other).state_dict()
+        start_from(
+            network, state, first.start, {} if other is None else same_labels(recipe.label_names, other.label_names)
+        )
     return network
 
 
@@ -266,9 +284,13 @@ def write_card_for(recipe: Recipe, weights: Path, data: FaceData, curve: list[Ep
 def train_digest(recipe: Recipe, data_path: Path) -> str:
     """Short digest of all that training depends on, so that a recipe changed in these parts starts afresh."""
     whole = dataclasses.asdict(recipe)
+    if is_own(recipe.network):
+        whole["network"] = [Path(recipe.network).name, code_sha256(recipe.network)]
     parts = {
         key: whole[key] for key in ("network", "labels", "size_px", "input", "align", "detector", "train", "prune")
     }
+    if recipe.own_labels:
+        parts["own"] = [recipe.own_labels, recipe.person]
     if whole["heads"]:
         parts["heads"] = whole["heads"]
     if whole["input"]["normalize"] is None:

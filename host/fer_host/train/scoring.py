@@ -26,7 +26,7 @@ _LEAST_ROWS = 500  # fewer say little about a temperature
 
 def protocols(recipe: Recipe) -> tuple[str, ...]:
     """The protocols that a network with these labels can be scored under, its own first."""
-    return ("ferplus8", "ferplus8_majority", "fer7") if recipe.labels == "ferplus8" else ("fer7",)
+    return ("ferplus8", "ferplus8_majority", "fer7") if recipe.labels == "ferplus8" else (recipe.labels,)
 
 
 def predict_logits(
@@ -98,7 +98,7 @@ def calibrations(network: nn.Module, recipe: Recipe, rows: FaceData) -> dict[str
         if kept.sum() >= _LEAST_ROWS:
             what = f"{rows.usage[0]}, {each.id}"
             own, groups = logits[kept, slice(*each.slice)], rows.sequence[kept]
-            found[each.id] = calibrate(own, truth[kept], groups, what, recipe.train[0].seed)
+            found[each.id] = calibrate(own, truth[kept], groups, what, recipe.seed)
     return found
 
 

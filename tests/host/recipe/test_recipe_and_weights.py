@@ -15,7 +15,8 @@ from fer_host.evaluate.metrics import drop_label, expected_calibration_error, sc
 from fer_host.files.paths import RECIPES
 from fer_host.models import MODELS
 from fer_host.models.mobilenet_v2 import MobileNetV2
-from fer_host.models.weights import load_network, save_weights, start_from_body, start_from_imagenet, weights_sha256
+from fer_host.models.starts import start_from_body, start_from_imagenet
+from fer_host.models.weights import load_network, save_weights, weights_sha256
 from fer_host.recipe.recipe import load_detector, load_recipe, paper_recipe_names, recipe_names
 
 RECIPE = load_recipe("hawqc_mbv2")
