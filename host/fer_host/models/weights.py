@@ -63,9 +63,10 @@ def load_network(recipe: Recipe, weights: Path | None = None) -> nn.Module:
     if weights is None and not path.is_file():
         command = "train" if recipe.prune is None else "prune"
         own = recipe.folder is not None
+        model = shlex.quote(recipe.origin) if own else recipe.id
         raise WeightsError(
             f"recipe {recipe.id}: {'has' if own else 'ships'} no trained weights yet; expected {path.name} in "
-            f"{recipe.folder or 'host/zoo'}: `fer-host {command} {shlex.quote(recipe.origin if own else recipe.id)} --data …` "
+            f"{recipe.folder or 'host/zoo'}: `fer-host {command} {model} --data …` "
             f"makes it{', or put your state dict there, .pt too' if own else ''}; convert, explain and calibrate take "
             "other weights by --weights FILE (WEIGHTS= of make)"
         )
