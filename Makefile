@@ -52,10 +52,10 @@ convert: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 [CALIB=folder|set] [SCHEM
 	  $(if $(TUNED),--tuned "$(TUNED)") \
 	  $(if $(BUDGET_MS),--budget-ms "$(BUDGET_MS)") $(if $(LATENCY),--latency "$(LATENCY)")
 
-bundle: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 [TARGET=pi-bookworm|pi-trixie|jetson-jp6|x86-trixie|x86] [OFFLINE=1]: bundle (made if absent), wheel and installer as one archive
+bundle: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 [TARGET=pi-bookworm|pi-trixie|jetson-jp6|x86-trixie|x86] [OFFLINE=1] [SIGN=key]: bundle (made if absent), wheel and installer as one archive
 	@test -d "$(or $(OUT),dist/$(MODEL))" || $(MAKE) --no-print-directory convert
 	@$(BIN)/fer-host pack "$(MODEL)" $(if $(OUT),--bundle "$(OUT)") $(if $(TARGET),--target "$(TARGET)") \
-	  $(if $(filter-out 0,$(OFFLINE)),--offline)
+	  $(if $(filter-out 0,$(OFFLINE)),--offline) $(if $(SIGN),--sign "$(SIGN)")
 
 builtin: $(VENV)/.ready ## the bundle inside fer-edge's wheel (device/fer_edge/builtin), made again from the shipped weights
 	@$(BIN)/fer-host builtin

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs fer-edge and the bundle beside this script: a new version is built and verified before it takes over.
 #
-# PREFIX/versions/<name>-<digest>/{venv,bundle,fer-edge}   one folder a version; without `complete` in it: unfinished
+# PREFIX/versions/<name>-<digest>/{venv,bundle,fer-edge,install.sh}   one folder a version; without `complete` in it: unfinished
 # PREFIX/current, PREFIX/previous                          links into versions/, switched in one step
 # PREFIX/bin/fer-edge                                      link to current/fer-edge
 set -eu
@@ -9,11 +9,17 @@ umask 022
 
 usage() {
     cat <<'END'
-usage: sh install.sh [--prefix DIR] [--python FILE] [--service] [--verbose]
+usage: sh install.sh [--from DIR] [--require-signature FILE] [--prefix DIR] [--python FILE] [--service] [--verbose]
+       sh install.sh --rollback [--prefix DIR]
        sh install.sh --uninstall [--prefix DIR]
 
 Installs fer-edge from this unpacked archive. Needs no root. A second run of the same version only verifies it.
 
+  --from DIR     the unpacked archive to install (default: the one this script is in); with an installation's own copy,
+                 PREFIX/current/install.sh, nothing of a new archive runs before its signature is checked
+  --require-signature FILE
+                 install only what one of the keys in FILE signed: a public key, or ssh-keygen's list of allowed
+                 signers, whose lines begin with fer-edge
   --prefix DIR   where to (default: /opt/fer-edge as root, else ~/.local/share/fer-edge;
                  the command is then also linked in /usr/local/bin or ~/.local/bin)
   --python FILE  the Python to use, 3.10 to 3.13 (default: /usr/bin/python3, which sees the system's camera packages)
@@ -38,17 +44,24 @@ refuse() {
 }
 
 main() {
-    here=$(cd "$(dirname "$0")" && pwd -P)
+    here=$(dirname "$0") signers=''
     prefix='' python='' service=0 verbose=0 action=install candidate=''
     while [ $# -gt 0 ]; do
         case $1 in
-            --prefix | --python)
+            --prefix | --python | --from | --require-signature)
                 if [ $# -lt 2 ] || [ -z "$2" ]; then refuse "$1: no value given; see --help"; fi
-                if [ "$1" = --prefix ]; then prefix=$2; else python=$2; fi
+                case $1 in
+                    --prefix) prefix=$2 ;;
+                    --python) python=$2 ;;
+                    --from) here=$2 ;;
+                    --require-signature) signers=$2 ;;
+                esac
                 shift
                 ;;
             --prefix=*) prefix=${1#*=} ;;
             --python=*) python=${1#*=} ;;
+            --from=?*) here=${1#*=} ;;
+            --require-signature=?*) signers=${1#*=} ;;
             --service) service=1 ;;
             --uninstall) action=uninstall ;;
             --rollback) action=rollback ;;
@@ -61,6 +74,9 @@ main() {
     # of the caller's environment, what would lead Python, pip or fer-edge elsewhere
     unset PYTHONPATH PYTHONHOME PYTHONSTARTUP FER_EDGE_BUNDLE PIP_TARGET PIP_PREFIX PIP_ROOT PIP_CONSTRAINT \
         PIP_REQUIREMENT PIP_NO_BINARY PIP_LOG || true
+    if [ $action != install ] && [ -n "$signers" ]; then refuse "--require-signature: is for an installation"; fi
+    from=$here
+    here=$(CDPATH='' cd -- "$from" 2>/dev/null && pwd -P) || refuse "--from $from: no such folder"
     find_prefix
     case $action in
         install) install ;;
@@ -113,8 +129,9 @@ find_prefix() {
 
 install() {
     for name in target.json SHA256SUMS bundle/manifest.json fer-edge.service; do
-        [ -f "$here/$name" ] || refuse "$here: no $name beside install.sh; unpack the whole archive of \`make bundle\`"
+        [ -f "$here/$name" ] || refuse "$here: no $name there; unpack the whole archive of \`make bundle\`"
     done
+    [ -z "$signers" ] || check_signature
     find_python
     check_machine
     check_archive
@@ -241,11 +258,50 @@ python_remedy() {
     esac
 }
 
+# The signature is SHA256SUMS', which lists every file that is used.
+check_signature() {
+    [ -f "$signers" ] && [ -r "$signers" ] || refuse "--require-signature $signers: no such file, or not to be read"
+    command -v ssh-keygen >/dev/null || refuse "--require-signature: no ssh-keygen here; sudo apt install openssh-client"
+    [ -f "$here/SHA256SUMS.sig" ] ||
+        refuse "$here: is not signed, and --require-signature was given; pack it with: make bundle SIGN=key"
+    if first=$(grep -E -m 1 '^(ssh|ecdsa|sk)-' "$signers"); then # a public key: a list of one
+        keys=$(printf 'fer-edge %s' "$first")
+    else
+        keys=$(cat "$signers")
+    fi
+    check_owners
+    # the list goes in by a descriptor: there is nothing to clean up
+    problem=$(printf '%s\n' "$keys" | { ssh-keygen -Y verify -f /dev/fd/3 -I fer-edge -n fer-edge \
+        -s "$here/SHA256SUMS.sig" 3<&0 <"$here/SHA256SUMS" 2>&1 >/dev/null; }) && return 0
+    problem=$(printf '%s' "$problem" | tail -n 1 | sed 's,^/dev/fd/3:[0-9]*: ,,')
+    refuse "$here: no key of $signers signed this archive as it is (${problem:-made by another key}); get the archive" \
+        "again, or ask who packed it for their public key"
+}
+
+# As root: nobody else may change the archive between the check and the installation.
+check_owners() {
+    [ "$(id -u)" = 0 ] || return 0
+    bad=$(find "$here" ! -type l \( ! -uid 0 ! -uid "${SUDO_UID:-0}" -o -perm -002 \) 2>/dev/null | head -n 1)
+    folder=$here
+    while [ -z "$bad" ] && [ "$folder" != / ]; do
+        folder=$(dirname "$folder")
+        bad=$(find "$folder" -maxdepth 0 \( ! -uid 0 ! -uid "${SUDO_UID:-0}" -o -perm -002 ! -perm -1000 \) 2>/dev/null)
+    done
+    [ -z "$bad" ] || refuse "$bad: others can change it while root installs from there; unpack the archive as root, in a" \
+        "folder of root's"
+}
+
 check_archive() {
     if ! bad=$(cd "$here" && sha256sum --check --strict --quiet SHA256SUMS 2>/dev/null); then
         bad=${bad%%:*}
         refuse "$here: ${bad:-SHA256SUMS} is missing or its sha256 differs; copy and unpack the archive again"
     fi
+    # what is used and not listed would be used unchecked: another wheel, or a link to a file that changes later
+    used=$(cd "$here" && find bundle wheels target.json install.sh fer_edge-*.whl ! -type d 2>/dev/null || true)
+    bad=$(printf '%s\n' "$used" | grep -Fxv -e "$(cut -c 67- "$here/SHA256SUMS")" | head -n 1 || true)
+    [ -z "$bad" ] || refuse "$here: $bad is not listed in SHA256SUMS; copy and unpack the archive again"
+    bad=$(cd "$here" && find bundle wheels target.json install.sh fer_edge-*.whl ! -type d ! -type f 2>/dev/null | head -n 1 || true)
+    [ -z "$bad" ] || refuse "$here: $bad is no plain file; copy and unpack the archive again"
     digest=$(sha256sum "$here/SHA256SUMS" | cut -c 1-12)
     wheel=$(cd "$here" && echo fer_edge-*.whl)
 }
@@ -274,7 +330,7 @@ remove_version() {
     case $name in *-*-*) ;; *) return 0 ;; esac
     case ${name##*-} in *[!0-9a-f]*) return 0 ;; esac
     rm -rf "$1/bundle" "$1/venv" "$1/tmp"
-    rm -f "$1/fer-edge" "$1/complete"
+    rm -f "$1/fer-edge" "$1/install.sh" "$1/complete"
     rmdir "$1" 2>/dev/null || say "$1 has files of others, which stay"
 }
 
@@ -331,7 +387,7 @@ build() {
     [ $free -ge $needed ] || refuse "$prefix: $free MB free, expected at least $needed MB; free some space, or give another --prefix"
     say "installing $label in $prefix (Python $py_version, the system's numpy: ${py_numpy:-none})"
     mkdir -p "$candidate/tmp"
-    run_quietly cp -R "$here/bundle" "$candidate/bundle" || refuse "$prefix: $problem"
+    run_quietly cp -R "$here/bundle" "$here/install.sh" "$candidate/" || refuse "$prefix: $problem"
     run_quietly "$python" -I -m venv --system-site-packages "$candidate/venv" ||
         refuse "virtual environment: python -m venv failed ($problem); sudo apt install python3-venv"
     mkdir -p "$candidate/venv/share/fer-edge"

@@ -28,6 +28,7 @@ import pytest
 
 from fer_edge.contract.bundle import encode_file, open_bundle, write_bundle
 from fer_host.pack import pack
+from fer_host.pack.signature import sign as write_signature
 
 pytestmark = pytest.mark.skipif(platform.system() != "Linux", reason="install.sh is for Linux")
 ROOT = Path(__file__).parents[2]
@@ -169,6 +170,21 @@ def test_the_space_asked_for_suffices_and_is_not_absurd(installed: Path, unpacke
 def test_a_second_run_only_verifies(installed: Path, unpacked: Path) -> None:
     before = tree(installed)
     done = install(unpacked, installed)
+    assert done.returncode == 0, done.stderr
+    assert "nothing to do" in done.stdout
+    assert tree(installed) == before
+
+
+def test_a_signed_archive_is_taken_by_the_installed_installer(installed: Path, copy: Path, tmp_path: Path) -> None:
+    """Nothing of the archive runs before its signature is checked."""
+    if shutil.which("ssh-keygen") is None:
+        pytest.skip("no ssh-keygen (apt install openssh-client)")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "key"], check=True)
+    asked = ("--from", copy, "--require-signature", tmp_path / "key.pub")
+    refused(install(installed / "current", installed, *asked), "is not signed")
+    write_signature(copy / "SHA256SUMS", tmp_path / "key")
+    before = tree(installed)
+    done = install(installed / "current", installed, *asked)
     assert done.returncode == 0, done.stderr
     assert "nothing to do" in done.stdout
     assert tree(installed) == before
@@ -369,8 +385,9 @@ def test_help_says_every_option() -> None:
     script = ROOT / "device" / "install.sh"
     done = subprocess.run(["sh", script, "--help"], capture_output=True, text=True, check=True)
     parser = script.read_text().partition("while [ $# -gt 0 ]")[2].partition("done")[0]
-    options = set(re.findall(r"(?<=[ |])--[a-z]+(?=\)| \|)", parser))
-    assert {"--prefix", "--python", "--service", "--uninstall", "--rollback", "--verbose", "--help"} == options
+    options = set(re.findall(r"(?<=[ |])--[a-z-]+(?=\)| \|)", parser))
+    expected = {"--from", "--require-signature", "--prefix", "--python", "--service", "--uninstall", "--rollback"}
+    assert expected | {"--verbose", "--help"} == options
     assert all(option in done.stdout for option in options)
 
 

@@ -43,6 +43,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--target", metavar="TARGET", help="pi-bookworm, pi-trixie, jetson-jp6, x86-trixie or x86 (default: any)"
     )
     pack.add_argument("--offline", action="store_true", help="bring every dependency's wheel for the target")
+    pack.add_argument("--sign", type=Path, metavar="KEY", help="OpenSSH key that signs it (SIGN= of make names it)")
     pack.set_defaults(run=_pack)
 
     probes = commands.add_parser("probes", help="one tflite file per operator, for fer-edge bench --per-op to time")
@@ -104,7 +105,7 @@ def _pack(arguments: argparse.Namespace) -> int:
     from fer_host.pack import pack
 
     bundle = arguments.bundle or DIST / arguments.model
-    print(pack(bundle, DIST, arguments.target, arguments.offline))
+    print(pack(bundle, DIST, arguments.target, arguments.offline, arguments.sign))
     return 0
 
 

@@ -14,6 +14,7 @@ from fer_edge.contract.bundle import DIGEST_NAME, MANIFEST_NAME, open_bundle
 from fer_edge.contract.manifest import Manifest
 from fer_host.errors import PackError
 from fer_host.files.paths import ROOT, WHEELS
+from fer_host.pack.signature import check_key, sign
 from fer_host.pack.targets import TARGETS, Target, find_target, target_document
 from fer_host.pack.wheels import EPOCH, build_wheel, dependency_wheels, metadata, unpacked_bytes
 
@@ -27,7 +28,9 @@ COMPILED_SHARE = 0.25
 ONLINE_WHEELS_BYTES = 330_000_000
 
 
-def pack(bundle_path: Path, out: Path, target_name: str | None = None, offline: bool = False) -> Path:
+def pack(
+    bundle_path: Path, out: Path, target_name: str | None = None, offline: bool = False, key: Path | None = None
+) -> Path:
     """Writes ``<model>-<version>[-<target>][-offline].tar.gz``, complete or not at all.
 
     Args:
@@ -35,15 +38,18 @@ def pack(bundle_path: Path, out: Path, target_name: str | None = None, offline: 
         out: folder to write into.
         target_name: see TARGETS; None makes an archive for every machine that has a network.
         offline: bring every dependency's wheel for the target.
+        key: of OpenSSH, signs the list of digests, for ``install.sh --require-signature``.
 
     Raises:
         BundleError: there is no sound bundle at ``bundle_path``.
-        PackError: an unknown target, or offline without one.
+        PackError: an unknown target, offline without one, or no such key.
         ToolError: a wheel could not be built or downloaded.
     """
     if offline and target_name is None:
         raise PackError(f"OFFLINE=1: no TARGET given; wheels are made for one machine: one of {', '.join(TARGETS)}")
     target = find_target(target_name) if target_name is not None else None
+    if key is not None:
+        check_key(key)
     bundle = open_bundle(bundle_path)
     name = "-".join(
         [bundle.manifest.model_id, bundle.manifest.version]
@@ -55,6 +61,8 @@ def pack(bundle_path: Path, out: Path, target_name: str | None = None, offline: 
         wheels = dependency_wheels(target, wheel, WHEELS) if target and offline else []
         folder = Path(scratch, "stage", name)
         _stage(folder, bundle.path, bundle.manifest, target, wheel, wheels)
+        if key is not None:
+            sign(folder / SUMS, key)
         return _write(folder, out / f"{name}.tar.gz")
 
 
