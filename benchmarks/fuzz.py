@@ -1,77 +1,120 @@
-"""Feeds damaged manifests, configurations, readings and photos to their readers: 10,000 cases, none may crash.
+"""Damaged input of one kind, case after case: no crash, no traceback, no hang above 10 s, memory bounded, one line.
 
-With ``--pictures`` all of them are picture files, of every format and kind; none may take 10 s or 2 GB either.
+    .venv-device/bin/python benchmarks/fuzz.py KIND --cases 20000 --seed 1
+    .venv/bin/python benchmarks/fuzz.py npz --cases 20000 --seed 1
+    .venv-device/bin/python benchmarks/fuzz.py KIND --seed 1 --first 4711 --cases 1        one case again, by its number
 
-A crash of the decoder itself (a signal) ends the worker, and is told with the seed of its batch.
+With --record the row goes into results/fuzz.json and into the table of docs/fuzz.md. Several may run at once.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
-import subprocess
 import sys
 import time
-from collections import Counter
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
-BATCH = 1000
+sys.path.insert(0, str(ROOT / "tests" / "fuzz"))
+
+from harness import KINDS, Outcome, fuzz  # noqa: E402
+
+RESULTS, PAGE = ROOT / "benchmarks" / "results" / "fuzz.json", ROOT / "docs" / "fuzz.md"
+SCHEMA = "fer-edge/fuzz/1"
+BEGIN, END = "<!-- benchmarks/fuzz.py writes this table -->", "<!-- end of the table -->"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photo", type=Path, help="a photo to damage, e.g. build/photos/astronaut.png")
-    parser.add_argument("--cases", type=int, default=10_000)
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("--cases", type=int, help="default: 200,000; clips 2,000; tflite 5,000")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--limit-s", type=float, default=900.0, help="no new batch after so long")
-    parser.add_argument("--pictures", action="store_true", help="picture files alone, of every format")
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="number of the first case (default: 0)")
+    parser.add_argument("--limit-s", type=float, default=float("inf"), metavar="S", help="no new case after so long")
+    parser.add_argument("--record", action="store_true", help="write the row into results/fuzz.json and docs/fuzz.md")
     arguments = parser.parse_args()
-    if arguments.worker:
-        return work(arguments.photo, arguments.cases, arguments.seed, arguments.pictures)
-    started, cases, failures = time.monotonic(), 0, list[str]()
-    read: Counter[str] = Counter()
-    refused: Counter[str] = Counter()
-    slowest_s = 0.0
-    for batch in range(-(-arguments.cases // BATCH)):
-        if time.monotonic() - started > arguments.limit_s:
-            break
-        n, seed = min(BATCH, arguments.cases - batch * BATCH), arguments.seed + batch
-        line = [sys.executable, __file__, str(arguments.photo), "--worker", "--cases", str(n), "--seed", str(seed)]
-        line += ["--pictures"] * arguments.pictures
-        done = subprocess.run(line, capture_output=True, text=True, check=False)
-        if done.returncode:
-            tail = done.stderr.strip().splitlines()[-1:] or ["nothing said"]
-            failures.append(f"seed {seed}: the process ended with status {done.returncode}: {tail[0]}")
-            continue
-        result = json.loads(done.stdout.splitlines()[-1])
-        cases += result["cases"]
-        read.update(result["read"])
-        refused.update(result["refused"])
-        slowest_s = max(slowest_s, result["slowest_s"])
-        failures += [f"seed {seed}: {text}" for text in result["failures"]]
-        print(f"\r{cases}/{arguments.cases}", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
-    print(f"{cases} cases in {time.monotonic() - started:.0f} s, slowest {slowest_s:.2f} s, {len(failures)} failures")
-    for kind in sorted(read | refused):
-        print(f"  {kind:12} read {read[kind]:5}  refused {refused[kind]:5}")
-    for text in failures:
+    cases, started = arguments.cases or KINDS[arguments.kind].cases, time.monotonic()
+
+    def progress(outcome: Outcome) -> None:
+        took_s = time.monotonic() - started
+        left_s = took_s / max(1, outcome.cases) * (cases - outcome.cases)
+        line = f"{arguments.kind}: {outcome.cases:,} of {cases:,}, {outcome.n_faults} faults, {left_s:.0f} s left"
+        print(f"\r{line:78}", end="", file=sys.stderr, flush=True)
+
+    quiet = not sys.stderr.isatty()
+    done = fuzz(
+        arguments.kind,
+        cases,
+        arguments.seed,
+        arguments.first,
+        limit_s=arguments.limit_s,
+        progress=(lambda _: None) if quiet else progress,
+    )
+    if not quiet:
+        print(file=sys.stderr)
+    row = as_row(arguments.kind, arguments.seed, arguments.first, done)
+    print("\n".join(table({arguments.kind: row})))
+    for answer, n in done.answers.most_common():
+        print(f"  {n:8,}  {answer}")
+    for text in done.faults:
         print(f"  {text}")
-    return int(bool(failures) or cases < arguments.cases)
+    if arguments.record:
+        record(arguments.kind, row)
+    return int(bool(done.n_faults) or done.cases < cases)
 
 
-def work(photo: Path, cases: int, seed: int, only_pictures: bool) -> int:
-    """One batch, in a process of its own."""
-    sys.path.insert(0, str(ROOT / "tests" / "device"))
-    from fuzzing import fuzz, small_photo  # the same cases as in the tests
-    from picture_fuzzing import fuzz_pictures
+def as_row(kind: str, seed: int, first: int, done: Outcome) -> dict[str, Any]:
+    """What is kept of a run."""
+    return {
+        "cases": done.cases,
+        "seed": seed,
+        "first": first,
+        "seconds": round(done.seconds, 1),
+        "broken_promises": done.n_faults,
+        "slowest_ms": round(1000 * done.slowest_s),
+        "before_mb": round(done.before_bytes / 1e6),
+        "peak_mb": round(done.peak_bytes / 1e6),
+        "limit_mb": round(KINDS[kind].most_bytes / 1e6),
+        "answers": dict(done.answers.most_common()),
+        "python": f"{sys.version_info[0]}.{sys.version_info[1]}",
+    }
 
-    from fer_edge.pictures.photo import read_photo
 
-    outcome = (fuzz_pictures if only_pictures else fuzz)(cases, seed, small_photo(read_photo(photo).image))
-    print(json.dumps(vars(outcome)))
-    return 0
+def table(rows: dict[str, dict[str, Any]]) -> list[str]:
+    """The rows as Markdown."""
+    lines = ["| kind | cases | of | seconds | broken promises | slowest case, ms | peak memory, MB (limit) | command |"]
+    lines += ["|---|---|---|---|---|---|---|---|"]
+    for kind, row in rows.items():
+        python = ".venv" if KINDS[kind].host else ".venv-device"
+        again = f"`{python}/bin/python benchmarks/fuzz.py {kind} --cases {row['cases']} --seed {row['seed']}`"
+        again = again if not row["first"] else f"{again[:-1]} --first {row['first']}`"
+        lines.append(
+            f"| {kind}: {KINDS[kind].what} | {row['cases']:,} | {KINDS[kind].cases:,} | {row['seconds']:,.0f} | "
+            f"{row['broken_promises']} | {row['slowest_ms']:,} | {row['peak_mb']} ({row['limit_mb']:,}) | {again} |"
+        )
+    return lines
+
+
+def record(kind: str, row: dict[str, Any]) -> None:
+    """Puts the row in the results, and all of them into the page."""
+    with (RESULTS.parent / ".fuzz.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        rows = json.loads(RESULTS.read_text())["kinds"] if RESULTS.is_file() else {}
+        rows[kind] = row
+        rows = {name: rows[name] for name in KINDS if name in rows}
+        RESULTS.write_text(json.dumps({"schema": SCHEMA, "kinds": rows}, indent=1) + "\n")
+        if PAGE.is_file():
+            PAGE.write_text(with_table(PAGE.read_text(), rows))
+
+
+def with_table(page: str, rows: dict[str, dict[str, Any]]) -> str:
+    """The page with these rows in place of its table's."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return "\n".join([before + BEGIN, *table(rows), END + after])
 
 
 if __name__ == "__main__":

@@ -121,3 +121,39 @@ def test_a_mutated_file_gives_arrays_or_one_line(data: st.DataObject) -> None:
 
 
 _SOUND = packed(arrays())
+
+
+def member(name: str, content: bytes, method: int = zipfile.ZIP_STORED) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def with_header(text: bytes) -> bytes:
+    """An npz of one array whose header says this."""
+    return member("images.npy", b"\x93NUMPY\x01\0" + len(text).to_bytes(2, "little") + text)
+
+
+def spoilt(content: bytes, old: bytes, new: bytes) -> bytes:
+    assert old in content
+    return content.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        with_header(b"{'descr': '|u1', 'fortran_order': False, 'shape': (3, 8, 8"),  # no end: tokenize's own error
+        with_header(b"(" * 3000),
+        with_header(b"[" * 90 + b"]" * 90),
+        spoilt(member("images.npy", bytes(range(256)) * 9, zipfile.ZIP_LZMA), b"\x09\x04\x05\0", b"\x09\x04\x05\0\xff"),
+        spoilt(member("images.npy", b"x" * 3000, zipfile.ZIP_BZIP2), b"BZh9", b"BZh0"),
+        spoilt(member("im\u00e9.npy", b"x"), b"im\xc3\xa9", b"im\xc3\xff"),  # a name that is not in its encoding
+        member("images.npy", b""),
+    ],
+)  # fmt: skip
+def test_whatever_its_readers_raise_is_one_line(content: bytes) -> None:
+    """Found by ``benchmarks/fuzz.py npz``: LZMAError, TokenError, UnicodeDecodeError, OSError without a number."""
+    with pytest.raises(SchemaError) as caught:
+        read_arrays(content, {"images": SPECS["images"]}, largest_bytes=LARGEST)
+    assert "\n" not in str(caught.value)

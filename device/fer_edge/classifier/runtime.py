@@ -130,7 +130,35 @@ def open_interpreter(
         ) from error
     except (ValueError, RuntimeError) as error:
         raise RunnerError(_problem(what, str(error), runtime, min_runtime)) from error
-    return interpreter
+    return _Guarded(interpreter, what, runtime)
+
+
+class _Guarded:
+    """An interpreter that says in our words what its network made of it: a damaged one loads and fails when it runs.
+
+    Args:
+        interpreter: the library's.
+        what: names the network in messages.
+        runtime: whose it is.
+    """
+
+    def __init__(self, interpreter: Any, what: str, runtime: LoadedRuntime) -> None:
+        self._interpreter, self._what, self._runtime = interpreter, what, runtime
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._interpreter, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            try:
+                return method(*arguments, **options)
+            except (ValueError, RuntimeError) as error:  # of names too: a UnicodeDecodeError is a ValueError
+                said = " ".join(str(error).split())[:200]
+                raise RunnerError(
+                    f"{self._what}: {self._runtime} cannot run it ({said}); rebuild or re-copy the bundle"
+                ) from error
+
+        self.__dict__[name] = call  # looked up once
+        return call
 
 
 def is_older(name: str, version: str, needed: str) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import warnings
 import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -53,32 +54,49 @@ def read_arrays(
             message starts with the array's name.
         OSError: the file cannot be read.
     """
+    with (
+        _said_as("npz", "not a readable npz ({}); expected an npz of plain arrays"),
+        zipfile.ZipFile(source if isinstance(source, Path) else io.BytesIO(source)) as archive,
+    ):
+        members = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+        missing = [name for name in expected if name not in members and name not in optional]
+        if missing:
+            raise SchemaError(", ".join(missing), f"not in the file; expected {', '.join(expected)}")
+        sizes: dict[str, int] = {}
+        wanted = {name: spec for name, spec in expected.items() if name in members}
+        for name, spec in wanted.items():
+            with archive.open(members[name]) as file:
+                _check_header(name, file, members[name].file_size, spec, sizes, largest_bytes)
+        return {name: _unpack(name, archive, members[name], spec) for name, spec in wanted.items()}
+
+
+@contextlib.contextmanager
+def _said_as(name: str, problem: str) -> Iterator[None]:
+    """Whatever a reader raises on a stranger's bytes is a SchemaError; what the disk says (it has a number) stays.
+
+    zipfile, its four decompressors, numpy's headers and the Python parser in them raise more kinds than they document.
+    """
     try:
-        with zipfile.ZipFile(source if isinstance(source, Path) else io.BytesIO(source)) as archive:
-            members = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
-            missing = [name for name in expected if name not in members and name not in optional]
-            if missing:
-                raise SchemaError(", ".join(missing), f"not in the file; expected {', '.join(expected)}")
-            sizes: dict[str, int] = {}
-            wanted = {name: spec for name, spec in expected.items() if name in members}
-            for name, spec in wanted.items():
-                with archive.open(members[name]) as file:
-                    _check_header(name, file, members[name].file_size, spec, sizes, largest_bytes)
-            return {name: _unpack(name, archive, members[name], spec) for name, spec in wanted.items()}
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:  # an unknown method, an encrypted member
-        raise SchemaError("npz", f"not a readable npz ({error}); expected an npz of plain arrays") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # numpy's, about headers of Python 2
+            yield
+    except SchemaError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        said = " ".join(str(error).split())[:80] or type(error).__name__
+        raise SchemaError(name, problem.format(said)) from error
 
 
 def _check_header(
     name: str, file: IO[bytes], size_bytes: int, spec: ArraySpec, sizes: dict[str, int], largest_bytes: int
 ) -> None:
     """Refuses by what the array says of itself; ``sizes`` gathers the named axes."""
-    try:
+    with _said_as(name, "its header cannot be read ({})"):
         version = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(file)  # type: ignore[no-untyped-call]
-    except (ValueError, EOFError, zlib.error, zipfile.BadZipFile, SyntaxError, TypeError) as error:
-        raise SchemaError(name, f"its header cannot be read ({str(error).splitlines()[0][:80]})") from error
     kinds, words = _KINDS[spec.kind]
     fits = dtype.str[1:] == kinds if spec.kind == "image" else dtype.kind in kinds
     if not fits or dtype.names is not None:
@@ -98,11 +116,8 @@ def _check_header(
 
 
 def _unpack(name: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo, spec: ArraySpec) -> NDArray[Any]:
-    try:
-        with archive.open(member) as file:
-            array = np.lib.format.read_array(file, allow_pickle=False)  # type: ignore[no-untyped-call]
-    except (ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise SchemaError(name, f"is damaged ({str(error).splitlines()[0][:80]})") from error
+    with _said_as(name, "is damaged ({})"), archive.open(member) as file:
+        array = np.lib.format.read_array(file, allow_pickle=False)  # type: ignore[no-untyped-call]
     if spec.kind == "number" and not np.isfinite(array).all():
         raise SchemaError(name, "found values that are not finite")
     return np.asarray(array)

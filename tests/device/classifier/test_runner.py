@@ -217,3 +217,21 @@ def test_a_broken_first_runtime_is_said(monkeypatch: pytest.MonkeyPatch, caplog:
     finally:
         runtime.find_runtime.cache_clear()
     assert "ai-edge-litert is installed but cannot be imported (libfoo" in caplog.text
+
+
+def spoilt(name: str, changes: dict[int, int]) -> bytes:
+    """A tiny network with some bytes changed."""
+    content = bytearray(tiny(name))
+    for at, value in changes.items():
+        content[at] = value
+    return bytes(content)
+
+
+def test_a_network_that_loads_and_cannot_be_run_is_refused_in_one_line() -> None:
+    """Found by ``benchmarks/fuzz.py tflite``: a RuntimeError of ``invoke``, a tensor's name that is no UTF-8."""
+    names = tiny("float32").replace(b"serving_default", b"serving_def\xffult")
+    for content in (names, spoilt("float32", {292: 0})):
+        with pytest.raises(RunnerError) as caught:
+            LiteRunner(content, tiny_variant("float32"))(inputs(1))
+        assert str(caught.value).startswith("variant float32: ")
+        assert "\n" not in str(caught.value)

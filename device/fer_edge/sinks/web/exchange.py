@@ -11,7 +11,7 @@ from typing import Any
 from fer_edge.sinks import bounds
 from fer_edge.sinks.encode import to_json
 from fer_edge.sinks.web.connection import DeadlineReader, LimitedServer, TooMuch, linger
-from fer_edge.sinks.web.framing import BadFraming, Lines, check_request_line, content_length
+from fer_edge.sinks.web.framing import BadFraming, Lines, check_request_line, check_version, content_length
 
 
 class Refused(Exception):  # noqa: N818  # an ending, named for what it is
@@ -66,6 +66,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
                 return False
         finally:
             self.rfile = stream
+        check_version(self.request_version)
         self._length = content_length(self.command, self.headers)
         self._unread = self._length or 0
         self.server.places.busy(self.connection)

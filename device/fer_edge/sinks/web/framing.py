@@ -48,6 +48,19 @@ def check_request_line(line: bytes) -> None:
         raise BadFraming("a request line with control characters")
 
 
+def check_version(version: str) -> None:
+    """Refuses HTTP/0.9, whose answers have no head: no status, and none of the headers that keep a page safe.
+
+    Args:
+        version: of the request, "HTTP/1.1"; the standard library takes a line without one for HTTP/0.9.
+
+    Raises:
+        BadFraming: it is older than 1.0.
+    """
+    if version.startswith("HTTP/0"):
+        raise BadFraming(f"{version}, expected HTTP/1.0 or HTTP/1.1")
+
+
 def content_length(method: str, headers: Message[str, str]) -> int | None:
     """Bytes of content that follow the head; None where a POST does not say.
 
