@@ -16,7 +16,7 @@ SLICES = {
     "config": (300, {"refused": 100, "read": 20, "check refused": 3}),
     "documents": (500, {"refused": 200, "read": 20}),
     "pictures": (1000, {"jpeg read, damaged": 5, "png read, damaged": 5, "gif refused": 5, "bmp read": 5}),
-    "http": (600, {"200": 10, "400": 80, "401": 40, "403": 3, "404": 10, "421": 5}),
+    "http": (600, {"200": 5, "400": 80, "401": 40, "403": 3, "404": 10, "421": 5}),
     "mqtt": (400, {"answered": 100, "closed": 40}),
     "tflite": (150, {"refused": 60, "run": 20}),
     "clips": (120, {"read": 30, "refused": 10, "incomplete": 10}),

@@ -26,7 +26,7 @@ from fer_edge.types import Frame, FrameReading
 SILENT = True
 HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: localhost\r\n\r\n"
 TOKEN = "a token of the fuzz's own"
-METHODS = (*(b"GET", b"POST") * 6, b"HEAD", b"PUT", b"OPTIONS", b"get", b"PRI", b"", b"\xff", b"A" * 300)
+METHODS = (*(b"GET", b"POST") * 12, b"HEAD", b"PUT", b"OPTIONS", b"get", b"PRI", b"", b"\xff", b"A" * 300)
 TARGETS = (
     *(b"/", b"/", b"/api/photo", b"/api/photo", b"/api/photo", b"/login", b"/login", b"/api/status", b"/snapshot.jpg"),
     *(b"/api/camera/stop", b"/api/camera/start", b"/metrics", b"/app.js", b"/style.css", b"*", b"", b"//", b"/?token="),
@@ -137,9 +137,9 @@ def cases(folder: Path) -> Iterator[Case]:
     with helpers.site(controls) as web, helpers.site(guarded, token_file=str(token)) as locked:
 
         def case(rng: np.random.Generator, index: int) -> str:
-            hidden = hiding(rng) if index % 4 == 0 else b""
+            hidden = hiding(rng) if index % 6 == 0 else b""
             content = hidden or request(rng, photos)
-            if not hidden and rng.integers(0, 3) == 0:
+            if not hidden and rng.integers(0, 4) == 0:
                 content = damage_bytes(rng, content, 300, 4)
             site = (web, locked)[index % 2]
             found = answers(site.port, content)
