@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fer_edge.classifier.crop import crop_face
 from fer_edge.classifier.runner import LiteRunner
@@ -78,12 +79,24 @@ class Pipeline:
         with _timed(stage_ms, "detect"):
             found = self.detector.detect(frame.image)
         faces = [face for face in found if self._in_zone(frame, face)[0]]
+        readings = self._classified(frame, faces, stage_ms)
+        return self._reading(frame, readings, found, stage_ms, self.detector.left_out - before)
+
+    def read_faces(self, frame: Frame, faces: list[FaceBox]) -> FrameReading:
+        """The expressions of faces that somebody else found, wherever they are; no other is looked for.
+
+        Raises:
+            LandmarkError: a landmark is missing, or they coincide.
+        """
+        stage_ms: dict[str, float] = {}
+        return FrameReading(frame, self._classified(frame, faces, stage_ms), stage_ms)
+
+    def _classified(self, frame: Frame, faces: list[FaceBox], stage_ms: dict[str, float]) -> tuple[FaceReading, ...]:
         names = self.manifest.labels
-        readings = tuple(
+        return tuple(
             FaceReading(face, names[int(np.argmax(row))], dict(zip(names, row, strict=True)))
             for face, row in zip(faces, self.classify(frame.image, faces, stage_ms), strict=True)
         )
-        return self._reading(frame, readings, found, stage_ms, self.detector.left_out - before)
 
     def _in_zone(self, frame: Frame, face: FaceBox) -> tuple[bool, str | None]:
         return self.zones.place(face.box, frame.image.shape[:2])
@@ -135,7 +148,11 @@ class Pipeline:
             prepared = [preprocess(crop, self.manifest.input, self.variant.input_hw) for crop in crops]
             inputs = np.stack(prepared) if len(prepared) > 1 else prepared[0][None]
         with _timed(stage_ms, "infer"):
-            probabilities: list[list[float]] = answer(self.runner(inputs), self.labels).tolist()
+            return self.answer(inputs)
+
+    def answer(self, inputs: NDArray[np.float32]) -> list[list[float]]:
+        """The probabilities of prepared crops (N, H, W, channels), in the order of the manifest's labels."""
+        probabilities: list[list[float]] = answer(self.runner(inputs), self.labels).tolist()
         return probabilities
 
 

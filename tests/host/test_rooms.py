@@ -31,7 +31,7 @@ DEVICE_ROOMS = """
     __init__ contract errors types program
     board pictures tracking classifier detectors setting
     pipeline
-    sources sinks doctor config
+    sources sinks library doctor config
     daemon profiler commands cli __main__
 """
 ORDER = {

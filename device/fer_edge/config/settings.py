@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import types
 import typing
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fer_edge.board.health import HealthSettings
+from fer_edge.contract.docstrings import described
 from fer_edge.contract.limits import Limited, Problem, checked, within
 from fer_edge.errors import SourceError
 from fer_edge.program.logs import LogSettings
@@ -202,21 +202,6 @@ def keys() -> Iterator[Key]:
         hints, texts = typing.get_type_hints(cls), described(cls)
         for item in dataclasses.fields(cls):
             yield Key(table, item.name, hints[item.name], texts.get(item.name, ""))
-
-
-def described(cls: Any) -> dict[str, str]:
-    """The ``Args:`` or ``Attributes:`` of a class' docstring: name to text."""
-    found: dict[str, str] = {}
-    name = ""
-    for line in re.split(r"(?:Args|Attributes):\n", cls.__doc__ or "", maxsplit=1)[-1].splitlines():
-        entry = re.fullmatch(r" {8}(\w+): (.*)", line)
-        if entry:
-            name, found[entry[1]] = entry[1], entry[2]
-        elif name and line.startswith(" " * 9):
-            found[name] += " " + line.strip()
-        elif line.strip():
-            break
-    return found
 
 
 def differences(before: Config, after: Config) -> list[str]:

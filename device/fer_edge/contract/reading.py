@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Any
 
 from fer_edge.contract import codec
 
@@ -88,9 +89,14 @@ class ReadingDoc:
     left_out: int | None = None
 
 
+def to_dict(reading: ReadingDoc) -> dict[str, Any]:
+    """What a line holds, as dictionaries, lists, texts and numbers."""
+    return {"schema": SCHEMA, **codec.encode(reading)}
+
+
 def dump_line(reading: ReadingDoc) -> str:
     """One JSON line, without the line feed."""
-    return json.dumps({"schema": SCHEMA, **codec.encode(reading)}, ensure_ascii=False, allow_nan=False)
+    return json.dumps(to_dict(reading), ensure_ascii=False, allow_nan=False)
 
 
 def load_line(text: str | bytes) -> ReadingDoc:

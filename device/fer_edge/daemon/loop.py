@@ -226,12 +226,22 @@ class Daemon:
             self._fanout.status(status)
             self._notifier.status(status.line)
 
-    # -- signals -----------------------------------------------------------------------------------------------------
+    # -- its end -----------------------------------------------------------------------------------------------------
 
-    def _end(self, by: str) -> None:
-        """A signal: the source is closed; the frame in work is finished and published."""
+    def end(self, by: str = "the program") -> None:
+        """Ends the run, from any thread: the source is closed, the frame in work is finished and published.
+
+        A camera that is being opened is waited for; ``run`` then returns without a frame of it.
+
+        Args:
+            by: for ``RunSummary.ended_by``.
+        """
         self._ended, self._summary.ended_by = True, by
         self._cut_short()
+
+    def _end(self, by: str) -> None:
+        """A signal, in the thread of ``run``: as ``end``, and an opening is left at once."""
+        self.end(by)
         if self._is_connecting or (self._source is not None and self._source.opening):
             raise SignalledWhileOpening
 

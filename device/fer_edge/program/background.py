@@ -59,6 +59,8 @@ THREADS = (
     ),
     Background("receive", "sources/http.py", ONCE, "takes a stream; its error stands where the next frame would"),
     Background("packets", "sources/parts.py", ONCE, "feeds a decoder: its end closes the pipe"),
+    Background("afollow", "library/waiting.py", ONCE, "a program's frames: each error is raised where it awaits them"),
+    Background("batch", "library/batch.py", LIBRARY, "a program's pictures: an error is raised in their place"),
     Background("interrupt", "contract/process.py", LIBRARY, "says Ctrl-C again in a moment: one call"),
 )
 OTHER = "other"  # picamera2's, for one: its end is seen by the frames that do not come

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,24 +19,34 @@ RgbImage = NDArray[np.uint8]  # (height, width, 3), R, G, B, upright
 
 @dataclass(frozen=True)
 class Frame:
-    """One upright RGB picture and when it was captured (monotonic clock, s).
+    """One upright RGB picture and when it was captured.
 
-    Where the picture is a large photo scaled down, ``scale`` is its px per px of the original and ``original_hw`` the
-    original's (height, width). ``t_media_s`` is the place in a clip, which may be read faster than it was filmed.
-    ``can_be_late`` says that the next frame does not wait for this one to be read, as a camera's does not: only then
-    may anything depend on how long reading takes.
-    ``damaged`` says that parts of the picture are missing or made up by the decoder (None: nothing is known of any).
+    Attributes:
+        image: (height, width, 3) uint8, RGB, upright. Typed as any array, because OpenCV's stubs type theirs so.
+        index: number of the frame in its source, from 0.
+        t_capture_s: when it was captured, s of ``time.monotonic()``; now, unless told.
+        source: what it came from, for people and for the reading.
+        scale: where the picture is a large photo scaled down, its px per px of the original.
+        original_hw: (height, width) of that original in px.
+        t_media_s: its place in a clip, s, which may be read faster than it was filmed.
+        can_be_late: the next frame does not wait for this one to be read, as a camera's does not: only then may
+            anything depend on how long reading takes.
+        damaged: parts of the picture are missing or made up by the decoder; None: nothing is known of any.
     """
 
-    image: RgbImage
-    index: int
-    t_capture_s: float
-    source: str
+    image: NDArray[Any]
+    index: int = 0
+    t_capture_s: float = field(default_factory=time.monotonic)
+    source: str = "program"
     scale: float = 1.0
     original_hw: tuple[int, int] | None = None
     t_media_s: float | None = None
     can_be_late: bool = False
     damaged: bool | None = None
+
+    def __repr__(self) -> str:
+        height, width = self.image.shape[:2]
+        return f"Frame({self.source}, index {self.index}, {width} x {height} px, {self.t_s:.3f} s)"
 
     @property
     def t_s(self) -> float:

@@ -127,6 +127,31 @@ def test_stopped_and_started_by_hand() -> None:
     assert Camera.n_open == 0
 
 
+def test_a_program_ends_it_from_another_thread() -> None:
+    """While frames come, while it is stopped by hand, and before it began."""
+    notes, switch = Notes(), Switch()
+    subject = daemon([notes], switch=switch)
+    thread = in_thread(subject)
+    wait_until(lambda: notes.readings)
+    subject.end("my program")
+    thread.join(20)
+    assert not thread.is_alive()
+    assert subject.status().reason == "my program"
+    wait_until(lambda: Camera.n_open == 0)
+
+    stopped = daemon([], switch=Switch())
+    stopped._switch.turn_off()
+    thread = in_thread(stopped)
+    wait_until(lambda: stopped.status().reason == "stopped by hand")
+    stopped.end()
+    thread.join(20)
+    assert not thread.is_alive()
+
+    never = daemon([])
+    never.end()
+    assert never.run().frames == 0
+
+
 def test_what_the_status_says() -> None:
     tries: list[int] = []
 

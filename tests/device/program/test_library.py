@@ -15,7 +15,7 @@ from fer_edge.contract.bundle import Bundle
 from fer_edge.types import RgbImage
 
 HOST_PROGRAM = """
-import atexit, importlib, json, logging, os, pkgutil, signal, sys, threading, time, warnings
+import asyncio, atexit, importlib, json, logging, os, pkgutil, signal, sys, threading, time, warnings
 import cv2
 
 def state():
@@ -31,6 +31,7 @@ def state():
         "folder": os.getcwd(),
         "mask": os.umask(os.umask(0o022)),
         "path": list(sys.path),
+        "threads": sorted(thread.name for thread in threading.enumerate()),
     }
 
 bundle_path, clip, photo = sys.argv[1:]
@@ -59,6 +60,25 @@ for text in (clip, "synthetic://?n=5"):
         pipeline.read_frame(frame)
     source.close()
 steps["clips read"] = state()
+reader = fer_edge.open_reader(bundle_path)
+steps["a reader opened"] = state()
+reader.read_batch([photo, photo])
+reading = reader.read(cv2.imread(photo), order="bgr", faces=[(200, 100, 200, 200)])
+fer_edge.annotate(photo, reading)
+reader.read_crops([cv2.imread(photo)])
+with fer_edge.open_source(clip) as frames:
+    list(reader.follow(frames))
+
+async def follow():
+    with fer_edge.open_source(clip) as frames:
+        async for _ in reader.afollow(frames):
+            pass
+
+asyncio.run(follow())
+reader.close()
+while threading.active_count() > 1:  # the one of afollow ends after the last frame was asked for
+    time.sleep(0.01)
+steps["a reader used"] = state()
 print(json.dumps(steps))
 """
 
@@ -80,7 +100,7 @@ def test_the_host_program_stays_as_it_was(bundle: Bundle, clip: Path, tmp_path: 
     assert done.returncode == 0, done.stderr
     steps = json.loads(done.stdout.splitlines()[-1])
     before = steps.pop("before")
-    assert len(steps) == 5
+    assert len(steps) == 7
     for step, after in steps.items():
         changed = {what: (before[what], after[what]) for what in before if before[what] != after[what]}
         assert not changed, f"after {step}"
