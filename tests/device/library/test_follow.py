@@ -288,19 +288,8 @@ def test_every_line_of_the_command_is_of_the_schema(
     edge("image", *some, broken, "--bundle", bundle_path, "--threads", 1, "--jsonl", out)
     lines += out.read_text().splitlines()
     out.unlink()
-    edge(
-        "run",
-        "--source",
-        FACES,
-        "--bundle",
-        bundle_path,
-        "--threads",
-        1,
-        "--jsonl",
-        out,
-        "--zones-look",
-        "all=0:0 1:0 1:1 0:1",
-    )
+    zones = ("--zones-look", "all=0:0 1:0 1:1 0:1")
+    edge("run", "--source", FACES, "--bundle", bundle_path, "--threads", 1, "--jsonl", out, *zones)
     lines += out.read_text().splitlines()
     assert len(lines) == 3 + 1 + 12
     for line in lines:
