@@ -594,6 +594,7 @@ remove_own_files() {
         rm -f "$folder/tune.json" "$folder/web-token" 2>/dev/null || true
         rmdir "$folder" 2>/dev/null || true
     done
+    rm -f "$prefix/tune.json"
 }
 
 main "$@"

@@ -56,6 +56,9 @@ def add_measuring_commands(commands: Any, common: argparse.ArgumentParser, detec
     tune.add_argument("--any-detector", action="store_true", help="take the fastest detector too; it may find less")
     tune.add_argument("--source", default="synthetic://?n=60", metavar="URI")
     tune.add_argument("--max-s", type=seconds, default=60.0, metavar="S", help="to measure at most (default: 60)")
+    tune.add_argument(
+        "--keep-tainted", action="store_true", help="keep the result also where something disturbed the measurement"
+    )
     tune.add_argument("--forget", action="store_true", help="go back to the defaults")
 
 

@@ -19,5 +19,8 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = tune.tune(
         bundle, arguments.floor, arguments.any_detector, arguments.source, arguments.max_s, print, progress()
     )
+    if chosen.tainted and not arguments.keep_tainted:
+        print("not kept, as it is tainted; tune again when the machine is quiet, or with --keep-tainted")
+        return 1
     print(tune.remember(bundle, chosen))
     return 0

@@ -132,13 +132,17 @@ _SMALL_T = {  # Abramowitz and Stegun, table 26.10
 
 
 def summarize(times_ms: Sequence[float]) -> StageTiming:
-    """Mean, percentiles and the 95% interval of the mean of n >= 2 timings in ms, outliers included."""
+    """Mean, percentiles and the 95% interval of the mean of n >= 2 timings in ms, outliers included.
+
+    No time is below 0: where Student's interval would begin there, it begins at 0.
+    """
     values = np.asarray(times_ms, dtype=np.float64)
     size, count = block_edges(len(values))
     found = interval(in_blocks(values, size, count).mean(axis=1))
     mean, half = float(values.mean()), (found.upper - found.lower) / 2
     p50, p90, p95, p99 = (round(float(value), 4) for value in np.percentile(values, [50, 90, 95, 99]))
-    return StageTiming(round(mean, 4), p50, p90, p95, p99, (round(mean - half, 4), round(mean + half, 4)))
+    lower, upper = round(max(0.0, mean - half), 4), round(mean + half, 4)
+    return StageTiming(round(mean, 4), p50, p90, p95, p99, (lower, upper))
 
 
 def n_outliers(times: Sequence[float]) -> int:

@@ -72,8 +72,9 @@ def tune(
             winner = chosen
         elif chosen != winner:
             say(f"{chosen.detector} is faster, but finds other faces; --any-detector takes it all the same")
-    for reason in dict.fromkeys(reason for document in documents for reason in document.tainted):
-        say(f"tainted: {reason}; tune again when the machine is quiet")
+    tainted = tuple(dict.fromkeys(reason for document in documents for reason in document.tainted))
+    for reason in tainted:
+        say(f"tainted: {reason}")
     times = {(d.variant, d.threads): d.stages["total"].p50_ms for d in documents}
     return tuned.Tuned(
         identity=tuned.identity(bundle),
@@ -85,11 +86,16 @@ def tune(
         measured_at=documents[0].measured_at or "",
         accuracy=accuracy.get(winner.variant),
         floor=floor,
+        tainted=tainted,
     )
 
 
 def remember(bundle: Bundle, entry: tuned.Tuned) -> str:
-    """Writes it where ``run`` and ``image`` look; says what changes."""
+    """Writes it where ``run`` and ``image`` look; says what changes.
+
+    Raises:
+        PermissionError: it cannot be written there.
+    """
     path = tuned.save(entry)
     gain = f", {entry.default_p50_ms / entry.p50_ms:.2f} times the default's speed" if entry.default_p50_ms else ""
     return (

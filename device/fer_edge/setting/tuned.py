@@ -6,6 +6,7 @@ It holds for one bundle on one board with one interpreter: where any of them cha
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The fastest setting within the accuracy floor; times of the whole pipeline in ms."""
+    """The fastest setting within the accuracy floor; times of the whole pipeline in ms; what disturbed the measurement."""
 
     identity: Identity
     variant: str
@@ -48,6 +49,7 @@ class Tuned:
     measured_at: str
     accuracy: float | None = None
     floor: float | None = None
+    tainted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -137,15 +139,28 @@ def forget(bundle: Bundle) -> int:
 
 
 def files() -> list[Path]:
-    """Where it may be, this user's own first: a service's state, root's for the service, a person's."""
+    """Where it may be; the first is written: a service's state, the prefix of an installation that this user may write
+    to, this user's own, what root keeps for the service.
+    """
+    prefix = _prefix()
+    beside = [prefix / FILE_NAME] if prefix else []
     own = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if own:
-        return [Path(own) / FILE_NAME]
+        return [Path(own) / FILE_NAME, *beside]
     home = places.folder("XDG_STATE_HOME", ".local/state")
     found = [*([home / "fer-edge" / FILE_NAME] if home else []), SYSTEM_DIR / FILE_NAME]
     if os.geteuid() == 0 and "XDG_STATE_HOME" not in os.environ:
         found.reverse()
-    return found
+    return [*beside, *found] if prefix and os.access(prefix, os.W_OK) else [*found, *beside]
+
+
+def _prefix() -> Path | None:
+    """Of the installation that this program belongs to: PREFIX/versions/NAME/venv, as install.sh makes it."""
+    venv = Path(sys.prefix)
+    if venv.name != "venv" or venv.parent.parent.name != "versions":
+        return None
+    prefix = venv.parents[2]
+    return prefix if (prefix / ".fer-edge").is_file() else None
 
 
 def _read(path: Path) -> tuple[Tuned, ...]:

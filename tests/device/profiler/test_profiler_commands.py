@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from browser_helpers import chromium, shot
 
 from fer_edge.contract import bench, latency
 from fer_edge.contract.bundle import Bundle
@@ -289,7 +290,7 @@ def test_tune_is_remembered_and_forgotten(edge: Edge, bundle: Bundle, tmp_path: 
 
     environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
     environment.pop("STATE_DIRECTORY", None)
-    done = ok(edge("tune", "--bundle", bundle.path, "--max-s", 3, env=environment))
+    done = ok(edge("tune", "--bundle", bundle.path, "--max-s", 3, "--keep-tainted", env=environment))
     file = tmp_path / "fer-edge" / "tune.json"
     (entry,) = json.loads(file.read_text())["entries"]
     assert entry["variant"] in ("float32", "int8")
@@ -298,6 +299,40 @@ def test_tune_is_remembered_and_forgotten(edge: Edge, bundle: Bundle, tmp_path: 
     done = ok(edge("tune", "--bundle", bundle.path, "--forget", env=environment))
     assert "forgotten" in done.stdout
     assert json.loads(file.read_text())["entries"] == []
+
+
+def test_what_tune_found_while_disturbed_is_kept_only_when_told(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from fer_edge import cli
+    from fer_edge.profiler import interference
+
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    monkeypatch.setattr(interference, "judge", lambda *_: ("the board was throttled",))
+    command = ["tune", "--bundle", str(bundle.path), "--max-s", "1"]
+    assert cli.main(command) == 1
+    assert "tainted: the board was throttled\nnot kept" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+    assert cli.main([*command, "--keep-tainted"]) == 0
+    (entry,) = json.loads((tmp_path / "tune.json").read_text())["entries"]
+    assert entry["tainted"] == ["the board was throttled"]
+
+
+def test_the_page_fits_a_phone(edge: Edge, bundle: Bundle, tmp_path: Path) -> None:
+    page = tmp_path / "bench.html"
+    ok(edge("bench", "--bundle", bundle.path, *COMMON, "--out", page))
+    with chromium() as browser:
+        browser.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True},
+        )
+        browser.get(page.as_uri())
+        sizes = browser.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
+        assert sizes[0] <= sizes[1] == 390
+        table = "const t = document.querySelector('.stages'); return [t.scrollWidth, t.parentNode.clientWidth]"
+        inner, outer = browser.execute_script(table)
+        assert inner <= outer  # all columns are seen without moving anything
+        shot(browser, "bench_phone.png")
 
 
 def test_per_op(edge: Edge, bundle: Bundle, tmp_path: Path, one_line: OneLine) -> None:

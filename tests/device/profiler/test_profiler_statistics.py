@@ -113,3 +113,9 @@ def test_outliers_are_counted_and_kept() -> None:
     times = [1.0, 1.1, 0.9, 1.0, 1.05, 0.95, 1.0, 50.0]
     assert statistics.n_outliers(times) == 1
     assert statistics.summarize(times).mean_ms == pytest.approx(np.mean(times), abs=1e-3)
+
+
+def test_an_interval_of_times_never_begins_below_zero() -> None:
+    found = statistics.summarize([0.1] * 7 + [20.0])
+    assert found.ci95_ms[0] == 0
+    assert found.ci95_ms[1] > found.mean_ms

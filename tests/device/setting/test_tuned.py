@@ -52,3 +52,22 @@ def test_a_damaged_memory_is_as_good_as_none(bundle: Bundle, entry: tuned.Tuned,
     assert tuned.recall(bundle) == entry
     assert tuned.forget(bundle) == 1
     assert tuned.recall(bundle) is None
+
+
+def test_root_tunes_inside_the_prefix_of_the_installation(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = tuned.Tuned(tuned.identity(bundle), "float32", 1, "blazeface_short", 1.0, 2.0, "2026")
+    prefix, state = tmp_path / "prefix", tmp_path / "state"
+    (prefix / "versions/1/venv").mkdir(parents=True)
+    (prefix / ".fer-edge").touch()
+    monkeypatch.setattr("sys.prefix", str(prefix / "versions/1/venv"))
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
+    assert tuned.save(found) == prefix / "tune.json"
+    assert not state.exists()
+    monkeypatch.setenv("STATE_DIRECTORY", str(state))  # the service of the same installation
+    assert tuned.recall(bundle) == found
+    monkeypatch.delenv("STATE_DIRECTORY")
+    monkeypatch.setattr("os.access", lambda path, _: str(path) != str(prefix))  # another user's
+    assert tuned.save(found) == state / "fer-edge/tune.json"

@@ -16,6 +16,10 @@ td,th{padding:3px 8px;text-align:right;border-bottom:1px solid #e6e9ed}td:first-
 .facts td{text-align:left;vertical-align:top}.facts td:first-child{white-space:nowrap;color:#5b6670}
 .taint{background:#fff4e0;border-left:4px solid #e69500;padding:6px 12px;margin:12px 0}
 svg{width:100%;height:auto;display:block}footer{color:#5b6670;font-size:13px;margin-top:28px}
+td,h1{overflow-wrap:anywhere}.wide{overflow-x:auto}
+.stages td{white-space:nowrap}
+@media(max-width:560px){table{font-size:11.5px}td,th{padding:3px}.stages td:nth-child(3){white-space:normal}
+.facts td:first-child{white-space:normal}.wide svg{min-width:560px}}
 """
 _NAMES = {
     "fps": "Repetitions a second",
@@ -39,13 +43,15 @@ def as_html(document: BenchDoc) -> str:
     )
     parts.append(_stage_table(document))
     if document.histogram is not None:
-        parts.append(f"<h2>Distribution of {html.escape(headline)}</h2>" + _distribution(document.histogram, document))
+        parts.append(
+            f"<h2>Distribution of {html.escape(headline)}</h2>" + _wide(_distribution(document.histogram, document))
+        )
     if len(document.stages) > 1:
-        parts.append("<h2>Stages: median, and up to the 95th percentile</h2>" + _stages(document))
+        parts.append("<h2>Stages: median, and up to the 95th percentile</h2>" + _wide(_stages(document)))
     for key, signal in document.series.items():
         if len(signal.t_s) > 1:
             label = _NAMES.get(key, key)
-            parts.append(f"<h2>{html.escape(label)} over time</h2>" + _over_time(signal, label))
+            parts.append(f"<h2>{html.escape(label)} over time</h2>" + _wide(_over_time(signal, label)))
     rows = "".join(f"<tr><td>{html.escape(k)}</td><td>{html.escape(v)}</td></tr>" for k, v in facts(document))
     parts.append(f'<h2>Conditions</h2><table class="facts">{rows}</table>')
     when = f"measured {document.measured_at} by fer-edge {document.fer_edge}" if document.measured_at else ""
@@ -57,6 +63,11 @@ def as_html(document: BenchDoc) -> str:
     )
 
 
+def _wide(content: str) -> str:
+    """What a phone is too narrow for is moved sideways by itself; the page stays."""
+    return f'<div class="wide" tabindex="0">{content}</div>'
+
+
 def _stage_table(document: BenchDoc) -> str:
     rows = "".join(
         f"<tr><td>{html.escape(name)}</td><td>{t.mean_ms:.3f}</td><td>{t.ci95_ms[0]:.3f} – {t.ci95_ms[1]:.3f}</td>"
@@ -64,7 +75,7 @@ def _stage_table(document: BenchDoc) -> str:
         for name, t in document.stages.items()
     )
     head = "".join(f"<th>{text}</th>" for text in ("ms", "mean", "95% interval", "p50", "p90", "p95", "p99"))
-    return f"<table><tr>{head}</tr>{rows}</table>"
+    return f'<div class="wide"><table class="stages"><tr>{head}</tr>{rows}</table></div>'
 
 
 def _distribution(histogram: Histogram, document: BenchDoc) -> str:

@@ -84,7 +84,7 @@ def as_table(document: BenchDoc) -> str:
     lines = [f"{name:12} {text}" for name, text in facts(document)]
     lines.append(f"{'stage':10} {'mean':>8} {'±95%':>7} {'p50':>8} {'p90':>8} {'p95':>8} {'p99':>8}  ms")
     for name, t in document.stages.items():
-        half = (t.ci95_ms[1] - t.ci95_ms[0]) / 2
+        half = t.ci95_ms[1] - t.mean_ms
         lines.append(
             f"{name:10} {t.mean_ms:8.3f} {half:7.3f} {t.p50_ms:8.3f} {t.p90_ms:8.3f} {t.p95_ms:8.3f} {t.p99_ms:8.3f}"
         )

@@ -117,9 +117,8 @@ def test_last_minute_numbers_and_screenshots(browser: Any, page: str) -> None:
     assert re.fullmatch(r"\d{1,2}:\d\d:\d\d.*", text(browser, "when")), text(browser, "when")
     assert re.fullmatch(r"\d+\.\d s", text(browser, "place"))
     assert not browser.find_element("id", "damaged").is_displayed()
-    assert "last 60 seconds" in helpers.until(
-        lambda: browser.execute_script("return document.getElementById('strip').getAttribute('aria-label')"), "spoken"
-    )
+    said = "return document.getElementById('strip').getAttribute('aria-label')"
+    helpers.until(lambda: "last 60 seconds" in browser.execute_script(said), "the strip's words, anew every 5 s")
     shot(browser, "desktop.png")
     metrics = {"width": 390, "height": 844, "deviceScaleFactor": 2, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
@@ -212,6 +211,7 @@ def test_camera_stops_and_starts(browser: Any, page: str) -> None:
     browser.find_element("id", "switch").click()
     wait_for_text(browser, "badge", "camera off")
     wait_for_text(browser, "off", "The camera is off.")
+    assert text(browser, "nobody") == "The camera is off: no faces are read."
     frozen = "return fetch('/api/status').then((a) => a.json()).then((s) => s.status.frames)"
     frames = browser.execute_script(frozen)
     time.sleep(1)
@@ -278,6 +278,33 @@ def test_faces_have_their_number_and_color_in_picture_and_list(
     assert browser.execute_script(figure) == pytest.approx(picture, abs=2)  # no bars above and below
     assert result > picture
     shot(browser, "two.png")
+
+
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+def test_a_photo_with_many_faces_stays_in_sight_above_their_list(
+    width: int, browser: Any, page: str, astronaut: RgbImage, tmp_path: Path
+) -> None:
+    row = np.concatenate([astronaut[:256, 96:352]] * 4, axis=1)
+    photo = tmp_path / "eight.jpg"
+    photo.write_bytes(helpers.jpeg(np.ascontiguousarray(np.concatenate([row, row])), 95))
+    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 1000}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        browser.get(page)
+        browser.find_element("id", "file").send_keys(str(photo))
+        helpers.until(lambda: text(browser, "found") == "8 faces", "all are found")
+        helpers.until(lambda: browser.execute_script("return document.getElementById('read').naturalWidth"), "decoded")
+        browser.execute_script("document.querySelector('#photo-faces > :last-child').scrollIntoView({block: 'end'})")
+        place = """const picture = document.getElementById("read").getBoundingClientRect(),
+            last = document.querySelector("#photo-faces > :last-child").getBoundingClientRect();
+            return [picture.top, picture.bottom, last.top, last.bottom, innerHeight,
+                document.documentElement.scrollWidth, innerWidth]"""
+        top, bottom, last, end, height, wide, screen = browser.execute_script(place)
+        assert 0 <= top < bottom <= last < end <= height + 1
+        assert wide <= screen
+        shot(browser, f"many_{width}.png")
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_nothing_comes_from_elsewhere(browser: Any, page: str) -> None:

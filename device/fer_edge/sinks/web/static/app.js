@@ -12,6 +12,7 @@ const FACES = [  // one for each face by its number, as drawn in the picture (an
 ];
 const LANES = 6, LANE = 8;  // faces below the last minute, and the height of each
 const HISTORY_S = 60;
+const FEW = 3, LEAST = 0.02;  // of more faces than these, smaller probabilities are left out of the list
 let labels = [];      // in the classifier's order, known from the first reading
 let hidden = false;   // the viewer hid the picture
 let state = null;     // newest "state" event
@@ -85,6 +86,7 @@ function showFaces(list, faces, heading) {
       const row = item.lastChild.children[k];
       row.children[1].firstChild.style.width = percent(p).replace(" ", "");
       row.children[2].textContent = percent(p);
+      row.hidden = faces.length > FEW && p < LEAST;
     });
   });
 }
@@ -137,6 +139,7 @@ function onState(data) {
   $("slow").classList.toggle("bad", slow !== "");
   setText("dropped", String(Object.values(status.dropped).reduce((a, b) => a + b, 0)));
   if (!on) { setText("age", "–"); setText("when", "–"); $("damaged").hidden = true; showFaces($("faces"), [], "h3"); $("nobody").hidden = false; }
+  setText("nobody", on ? "No face in the picture." : "The camera is off: no faces are read.");
   setText("off", hidden ? "The picture is hidden." : status.state === "running" ? "Waiting for the first picture…"
     : on ? `Waiting for the camera: ${status.reason || status.source}` : "The camera is off.");
   drawStrip(data.history, data.now_s);
@@ -249,6 +252,7 @@ async function readPhoto(file) {
     $("read").src = picture;
     $("read").alt = [`Your photo: ${words}`, ...faces.map((face, i) => `face ${numberOf(face, i)} ${describe(face)}`)].join(", ");
     showFaces($("photo-faces"), faces, "h4");
+    $("result").classList.toggle("many", faces.length > FEW);
     $("result").hidden = false;
     $("busy").textContent = "";
     $("result").focus();
