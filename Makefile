@@ -12,8 +12,6 @@ TEST_BUNDLE := $(CURDIR)/build/test-bundle
 CODE := device host benchmarks tests docs
 # TensorFlow's wheels decide: Python 3.11 or 3.12 on the host.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; assert sys.version_info[:2] in ((3, 11), (3, 12))' 2>/dev/null && echo $$p && break; done)
-# All tests run on all cores, a file's tests in one process, so that what a file makes for them is made once.
-PYTEST := -m pytest -n auto --dist loadfile
 PIP_FLAGS := --disable-pip-version-check -qq -c constraints.txt
 # TORCH_INDEX=<wheel index> takes torch from there, e.g. from PyTorch's CPU index to save gigabytes of CUDA packages.
 TORCH_FLAGS := $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)")
@@ -83,9 +81,9 @@ test-tools:
 test: $(VENV)/.ready $(DEVICE_VENV)/.ready test-tools ## all tests: host, then the device's in an environment without host packages
 	@$(BIN)/fer-host convert hawqc_mbv2 --quiet --out $(TEST_BUNDLE)
 	@$(BIN)/fer-host sample-photo build/photos
-	FER_TEST_BUNDLE=$(TEST_BUNDLE) $(BIN)/python $(PYTEST) tests/contract tests/host tests/e2e tests/docs
+	FER_TEST_BUNDLE=$(TEST_BUNDLE) tests/run.sh $(BIN)/python tests/contract tests/host tests/e2e tests/docs
 	FER_TEST_PHOTOS=$(CURDIR)/build/photos FER_TEST_BUNDLE=$(TEST_BUNDLE) \
-	  $(DEVICE_VENV)/bin/python $(PYTEST) tests/contract tests/device
+	  tests/run.sh $(DEVICE_VENV)/bin/python tests/contract tests/device
 
 test-arm64: $(VENV)/.ready ## as root: the same answers on ARM, in Debian 12 and 13 userlands run by qemu (build/arm64)
 	@$(BIN)/fer-host convert hawqc_mbv2 --quiet --out $(TEST_BUNDLE)
@@ -102,7 +100,7 @@ check: $(VENV)/.ready ## ruff, ruff format, mypy strict, shellcheck
 	$(BIN)/ruff check --no-cache $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy device/fer_edge host/fer_host
-	$(BIN)/shellcheck device/install.sh
+	$(BIN)/shellcheck device/install.sh tests/run.sh
 
 .PHONY: docs
 docs: $(VENV)/.ready ## the manual as a site, in build/site; needs no network

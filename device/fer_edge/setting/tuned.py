@@ -38,7 +38,10 @@ class Identity:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The fastest setting within the accuracy floor; times of the whole pipeline in ms; what disturbed the measurement."""
+    """The fastest setting within the accuracy floor; times of the whole pipeline in ms.
+
+    ``tainted`` says what disturbed the measurement.
+    """
 
     identity: Identity
     variant: str
@@ -139,8 +142,9 @@ def forget(bundle: Bundle) -> int:
 
 
 def files() -> list[Path]:
-    """Where it may be; the first is written: a service's state, the prefix of an installation that this user may write
-    to, this user's own, what root keeps for the service.
+    """Where it may be, the first is written: a service's state, this user's own, what root keeps for the service.
+
+    The prefix of the installation goes before these where this user may write there, and behind them where not.
     """
     prefix = _prefix()
     beside = [prefix / FILE_NAME] if prefix else []
