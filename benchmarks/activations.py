@@ -24,6 +24,7 @@ from fer_host.quantize.policy import BitPolicy
 from fer_host.recipe.recipe import load_recipe
 from fer_host.train.rows import validation_split
 from fer_host.train.scoring import predict
+from written import write
 
 RESULT = Path(__file__).parent / "results" / "activations.md"
 
@@ -58,7 +59,7 @@ def main() -> None:
                 found = accuracies(workshop, workshop.network)
             lines.append(f"| {bits} | {name} | {found} | {shares(policy)} |")
             print(lines[-1], flush=True)
-    RESULT.write_text("\n".join(lines) + "\n")
+    write(RESULT, "\n".join(lines) + "\n")
     print(RESULT)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from clips import machine
 from fer_edge.classifier.runtime import open_interpreter
 from fer_edge.contract.bundle import Bundle, open_bundle
+from written import write
 
 FACES = (1, 2, 4, 8)
 ROUNDS, WARMUP = 40, 5
@@ -33,7 +34,7 @@ def main() -> int:
     for variant in ("int8", "float32"):
         lines += [_row(bundle, variant, faces) for faces in FACES]
     text = "\n".join(lines) + "\n"
-    (Path(__file__).parent / "results" / "batch.md").write_text(text)
+    write(Path(__file__).parent / "results" / "batch.md", text)
     print(text)
     return 0
 

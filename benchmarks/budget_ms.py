@@ -21,6 +21,7 @@ from fer_host.boards.budget import candidate, within_ms
 from fer_host.errors import HostError
 from fer_host.pipeline import ConvertRequest, convert
 from fer_host.recipe.recipe import load_recipe
+from written import write
 from zoo import opened, ratios
 
 HERE = Path(__file__).parent
@@ -67,7 +68,7 @@ def main() -> int:
         f"{', '.join(f'{100 * each:.2f}' for each in lost)}.",
         "",
     ]
-    arguments.out.write_text("\n".join(lines))
+    write(arguments.out, "\n".join(lines))
     print("\n".join(lines))
     return int(ratio > arguments.share or max(lost) > MOST_LOST)
 

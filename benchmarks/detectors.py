@@ -20,6 +20,7 @@ from fer_edge.pipeline import Pipeline, open_pipeline
 from fer_edge.setting.setting import Setting, setting_for
 from fer_edge.tracking.track import TrackSettings, is_large_enough
 from fer_edge.types import FaceReading, Frame
+from written import write
 
 NAMES = ("blazeface_short", "blazeface_full", "mtcnn")
 BARS = {"iou": 0.6, "eyes": 0.1, "labels": 0.95}
@@ -41,7 +42,7 @@ def main() -> int:
     _clips(bundle, data, lines, missed)
     lines.append("\nBars missed: " + ("; ".join(missed) if missed else "none") + ".")
     text = "\n".join(lines) + "\n"
-    (Path(__file__).parent / "results" / "detectors.md").write_text(text)
+    write(Path(__file__).parent / "results" / "detectors.md", text)
     print(text)
     return int(bool(missed))
 

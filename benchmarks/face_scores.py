@@ -25,6 +25,7 @@ from fer_edge.detectors.doubt import AGREE, SURE, SecondOpinion, opinion_of
 from fer_edge.errors import ImageError
 from fer_edge.pictures.photo import read_photo
 from fer_edge.types import FaceDetector, RgbImage
+from written import write
 
 NAMES = ("blazeface_short", "blazeface_full")
 LEVELS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.6, 0.7)
@@ -56,7 +57,7 @@ def main() -> None:
         lines.append("")
     lines.append(cost(data, make_detector(bundle.manifest.find_detector(NAMES[0]), bundle.read), opinion))
     text = "\n".join(lines) + "\n"
-    (Path(__file__).parent / "results" / "face_scores.md").write_text(text)
+    write(Path(__file__).parent / "results" / "face_scores.md", text)
     print(text)
 
 

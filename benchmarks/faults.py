@@ -28,6 +28,7 @@ from fer_edge.contract.reading import load_line
 from fer_edge.daemon.launch import Launcher
 from fer_edge.program.own import one_opencv_thread
 from standin import World, opener
+from written import write
 
 RESULTS = Path(__file__).parent / "results" / "faults.md"
 LONGEST_S = 90.0
@@ -432,10 +433,11 @@ def main() -> int:
     text = (
         "| fault | what happened | seconds until readings resumed |\n|---|---|---|\n" + "\n".join(map(str, rows)) + "\n"
     )
-    RESULTS.write_text(
+    write(
+        RESULTS,
         "# Faults\n\nWritten by `benchmarks/faults.py`: one run on an x86-64 machine with two shared cores. The camera "
         "is a stand-in behind the cameras' protocol (10 frames per second); file, broker, web server, signals and "
-        f"processes are real. Seconds count from the end of the fault.\n\n{text}"
+        f"processes are real. Seconds count from the end of the fault.\n\n{text}",
     )
     return 0
 

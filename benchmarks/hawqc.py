@@ -36,6 +36,7 @@ from fer_host.quantize.policy import BitPolicy, float_bytes, load_policy, save_p
 from fer_host.recipe.quantize import ALLOCATORS
 from fer_host.recipe.recipe import load_recipe
 from paired import accuracy, in_points, right
+from written import write
 from zoo import opened, ratios
 
 RESULTS, FIGURES = Path(__file__).parent / "results", Path(__file__).parent / "figures"
@@ -297,7 +298,7 @@ def write_report() -> None:
             f"| {row.tflite_bytes / 1024:.0f} | {row.at_rest_bytes / 1024:.0f} | {row.time_ratio:.2f} "
             f"| {row.search_s:.1f} |"
         )
-    REPORT.write_text("\n".join(lines) + "\n")
+    write(REPORT, "\n".join(lines) + "\n")
     for (recipe, epochs), points in points_of(rows).items():
         float_rows = [row for row in rows if row.recipe == recipe and row.allocator == FLOAT]
         level = float_rows[-1].after["ferplus8"] if float_rows else None

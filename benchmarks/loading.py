@@ -20,6 +20,7 @@ import numpy as np
 
 from fer_edge.classifier.runner import LiteRunner
 from fer_edge.contract.bundle import open_bundle
+from written import write
 
 ROUNDS = 25
 
@@ -28,6 +29,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
     bundle = parser.parse_args().bundle
+    lines = [
+        "# Loading a mixed network",
+        "",
+        f"`benchmarks/loading.py`; medians of {ROUNDS} rounds in turns, as ratios to the plain int8 file.",
+        "",
+        "| span | int8 | mixed, first | mixed, cached |",
+        "|---|---|---|---|",
+    ]
     for name, load in (("bundle to first answer", whole), ("network file alone", network_only)):
         times: dict[str, list[float]] = {"int8": [], "mixed, first": [], "mixed, cached": []}
         for _ in range(ROUNDS):
@@ -37,8 +46,10 @@ def main() -> None:
                 times["mixed, first"].append(load(bundle, "mixed"))
                 times["mixed, cached"].append(load(bundle, "mixed"))
         plain = statistics.median(times["int8"])
-        ratios = ", ".join(f"{kind} {statistics.median(each) / plain:.2f}" for kind, each in times.items())
-        print(f"{name}: {ratios} (int8 = 1; {ROUNDS} rounds in turns)")
+        ratios = " | ".join(f"{statistics.median(each) / plain:.2f}" for each in times.values())
+        lines.append(f"| {name} | {ratios} |")
+    write(Path(__file__).parent / "results" / "loading.md", "\n".join(lines) + "\n")
+    print("\n".join(lines))
 
 
 def timed(action: Callable[[], object]) -> float:

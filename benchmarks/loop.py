@@ -30,6 +30,7 @@ from fer_host.boards import predict
 from fer_host.boards.of_tflite import operators_of_tflite
 from fer_host.boards.probes import write_probes
 from fer_host.boards.times import OperatorTimes
+from written import write
 
 ROUNDS, WARMUP = 200, 10
 BAR = 0.15
@@ -54,7 +55,7 @@ def main() -> int:
     errors = sorted(abs(row[3]) for row in rows)
     estimated = sorted(abs(row[5]) for row in rows if row[5] is not None)
     text = _markdown(rows, table, reasons, statistics.median(errors), statistics.median(estimated))
-    (Path(__file__).parent / "results" / "loop.md").write_text(text)
+    write(Path(__file__).parent / "results" / "loop.md", text)
     print(text)
     return int(statistics.median(errors) > BAR)
 

@@ -34,6 +34,7 @@ from fer_edge.profiler.power.pi5 import PmicProbe
 from fer_edge.profiler.sampler import Sampler
 from fer_edge.profiler.workloads import PipelineWork, Subject
 from fer_edge.setting.setting import setting_for
+from written import write
 
 SLICE_S, SLICES = 2.0, 16
 BAR = 0.02
@@ -70,7 +71,7 @@ def main() -> int:
     ]
     lines += ["", f"Bar: {BAR:.0%}.", *(f"Tainted: {reason}." for reason in reasons)]
     text = "\n".join(lines) + "\n"
-    (Path(__file__).parent / "results" / "overhead.md").write_text(text)
+    write(Path(__file__).parent / "results" / "overhead.md", text)
     print(text)
     return int(any(f.mean > BAR for f in found.values()))
 

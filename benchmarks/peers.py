@@ -21,6 +21,7 @@ import numpy as np
 
 from clips import machine
 from fer_edge.profiler import interference
+from written import write
 
 ROOT = Path(__file__).parents[1]
 VENVS = ROOT / "build" / "peers"
@@ -87,7 +88,7 @@ def main() -> int:
         rows[name]["install"] = _size_mb(CONTESTANTS[name][0])
         peer.close()
     text = _markdown(rows, len(photos), labels, interference.judge(before, interference.look()))
-    (Path(__file__).parent / "results" / "peers.md").write_text(text)
+    write(Path(__file__).parent / "results" / "peers.md", text)
     print(text)
     return 0
 

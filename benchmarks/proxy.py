@@ -29,6 +29,7 @@ from fer_host.quantize.hawqc import Workshop
 from fer_host.quantize.held_out import HeldOutLoss
 from fer_host.quantize.policy import BitPolicy, load_policy
 from fer_host.recipe.recipe import load_recipe
+from written import write
 
 REPORT = Path(__file__).parent / "results" / "proxy.md"
 N_IMAGES = 256  # of the search images
@@ -96,7 +97,7 @@ def main() -> None:
         rank = float(spearmanr(expected, measured).statistic)
         lines.append(f"| {name} | {expected.sum():.3f} | {measured.sum():.3f} | {rises.of(policy):.3f} | {rank:.2f} |")
         print(lines[-1], flush=True)
-    REPORT.write_text("\n".join(lines) + "\n")
+    write(REPORT, "\n".join(lines) + "\n")
     print(REPORT)
 
 

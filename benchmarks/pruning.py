@@ -37,6 +37,7 @@ from fer_host.train.rows import validation_split
 from fer_host.train.run import training_data
 from fer_host.train.scoring import predict
 from paired import accuracy, in_points, right
+from written import write
 
 HERE = Path(__file__).parent
 RUNS, REPORT = HERE / "results" / "pruning", HERE / "results" / "pruning.md"
@@ -176,7 +177,7 @@ def write_report() -> None:
                 continue
             cells.append(in_points(shipped[labels], run[labels]))
         lines.append("| " + " | ".join(cells) + " |")
-    REPORT.write_text("\n".join(lines) + "\n")
+    write(REPORT, "\n".join(lines) + "\n")
     print(REPORT)
 
 

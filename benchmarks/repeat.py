@@ -23,6 +23,7 @@ from fer_edge.profiler.compare import Comparison, compare
 from fer_edge.profiler.measure import Plan, measure
 from fer_edge.profiler.workloads import ModelWork, Subject
 from fer_edge.setting.setting import setting_for
+from written import write
 
 PAIRS, SLOWED, N = 50, 10, 400
 SLOWER = 0.10
@@ -81,7 +82,7 @@ def main() -> int:
             *(f"Tainted: {reason}." for reason in reasons),
         ]
     )
-    (Path(__file__).parent / "results" / "repeat.md").write_text(text + "\n")
+    write(Path(__file__).parent / "results" / "repeat.md", text + "\n")
     print(text)
     return int(calls > 3 * max(1, arguments.pairs // 50) or caught < len(slowed))
 

@@ -28,6 +28,7 @@ from fer_host.tflite import ranges
 from fer_host.tflite.arithmetic import not_int8
 from fer_host.tflite.inspection import inspect_tflite
 from fer_host.tflite.run import check_runs, open_interpreter, run_tflite
+from written import write
 
 RESULT = Path(__file__).parent / "results" / "rewrites.md"
 WEIGHTS = "0" * 64
@@ -344,7 +345,7 @@ def main() -> None:
             "compare within a table. Where a table says so, they were taken by the wall clock.\n\n"
             f"{IN_A_NETWORK}\n\n"
         )
-        RESULT.write_text(head + "\n".join(tables[name].rstrip("\n") + "\n" for name in BLOCKS if tables[name]))
+        write(RESULT, head + "\n".join(tables[name].rstrip("\n") + "\n" for name in BLOCKS if tables[name]))
 
 
 if __name__ == "__main__":

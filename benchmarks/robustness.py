@@ -24,6 +24,7 @@ from fer_edge.contract.preprocess import preprocess
 from fer_host.data import fer2013
 from fer_host.data.corruptions import corrupted, corruptions
 from fer_host.device_pipeline import LiteRunner, face_cropper, make_detector, photo_files, read_photo
+from written import write
 
 HERE = Path(__file__).parent / "results"
 KEPT, TABLE = HERE / "robustness.jsonl", HERE / "robustness.md"
@@ -126,6 +127,18 @@ def table(bundle: Bundle, variant: str, rows: list[Figure]) -> list[str]:
     return [*lines, f"| **mean over the {len(others)}** | | **{np.mean(shares):.3f}** | | |", ""]
 
 
+def beside(columns: dict[str, list[Figure]]) -> list[str]:
+    """Accuracy of all networks, one row per corruption, and the mean relative to the clean pictures."""
+    lines = ["## Side by side", "", f"| corruption | {' | '.join(columns)} |", "|---" * (1 + len(columns)) + "|"]
+    for rows in zip(*columns.values(), strict=True):
+        lines.append(f"| {rows[0].corruption} | {' | '.join(f'{row.right / row.faces:.1%}' for row in rows)} |")
+    kept = [np.mean([row.right / clean.right for row in others]) for clean, *others in columns.values()]
+    lines.append(f"| mean of the corruptions, relative to clean | {' | '.join(f'{share:.2f}' for share in kept)} |")
+    found = [f"{rows[0].smiles} of {rows[0].portraits}" for rows in columns.values()]
+    lines.append(f"| smiles found in the portraits | {' | '.join(found)} |")
+    return [*lines, ""]
+
+
 def main() -> None:
     """Measures what is not yet there, and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -143,6 +156,7 @@ def main() -> None:
         '"Smiles kept": of the smiles found in the portraits as they are.',
         "",
     ]
+    columns: dict[str, list[Figure]] = {}
     for path in arguments.bundles:
         bundle = open_bundle(path)
         variant = bundle.manifest.variant(arguments.variant).id
@@ -162,7 +176,9 @@ def main() -> None:
                 print(f"{bundle.manifest.model_id} {variant}, {name}: {same[name].right / same[name].faces:.1%}")
             rows.append(same[name])
         lines += table(bundle, variant, rows)
-    TABLE.write_text("\n".join(lines))
+        columns[f"{bundle.manifest.model_id}, {variant}"] = rows
+    lines += beside(columns)
+    write(TABLE, "\n".join(lines))
 
 
 if __name__ == "__main__":

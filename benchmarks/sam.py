@@ -23,6 +23,7 @@ from fer_host.train.rows import train_split, validation_split
 from fer_host.train.run import training_data
 from fer_host.train.scoring import scores
 from short_run import short_run
+from written import write
 
 RESULT = Path(__file__).parent / "results" / "sam.md"
 
@@ -65,11 +66,12 @@ def main() -> None:
             accuracy = scores(network.eval(), recipe, held_out).accuracy
             lines.append(f"| {name} | {seed} | {epochs} | {accuracy:.2%} | {minutes:.1f} |")
             print(lines[-1], flush=True)
-    RESULT.write_text(
+    write(
+        RESULT,
         f"# SAM against plain\n\n`.venv/bin/python benchmarks/sam.py --model {arguments.model} "
         f"--rows {arguments.rows} --epochs {arguments.epochs} --seeds {arguments.seeds}`: {arguments.rows} rows of "
         f"Training, {recipe.labels} on all of PublicTest, the recipe's other constants as they are. A short run: it "
-        "ranks, it does not say how far each gets.\n\n" + "\n".join(lines) + "\n"
+        "ranks, it does not say how far each gets.\n\n" + "\n".join(lines) + "\n",
     )
 
 

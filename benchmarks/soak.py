@@ -23,6 +23,7 @@ from fer_edge import config
 from fer_edge.board.identify import kib_field, read_text
 from fer_edge.daemon.launch import Launcher
 from fer_edge.program.own import one_opencv_thread
+from written import write
 
 RESULTS = Path(__file__).parent / "results" / "soak.md"
 WARM_SHARE = 0.1  # of the frames; caches, arenas and connections are made in it
@@ -147,9 +148,10 @@ def main() -> int:
         samples = soak(arguments.bundle.resolve(), arguments.frames, Path(scratch))
     text = table(samples, arguments.frames, time.monotonic() - started)
     print(text)
-    arguments.out.write_text(
+    write(
+        arguments.out,
         "# Soak\n\nWritten by `benchmarks/soak.py`: drawn faces at full speed, MQTT to a real broker, the web page "
-        f"with a viewer, metrics; x86-64, two shared cores.\n\n{text}"
+        f"with a viewer, metrics; x86-64, two shared cores.\n\n{text}",
     )
     tenth = max(1, len(samples) // 10)
     ages = [statistics.median(s.age_s for s in part) for part in (samples[:tenth], samples[-tenth:])]

@@ -23,6 +23,7 @@ from fer_edge.program.own import one_opencv_thread
 from fer_edge.setting.setting import Setting, setting_for
 from fer_edge.tracking.track import TrackSettings
 from fer_edge.types import FaceReading, FrameReading
+from written import write
 
 HEAD_POSE = "head-pose-face-detection-male.mp4"
 NAMES = ("blazeface_short", "blazeface_full", "mtcnn")
@@ -46,7 +47,7 @@ def main() -> int:
     _outside(bundle, data / "videos" / HEAD_POSE, lines, missed)
     lines.append("\nBars missed: " + ("; ".join(missed) if missed else "none") + ".")
     text = "\n".join(lines) + "\n"
-    (Path(__file__).parent / "results" / "tracking.md").write_text(text)
+    write(Path(__file__).parent / "results" / "tracking.md", text)
     print(text)
     return int(bool(missed))
 

@@ -27,6 +27,7 @@ from fer_host.recipe.train import TrainConfig
 from fer_host.train.loop import Objective, _update_average
 from fer_host.train.optimizer import make_optimizer
 from fer_host.train.parallel import ALONE
+from written import write
 
 RESULT = Path(__file__).parent / "results" / "training_speed.md"
 CASES = (
@@ -120,7 +121,7 @@ def main() -> None:
             f"| `{name}` | {px} | {macs / 1e6:.1f} M | {BATCH / plain.step_s:.0f} | {BATCH / short.step_s:.0f} | "
             f"{faster} | {best.augment_s / best.step_s:.1%} |"
         )
-    RESULT.write_text("\n".join([*lines, ""]))
+    write(RESULT, "\n".join([*lines, ""]))
     print("\n".join(lines))
 
 

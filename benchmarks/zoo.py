@@ -24,8 +24,18 @@ from fer_host.device_pipeline import LiteRunner
 from fer_host.models.weights import zoo_path
 from fer_host.recipe.recipe import load_recipe
 from fer_host.zoo.listing import recipe_row
+from written import write
 
-MODELS = ("hawqc_mbv2", "hawqc_mbv2_pruned", "hawqc_mbv2_tiny", "larn", "ddamfn", "shufflenet_ldam", "lfer_ldl")
+MODELS = (
+    "hawqc_mbv2",
+    "hawqc_mbv2_pruned",
+    "hawqc_mbv2_tiny",
+    "fer48",
+    "larn",
+    "ddamfn",
+    "shufflenet_ldam",
+    "lfer_ldl",
+)
 FLAGSHIP = ("hawqc_mbv2", "int8")
 SCHEMES = ("float32", "int8")
 RESULT = Path(__file__).parent / "results" / "zoo.md"
@@ -129,7 +139,7 @@ def main() -> int:
             "",
         ]
     )
-    arguments.out.write_text(text)
+    write(arguments.out, text)
     print(text)
     return 0
 
