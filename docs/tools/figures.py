@@ -12,6 +12,11 @@ a bare number; "-" is a column without a name; a result's table may be chosen by
 
     <!-- table: zoo | model | int8 bytes as bytes -->
     <!-- /table -->
+
+A table of a document's fields comes from the docstring of its class:
+
+    <!-- fields: device/fer_edge/contract/reading.py ReadingDoc -->
+    <!-- /fields -->
 """
 
 from __future__ import annotations
@@ -24,11 +29,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent))
+import fields
+
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 FIGURE = re.compile(r"<!-- figure: (?P<key>.+?) -->(?P<text>.*?)<!-- /figure -->", re.DOTALL)
 TABLE = re.compile(r"<!-- table: (?P<key>.*?) -->\n(?P<text>.*?)<!-- /table -->", re.DOTALL)
+FIELDS = re.compile(r"<!-- fields: (?P<key>.*?) -->\n(?P<text>.*?)<!-- /fields -->", re.DOTALL)
 
 
 class FigureError(ValueError):
@@ -57,7 +66,10 @@ def filled(text: str) -> str:
     def table(match: re.Match[str]) -> str:
         return f"<!-- table: {match['key']} -->\n\n{_table(match['key'])}\n<!-- /table -->"
 
-    return TABLE.sub(table, FIGURE.sub(figure, text))
+    def fields_of(match: re.Match[str]) -> str:
+        return f"<!-- fields: {match['key']} -->\n\n{fields.table(match['key'])}\n<!-- /fields -->"
+
+    return FIELDS.sub(fields_of, TABLE.sub(table, FIGURE.sub(figure, text)))
 
 
 def _figure(key: str) -> str:
@@ -166,7 +178,7 @@ def main() -> int:
         text = page.read_text(encoding="utf-8")
         try:
             new = filled(text)
-        except FigureError as error:
+        except ValueError as error:
             print(f"{page.relative_to(ROOT)}: {error}", file=sys.stderr)
             return 2
         if new != text:

@@ -2,10 +2,10 @@
 
 What stands before a block of commands (```sh) decides:
 
-    nothing                         run here
-    <!-- long: why -->              run by ``make test-docs`` only
-    <!-- run by: tests/a/test_b.py -->   that file runs each of the block's commands
-    <!-- not run: why -->           not run; its commands and flags exist all the same
+    <!-- run -->                          run here, in a folder that looks like a checkout
+    <!-- long: why -->                    the same, by ``make test-docs`` only
+    <!-- run by: tests/a/test_b.py -->    that file runs each of the block's commands
+    <!-- not run: why -->                 not run; its commands and flags exist all the same
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ from fer_host import cli as host
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(
-    r"(?:^<!-- (?P<kind>long|run by|not run): (?P<why>[^\n]*) -->\n+)?^```sh\n(?P<text>.*?)^```$", re.M | re.S
-)
-CALL = re.compile(r"\b(?P<program>fer-edge|fer-host) (?P<command>[a-z]+)(?P<rest>[^\n`#|;&)]*)")
+MARK = r"(?:^<!-- (?P<kind>run|long|run by|not run)(?:: (?P<why>[^\n]*))? -->\n+)?"
+BLOCK = re.compile(MARK + r"^```sh\n(?P<text>.*?)^```$", re.M | re.S)
+CALL = re.compile(r"\b(?P<program>fer-edge|fer-host) (?P<command>[a-z]+)(?![\w=-])(?P<rest>[^\n`#|;&)]*)")
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def _blocks() -> list[Block]:
         text = page.read_text()
         for match in BLOCK.finditer(text):
             line = text[: match.start("text")].count("\n")
-            found.append(Block(f"{page.name}:{line}", match["kind"] or "run", match["why"] or "", match["text"]))
+            found.append(Block(f"{page.name}:{line}", match["kind"] or "", match["why"] or "", match["text"]))
     return found
 
 
@@ -56,6 +55,7 @@ LONG = os.environ.get("FER_TEST_DOCS") == "all"
 
 @pytest.mark.parametrize("block", BLOCKS, ids=[block.place for block in BLOCKS])
 def test_commands(block: Block, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    assert block.kind, f"{block.place}: say in the line before ```sh whether it is run, as <!-- run -->; see this file"
     if block.kind == "run by":
         for path in block.why.split(", "):
             assert (ROOT / path).exists(), path
@@ -64,7 +64,7 @@ def test_commands(block: Block, request: pytest.FixtureRequest, tmp_path: Path) 
             for path in block.why.split(", ")
             for file in ([ROOT / path] if (ROOT / path).is_file() else (ROOT / path).rglob("*.*"))
         )
-        for call in CALL.finditer(block.text):
+        for call in CALL.finditer(_without_comments(block.text)):
             assert call["command"] in by, f"{block.why} does not run {call['command']}"
         return
     if block.kind == "not run":
@@ -114,6 +114,10 @@ def _code(text: str) -> list[str]:
     rest = re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S)
     blocks = [re.sub(r"(?<!\S)#.*", "", block).replace("\\\n", " ") for block in blocks]
     return blocks + re.findall(r"`([^`]+)`", rest)
+
+
+def _without_comments(block: str) -> str:
+    return re.sub(r"(?<!\S)#.*", "", block)
 
 
 def _flags(program: str, command: str) -> set[str] | None:

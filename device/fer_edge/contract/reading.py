@@ -23,10 +23,10 @@ class FaceReadingDoc:
     Attributes:
         box: x, y, width, height; where the picture's edge cuts a face off it reaches outside: below 0, or beyond
             ``width`` and ``height``.
-        landmarks: x, y by name.
+        landmarks: eyes, nose, mouth and so on: x, y.
         score: the detector's, 0 to 1.
         label: the expression shown.
-        probabilities: by label.
+        probabilities: one per label, 0 to 1, together 1.
         track: the same number for the same face over frames; absent for a photo.
         uncertain: no label leads clearly; absent where nobody decided.
         zone: name of the configured zone that the face is in; absent without zones.
@@ -52,17 +52,17 @@ class ReadingDoc:
     r"""One frame or photo. ``source`` for a stream, ``path`` for a photo; no face is an empty list, not an error.
 
     Attributes:
-        width: of the upright picture, px.
-        height: of it.
-        faces: none is a result.
-        source: of a stream's frame.
-        path: of a photo.
+        width: width of the upright picture, px.
+        height: its height, px.
+        faces: one entry per face; an empty list is a result too.
+        source: what a stream's frame comes from, without a login.
+        path: the photo's file.
         frame_index: number of the frame in its source, from 0.
         time: wall clock of the capture, RFC 3339 in UTC with ms; of a clip's frame, when it was read.
         t_media_s: place in the clip, s, by the container's own time stamps; absent for cameras and photos.
         t_capture_s: capture, s of CLOCK_MONOTONIC since this boot; of a clip's frame, when it was read.
         published_s: when the reading was given to the sinks, s of the same clock as ``t_capture_s``.
-        stage_ms: how long each stage took.
+        stage_ms: how long each stage took, ms.
         rate_factor: 0.5 or 0.25 while the device slows a live source because of heat or an alarm.
         left_out: finds of the detector that a second look did not take for faces; absent where there are none.
         damaged: true where parts of the picture are missing or made up by the decoder; absent where none are known.
