@@ -107,6 +107,22 @@ docs: $(VENV)/.ready ## the manual as a site, in build/site; needs no network
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@echo "the manual: build/site/index.html"
 
+# After weights are released: MODELS are converted and measured anew, what others had stays.
+MODELS ?= hawqc_mbv2 fer48
+.PHONY: docs-figures
+docs-figures: $(VENV)/.ready ## [MODELS="hawqc_mbv2 fer48"] [FER_DATA=folder]: measure what released weights decide, then fill every figure of the manual
+	@for m in $(MODELS); do $(BIN)/fer-host convert $$m --quiet; done
+	@$(BIN)/python benchmarks/variants.py
+	@$(BIN)/python benchmarks/zoo.py >/dev/null
+	@if [ -n "$${FER_DATA:-}" ]; then $(BIN)/python benchmarks/robustness.py dist/hawqc_mbv2 dist/fer48 --data "$$FER_DATA"; fi
+	@$(BIN)/python docs/tools/pictures.py plots
+	@$(BIN)/python docs/tools/figures.py
+
+.PHONY: test-docs
+test-docs: $(VENV)/.ready ## run every command of the manual that can run here (half an hour; the quick ones are part of make test)
+	@$(BIN)/fer-host convert hawqc_mbv2 --quiet --out $(TEST_BUNDLE)
+	FER_TEST_DOCS=all FER_TEST_BUNDLE=$(TEST_BUNDLE) $(BIN)/python -m pytest tests/docs -v
+
 bench: $(VENV)/.ready ## time the pipeline and the network alone on this machine, then the zoo's table (benchmarks/results/zoo.md)
 	@test -d dist/hawqc_mbv2 || $(BIN)/fer-host convert hawqc_mbv2
 	@$(BIN)/fer-edge bench --bundle dist/hawqc_mbv2

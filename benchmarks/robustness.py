@@ -129,7 +129,15 @@ def table(bundle: Bundle, variant: str, rows: list[Figure]) -> list[str]:
 
 def beside(columns: dict[str, list[Figure]]) -> list[str]:
     """Accuracy of all networks, one row per corruption, and the mean relative to the clean pictures."""
-    lines = ["## Side by side", "", f"| corruption | {' | '.join(columns)} |", "|---" * (1 + len(columns)) + "|"]
+    forms = ", ".join(f"{name} in {rows[0].variant}" for name, rows in columns.items())
+    lines = [
+        "## Side by side",
+        "",
+        f"Accuracy of {forms}.",
+        "",
+        f"| corruption | {' | '.join(columns)} |",
+        "|---" * (1 + len(columns)) + "|",
+    ]
     for rows in zip(*columns.values(), strict=True):
         lines.append(f"| {rows[0].corruption} | {' | '.join(f'{row.right / row.faces:.1%}' for row in rows)} |")
     kept = [np.mean([row.right / clean.right for row in others]) for clean, *others in columns.values()]
@@ -176,7 +184,7 @@ def main() -> None:
                 print(f"{bundle.manifest.model_id} {variant}, {name}: {same[name].right / same[name].faces:.1%}")
             rows.append(same[name])
         lines += table(bundle, variant, rows)
-        columns[f"{bundle.manifest.model_id}, {variant}"] = rows
+        columns[bundle.manifest.model_id] = rows
     lines += beside(columns)
     write(TABLE, "\n".join(lines))
 

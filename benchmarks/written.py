@@ -47,6 +47,14 @@ def tables(text: str) -> dict[str, object]:
     return {"schema": SCHEMA, "title": title, "tables": found}
 
 
+def kept(path: Path, heading: str = "") -> dict[str, list[str]]:
+    """Rows of an earlier result by their first cell: those of what is not measured again stay."""
+    if not path.with_suffix(".json").is_file():
+        return {}
+    document = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    return {row[0]: row for table in document["tables"] if table["heading"] == heading for row in table["rows"]}
+
+
 if __name__ == "__main__":  # for pages that were written before
     for name in sys.argv[1:]:
         write(Path(name), Path(name).read_text(encoding="utf-8"))

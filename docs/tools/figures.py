@@ -131,7 +131,8 @@ def _bare(cell: Any) -> str:
 
 def _chosen(name: str) -> list[Table]:
     result, _, heading = (part.strip() for part in name.partition(" > "))
-    found = [table for table in tables(result) if table.heading.startswith(heading)]
+    found = [table for table in tables(result) if table.heading == heading]
+    found = found or [table for table in tables(result) if table.heading.startswith(heading)]
     if not found:
         raise FigureError(f"{name}: no such section in the result")
     return found

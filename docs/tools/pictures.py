@@ -33,29 +33,38 @@ def plots() -> None:
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     (zoo,) = figures.tables("zoo")
     rows = [dict(zip(zoo.columns, row, strict=True)) for row in zoo.rows]
-    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4.4), sharey=True, layout="constrained")
+    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.2), sharey=True, layout="constrained")
     for axis, title, place in (
         (axes[0], "file in int8, kB", lambda row: _number(row["int8 bytes"]) / 1000),
         (axes[1], "time in int8, ratio to hawqc_mbv2", lambda row: _number(row["time, int8"])),
     ):
-        for row in rows:
+        for row, marker, color in zip(rows, "osD^vPX*<>", pyplot.get_cmap("tab10").colors, strict=False):
             votes = row["labels"].startswith("ferplus8")
-            color = "tab:blue" if votes else "tab:orange"
-            x, y = place(row), _number(row["accuracy, int8"])
-            axis.plot(x, y, "o", color=color, fillstyle="full" if votes else "none")
-            axis.annotate(row["model"].strip("`"), (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8)
+            name = f"{row['model'].strip('`')} ({'votes' if votes else 'FER2013'})"
+            fill = "full" if votes else "none"
+            axis.plot(
+                place(row),
+                _number(row["accuracy, int8"]),
+                marker,
+                color=color,
+                fillstyle=fill,
+                markersize=9,
+                label=name,
+            )
         axis.set_xlabel(title)
         axis.set_xscale("log")
-        axis.margins(x=0.25, y=0.12)
+        axis.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+        axis.xaxis.set_minor_formatter(ticker.NullFormatter())
+        axis.margins(x=0.1, y=0.1)
         axis.grid(alpha=0.3, which="both")
+    axes[0].set_xticks([250, 500, 1000, 2500, 5000])
+    axes[1].set_xticks([0.5, 1, 2, 3])
     axes[0].set_ylabel("accuracy in int8, PublicTest, %")
-    for color, style, words in (("tab:blue", "full", "ten people's votes"), ("tab:orange", "none", "FER2013's labels")):
-        axes[1].plot([], [], "o", color=color, fillstyle=style, label=words)
-    axes[1].legend(title="counted by", fontsize=8, loc="lower right")
+    figure.legend(*axes[0].get_legend_handles_labels(), title="network (its labels)", loc="outside right center")
     figure.savefig(PICTURES / "networks.png", dpi=110)
 
     (table,) = (each for each in figures.tables("robustness") if each.heading == "Side by side")
