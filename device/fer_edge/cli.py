@@ -105,6 +105,13 @@ def _parser(command: str = "") -> argparse.ArgumentParser:
 
     verify = commands.add_parser("verify", parents=[common], help="replay the bundle's golden vectors here")
     verify.add_argument("--json", action="store_true")
+    verify.add_argument(
+        "--untrusted",
+        nargs="?",
+        const="",
+        metavar="DIR|ARCHIVE",
+        help="first try each network in a process without network or writing (default: the bundle that is installed)",
+    )
 
     doctor = commands.add_parser("doctor", help="say what is wrong on this machine and what to do about it")
     doctor.add_argument("--bundle", type=Path, metavar="DIR", help=_BUNDLE_HELP)

@@ -52,12 +52,15 @@ def test_round_trip_is_byte_identical() -> None:
     assert manifest_format.dumps(manifest_format.loads(TEXT)) == TEXT
 
 
+PRINTABLE = st.text(max_size=8).filter(str.isprintable)
+
+
 @given(
     st.builds(
         lambda mean, score, tools: (mean, score, tools),
         st.tuples(*[st.floats(-10, 10)] * 3),
         st.floats(0, 1),
-        st.dictionaries(st.text(min_size=1, max_size=8), st.text(max_size=8), max_size=4),
+        st.dictionaries(PRINTABLE.filter(bool), PRINTABLE, max_size=4),
     )
 )
 def test_round_trip_is_byte_identical_for_any_values(values: tuple[Any, float, dict[str, str]]) -> None:
@@ -140,8 +143,12 @@ def test_no_path_leaves_the_bundle(path: str) -> None:
         (("align", "template"), [[1.0, 2.0]], "manifest.align.template"),
         (("input", "std"), [0.0, 1.0, 1.0], "manifest.input.std"),
         (("detector", "files"), ["nowhere"], "manifest.detector.files[0]"),
-        (("other_detectors", 0, "files"), ["nowhere"], "manifest.other_detectors[0].files[0]"),
-        (("other_detectors", 0, "id"), "blazeface_short", "manifest.other_detectors"),
+        (("detector", "files"), [], "manifest.detector.files"),
+        (("licenses", 0, "origin"), "\x1b[2J", "manifest.licenses[0].origin"),
+        (("provenance", "tools"), {"\x9b2J": "1"}, "manifest.provenance.tools"),
+        (("other_detectors", 0, "files"), ["nowhere"] * 3, "manifest.other_detectors[0].files[0]"),
+        (("other_detectors", 0, "id"), "blazeface_short", "manifest.other_detectors[0].files"),
+        (("other_detectors",), [DATA["detector"]], "manifest.other_detectors"),
         (("files", "golden", "path"), "hawqc.int8.tflite", "manifest.files"),
         (("files", "golden", "path"), "manifest.json", "manifest.files"),
         (("files", "golden", "sha256"), "A" * 64, "manifest.files.golden.sha256"),

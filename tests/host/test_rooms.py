@@ -30,7 +30,7 @@ HOST_ROOMS = """
 DEVICE_ROOMS = """
     __init__ contract errors types program
     board pictures tracking classifier detectors setting
-    pipeline
+    pipeline trial
     sources sinks library doctor config
     daemon profiler commands cli __main__
 """

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.classifier.runtime import open_interpreter
+from fer_edge.classifier.runtime import invoke, open_interpreter
 from fer_edge.contract.manifest import Variant
 from fer_edge.contract.quantization import dequantize, quantize
 from fer_edge.contract.specs import TensorSpec
@@ -55,7 +55,7 @@ class LiteRunner:
         if interpreter is None:
             return np.concatenate([self.raw(row[None]) for row in inputs])
         interpreter.set_tensor(interpreter.get_input_details()[0]["index"], quantize(inputs, self.variant.input))
-        interpreter.invoke()
+        invoke(interpreter, f"variant {self.variant.id}")
         return np.array(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
 
     def _sized(self, batch: int) -> Any | None:
@@ -86,7 +86,7 @@ class LiteRunner:
     def raw(self, row: NDArray[np.float32]) -> NDArray[Any]:
         """The output tensor (1, labels) as stored, int8 or float32, for one input (1, H, W, channels) float32."""
         self._interpreter.set_tensor(self._input, quantize(row, self.variant.input))
-        self._interpreter.invoke()
+        invoke(self._interpreter, f"variant {self.variant.id}")
         return np.array(self._interpreter.get_tensor(self._output))
 
 

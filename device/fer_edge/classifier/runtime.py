@@ -123,6 +123,7 @@ def open_interpreter(
             if input_shape is not None:
                 interpreter.resize_tensor_input(interpreter.get_input_details()[0]["index"], input_shape)
             interpreter.allocate_tensors()
+            interpreter.get_input_details(), interpreter.get_output_details()  # of a damaged one, names are no text
     except SystemError as error:  # tflite-runtime's wrapper under numpy 2
         raise RunnerError(
             f"{what}: {runtime} does not work with numpy {importlib.metadata.version('numpy')}; "
@@ -161,6 +162,22 @@ class _Guarded:
         return call
 
 
+def invoke(interpreter: Any, what: str) -> None:
+    """Computes the outputs from the inputs that were set.
+
+    Args:
+        interpreter: see ``open_interpreter``.
+        what: names the network in messages.
+
+    Raises:
+        RunnerError: it cannot, as a damaged network may.
+    """
+    try:
+        interpreter.invoke()
+    except (RuntimeError, ValueError) as error:
+        raise RunnerError(_problem(what, str(error), find_runtime(), "")) from error
+
+
 def is_older(name: str, version: str, needed: str) -> bool:
     """True where a runtime is known to be older than ``needed`` ("<package> <version>"; empty asks for nothing).
 
@@ -185,7 +202,7 @@ def _problem(what: str, message: str, runtime: LoadedRuntime, min_runtime: str) 
             f"{what}: needs {found[1]} version {found[2]}, which this runtime ({runtime}) lacks{needed}; "
             "update it (fer-edge doctor prints the command) or take another variant with --variant"
         )
-    return f"{what}: {runtime} cannot load it ({' '.join(message.split())[:200]}); rebuild or re-copy the bundle"
+    return f"{what}: {runtime} cannot run it ({' '.join(message.split())[:200]}); rebuild or re-copy the bundle"
 
 
 @contextlib.contextmanager

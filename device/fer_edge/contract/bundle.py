@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from fer_edge.contract import bounds
 from fer_edge.contract import manifest as manifest_format
 from fer_edge.contract.errors import BundleError, SchemaError
 from fer_edge.contract.kept import kept
@@ -64,7 +65,7 @@ def open_bundle(path: Path) -> Bundle:
     """
     if not (path / MANIFEST_NAME).is_file():
         raise BundleError(f"bundle {path}: no {MANIFEST_NAME} there; expected a folder made by `make convert`")
-    text = read_regular(path / MANIFEST_NAME)
+    text = read_regular(path / MANIFEST_NAME, bounds.MANIFEST_BYTES)
     digest = hashlib.sha256(text).hexdigest()
     digest_file = path / DIGEST_NAME
     expected = digest_file.read_bytes() if digest_file.is_file() else b""

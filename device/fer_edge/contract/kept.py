@@ -1,4 +1,4 @@
-"""Decoded files kept between runs, by their digest: a slow board decodes a network once.
+"""What is kept between runs, by its digest: decoded files, as a slow board decodes a network once; and marks.
 
 The place: $FER_EDGE_CACHE, else systemd's $CACHE_DIRECTORY, else $XDG_CACHE_HOME/fer-edge, else ~/.cache/fer-edge.
 A place that cannot be written is no error; then everything is decoded each time.
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fer_edge.contract import places
+from fer_edge.contract.regular import read_regular
 
 _OURS = re.compile(r"[0-9a-f]{64}")
 _MOST_FILES = 16  # of other bundles' networks; the oldest go first
@@ -55,6 +56,47 @@ def kept(sha256: str, size_bytes: int, decode: Callable[[], bytes]) -> bytes:
         _write(file, content)
         _drop_oldest(folder)
     return content
+
+
+def is_marked(kind: str, key: str) -> bool:
+    """Whether ``mark`` was called with these, in this run or an earlier one; moves it to the newest."""
+    where = place()
+    if where is None:
+        return False
+    try:
+        os.utime(where / kind / key)
+    except OSError:
+        return (where / kind / key).is_file()  # a folder of somebody else's
+    return True
+
+
+def mark(kind: str, key: str, text: str) -> None:
+    """Remembers a key of 64 hexadecimal digits, with a line; where nothing can be written, nothing is.
+
+    Args:
+        kind: names the folder.
+        key: a digest.
+        text: what ``marks`` gives back.
+    """
+    where = place()
+    if where is None:
+        return
+    with contextlib.suppress(OSError, UnicodeEncodeError):
+        (where / kind).mkdir(parents=True, exist_ok=True, mode=0o700)
+        _write(where / kind / key, f"{text}\n".encode())
+        _drop_oldest(where / kind)
+
+
+def marks(kind: str) -> list[tuple[str, str]]:
+    """The keys of a kind with their lines, the newest first."""
+    where = place()
+    found = []
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if where is not None:
+            paths = [path for path in (where / kind).iterdir() if _OURS.fullmatch(path.name)]
+            for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
+                found.append((path.name, read_regular(path, 8192).decode().rstrip("\n")))
+    return found
 
 
 def _write(file: Path, content: bytes) -> None:

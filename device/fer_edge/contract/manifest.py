@@ -6,9 +6,9 @@ import dataclasses
 import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
-from fer_edge.contract import codec
+from fer_edge.contract import bounds, codec
 from fer_edge.contract.errors import SchemaError
 from fer_edge.contract.labels import LABEL_SETS, Calibration, LabelSet, check_labels, check_sets, find_set
 from fer_edge.contract.specs import AlignSpec, DetectorSpec, InputSpec, TensorSpec, require
@@ -96,10 +96,10 @@ class FileEntry:
             require(bool(_SHA256.fullmatch(getattr(self, name))), name, "expected 64 lower-case hexadecimal digits")
         for name in ("size_bytes", "decoded_size_bytes"):
             size = getattr(self, name)
-            require(0 <= size <= _LARGEST_FILE, name, f"found {size}, expected 0 to {_LARGEST_FILE}")
+            most = bounds.BUNDLE_FILE_BYTES
+            require(0 <= size <= most, name, f"found {size}, expected 0 to {most}")
 
 
-_LARGEST_FILE = 1 << 28  # bytes; a board's memory bounds what a network can be
 _OUTSIDE = "found {!r}, expected a plain relative path that stays inside the bundle"
 
 
@@ -196,6 +196,9 @@ class Manifest:
         names = [spec.id for spec in self._detectors.values()]
         require(len(set(names)) == len(names), "other_detectors", "found a detector twice")
         require(self.golden.file in self.files, "golden.file", f"no role {self.golden.file!r} in files")
+        most, total = bounds.BUNDLE_BYTES, sum(entry.size_bytes for entry in self.files.values())
+        require(len(self.files) <= bounds.BUNDLE_FILES, "files", f"found more than {bounds.BUNDLE_FILES}")
+        require(total <= most, "files", f"found {total} bytes in all, expected at most {most}")
         paths = [entry.path for entry in self.files.values()]
         require(len(set(paths)) == len(paths), "files", "found one path under two roles")
         require(not {"manifest.json", "bundle.sha256"} & set(paths), "files", "found the manifest itself listed")
@@ -261,7 +264,26 @@ class Manifest:
 
 def loads(text: str | bytes) -> Manifest:
     """Decodes a manifest; raises SchemaError with the field's path."""
-    return codec.loads(SCHEMA, Manifest, text)
+    if len(text) > bounds.MANIFEST_BYTES:
+        raise SchemaError("manifest", f"has {len(text)} bytes, expected at most {bounds.MANIFEST_BYTES}")
+    manifest = codec.loads(SCHEMA, Manifest, text)
+    plain = text if isinstance(text, str) else text.decode()
+    if "\\" in plain or not all(line.isprintable() for line in plain.splitlines()):  # else all of it can be shown
+        _check_texts(codec.encode(manifest), "manifest")
+    return manifest
+
+
+def _check_texts(value: Any, path: str) -> None:
+    """Refuses texts that a terminal would obey."""
+    if isinstance(value, str):
+        require(value.isprintable(), path, f"found {value[:40]!r}, expected printable characters")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            require(key.isprintable(), path, f"found {key[:40]!r}, expected printable characters")
+            _check_texts(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            _check_texts(item, f"{path}[{i}]")
 
 
 def dumps(manifest: Manifest) -> str:

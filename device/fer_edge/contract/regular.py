@@ -7,6 +7,7 @@ import os
 import stat
 from pathlib import Path
 
+_BLOCK_BYTES = 1 << 16
 MOST_BYTES = 256_000_000  # of a document; the largest that is made here has a few
 
 
@@ -21,7 +22,9 @@ def read_regular(path: str | Path, most_bytes: int = MOST_BYTES) -> bytes:
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "no regular file", str(path))
-        content = file.read(most_bytes + 1)
+        content = bytearray()
+        while len(content) <= most_bytes and (block := file.read(min(_BLOCK_BYTES, most_bytes + 1 - len(content)))):
+            content += block  # by and by: one read of so many bytes would take them all, also for a small file
     if len(content) > most_bytes:
         raise OSError(errno.EFBIG, f"more than {most_bytes} bytes", str(path))
-    return content
+    return bytes(content)

@@ -97,6 +97,10 @@ class DetectorSpec:
     files: tuple[str, ...]
     thresholds: dict[str, float]
 
+    def __post_init__(self) -> None:
+        expected = 3 if self.id == "mtcnn" else 1
+        require(len(self.files) == expected, "files", f"found {len(self.files)}, expected {expected} for {self.id}")
+
 
 @dataclass(frozen=True)
 class TensorSpec:

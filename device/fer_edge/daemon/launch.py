@@ -13,6 +13,7 @@ from fer_edge.board.camera_nodes import camera_nodes
 from fer_edge.board.health import HealthMonitor
 from fer_edge.config import Config
 from fer_edge.contract.bundle import Bundle, open_bundle
+from fer_edge.daemon import newcomer
 from fer_edge.daemon.loop import Daemon, OnWait
 from fer_edge.daemon.notify import Notifier
 from fer_edge.daemon.outputs import check_outputs, open_files
@@ -81,7 +82,8 @@ class Launcher:
         self.is_camera = self._uri is None or SCHEMES[self._uri.scheme].is_camera
         self.name = "camera://" if self._uri is None else self._uri.text
         self._open = camera or _opener(config, self._uri)
-        bundle = open_bundle(find_bundle(Path(config.model.bundle) if config.model.bundle else None))
+        bundle = newcomer.tried(open_bundle(find_bundle(Path(config.model.bundle) if config.model.bundle else None)))
+        self._newcomer = newcomer.Newcomer(bundle)
         self.bundle: Bundle = bundle.answering_in(config.model.labels)
         check_outputs(config, self._uri, self.bundle, file)
         self.setting = self._setting(is_live=not self._can_wait)
@@ -188,6 +190,7 @@ class Launcher:
         except ConfigError as error:
             log.error("reload: %s; going on as before", error)
             return
+        self._newcomer.look(after.model.bundle)
         changed = configuration.differences(self.config, after)
         taken = [key for key in changed if key.partition(".")[0] in configuration.RELOADABLE]
         later = [key for key in changed if key not in taken]

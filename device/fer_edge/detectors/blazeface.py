@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.classifier.runtime import open_interpreter
+from fer_edge.classifier.runtime import invoke, open_interpreter
 from fer_edge.detectors.nms import Candidates, Floats, weighted_nms
 from fer_edge.errors import BundleError, RunnerError
 from fer_edge.types import FaceBox, RgbImage
@@ -128,7 +128,7 @@ class BlazeFace:
             score: least score, instead of the threshold.
         """
         self._interpreter.set_tensor(self._input["index"], _network_input(image, region, self.spec.input_px)[None])
-        self._interpreter.invoke()
+        invoke(self._interpreter, f"detector {self.spec.id}")
         scores = sigmoid(self._interpreter.get_tensor(self._scores_index)[0, :, 0])
         keep = scores >= (self.score if score is None else score)
         raw = self._interpreter.get_tensor(self._boxes_index)[0, keep].reshape(-1, 2 + len(KEYPOINTS), 2)

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.classifier.runtime import open_interpreter
+from fer_edge.classifier.runtime import invoke, open_interpreter
 from fer_edge.detectors.pyramid import (
     CELL_PX,
     Doubles,
@@ -121,7 +121,8 @@ class Refiner:
     """R-Net or O-Net: one box at a time, because a batch's memory would be planned anew for every number of boxes."""
 
     def __init__(self, model: bytes, name: str, threads: int) -> None:
-        self._interpreter = open_interpreter(model, f"detector mtcnn {name}", threads)
+        self._what = f"detector mtcnn {name}"
+        self._interpreter = open_interpreter(model, self._what, threads)
         self.channels = _CHANNELS[name]
         self._input, self._output = _checked(self._interpreter, name)
 
@@ -134,7 +135,7 @@ class Refiner:
                 self._interpreter.set_tensor(
                     self._input, _turned(cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA))
                 )
-                self._interpreter.invoke()
+                invoke(self._interpreter, self._what)
                 outputs[i] = self._interpreter.get_tensor(self._output)[0]
         return outputs
 
@@ -172,7 +173,7 @@ class _Resizable:
         self._by_size.move_to_end(size)
         interpreter, source, result = self._by_size[size]
         interpreter.set_tensor(source, _turned(image))
-        interpreter.invoke()
+        invoke(interpreter, "detector mtcnn pnet")
         return np.asarray(interpreter.get_tensor(result)[0])
 
 

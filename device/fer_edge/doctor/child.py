@@ -8,62 +8,26 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.metadata
-import json
 import math
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+
+from fer_edge.program import child
+from fer_edge.program.child import say
 
 TIMEOUT_S = 120.0  # imports from a slow card on a Zero 2 W
 
 
 def ask(what: str, *arguments: str) -> tuple[list[dict[str, Any]], str]:
-    """Runs ``main`` in a child with this process' import path.
-
-    Returns:
-        The lines that it printed, and "" or what ended it early ("SIGILL", "no answer in 120 s", an exit status).
-    """
-    code = f"import sys; sys.path[:] = {sys.path!r}; from fer_edge.doctor import child; child.main(sys.argv[1:])"
-    line = [sys.executable, "-c", code, what, *arguments]
-    try:
-        done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=TIMEOUT_S)
-    except subprocess.TimeoutExpired as error:
-        return _answers(error.stdout or b""), f"no answer in {TIMEOUT_S:g} s"
-    return _answers(done.stdout), _ending(done.returncode, done.stderr)
-
-
-def _answers(output: bytes) -> list[dict[str, Any]]:
-    """The JSON lines among what may also hold a library's own messages."""
-    answers = []
-    for line in output.splitlines():
-        if line.startswith(b"{"):
-            try:
-                answers.append(json.loads(line))
-            except ValueError:
-                continue
-    return answers
-
-
-def _ending(status: int, errors: bytes) -> str:
-    if status == 0:
-        return ""
-    if status < 0:
-        try:
-            return signal.Signals(-status).name
-        except ValueError:
-            return f"signal {-status}"
-    lines = errors.decode(errors="replace").split("\n")
-    said = next((text.strip() for text in reversed(lines) if text.strip()), "")
-    return f"exit status {status}" + (f" ({said[:200]})" if said else "")
+    """Runs ``main`` in a child, see ``program.child.ask``."""
+    return child.ask(__name__, what, *arguments, wall_s=TIMEOUT_S)
 
 
 def main(arguments: list[str]) -> None:
     """``import MODULE DISTRIBUTION…``, ``interpreter`` or ``networks BUNDLE``."""
     what, *rest = arguments
     if what == "import":
-        _say(**_tried(rest[0], rest[1:]))
+        say(**_tried(rest[0], rest[1:]))
     elif what == "interpreter":
         _interpreter()
     elif what == "networks":
@@ -122,12 +86,12 @@ def _interpreter() -> None:
             break
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             version = importlib.metadata.version(distribution)
-            return _say(problem=f"{distribution} {version} is installed but broken: {tried['problem']}")
+            return say(problem=f"{distribution} {version} is installed but broken: {tried['problem']}")
     try:
         runtime = find_runtime()
     except RunnerError as error:
-        return _say(problem=str(error), is_absent=True)
-    return _say(distribution=runtime.name, version=runtime.version, file=str(runtime.module.__file__))
+        return say(problem=str(error), is_absent=True)
+    return say(distribution=runtime.name, version=runtime.version, file=str(runtime.module.__file__))
 
 
 def _networks(path: Path) -> None:
@@ -140,7 +104,7 @@ def _networks(path: Path) -> None:
     bundle = open_bundle(path)
     default = bundle.manifest.default_variant
     for variant in sorted(bundle.manifest.variants, key=lambda variant: variant.id != default):
-        _say(started=variant.id)
+        say(started=variant.id)
         try:
             runner = LiteRunner(bundle.read(variant.file), variant)
             outputs = runner(np.zeros((1, *variant.input_hwc), np.float32))
@@ -148,13 +112,9 @@ def _networks(path: Path) -> None:
             problem = "" if good else "its outputs are not finite"
         except Exception as error:  # whatever a network raises here is the finding
             problem = _line(error)
-        _say(variant=variant.id, problem=problem)
+        say(variant=variant.id, problem=problem)
 
 
 def _line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}"[:300]
-
-
-def _say(**values: Any) -> None:
-    print("\n" + json.dumps(values), flush=True)

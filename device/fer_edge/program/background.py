@@ -58,6 +58,7 @@ THREADS = (
         "a camera: its error stands where the next frame would, frames that do not come are noticed; then a new one",
     ),
     Background("receive", "sources/http.py", ONCE, "takes a stream; its error stands where the next frame would"),
+    Background("bundle", "daemon/newcomer.py", ONCE, "tries a new bundle on a reload; the one in use goes on"),
     Background("packets", "sources/parts.py", ONCE, "feeds a decoder: its end closes the pipe"),
     Background("afollow", "library/waiting.py", ONCE, "a program's frames: each error is raised where it awaits them"),
     Background("batch", "library/batch.py", LIBRARY, "a program's pictures: an error is raised in their place"),
