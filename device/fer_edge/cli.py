@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 
 from fer_edge import __version__
-from fer_edge.commands.flags import add_measuring_commands, grids, port, positive, score
+from fer_edge.commands.flags import add_measuring_commands, grids, port, positive, score, seconds
 from fer_edge.contract import process
 from fer_edge.contract.arguments import Parser, hide
 from fer_edge.contract.outputs import clash_of
@@ -72,7 +72,19 @@ def _parser(command: str = "") -> argparse.ArgumentParser:
     image.add_argument(
         "--tiles", type=grids, metavar="N,…", help="grids searched for small faces; 0: none (default: 2,3)"
     )
+    image.add_argument("--baseline", type=Path, metavar="FILE", help="of fer-edge baseline: say the shift from it")
     image.add_argument("--blur", action="store_true", help="make the faces in annotated pictures unrecognizable")
+
+    baseline = commands.add_parser(
+        "baseline", parents=[common], help="keep a face's own neutral, to say how far it is from it later"
+    )
+    baseline.add_argument("photos", nargs="*", type=Path, metavar="PHOTO", help="of one still face; or a camera")
+    baseline.add_argument("--camera", action="store_true", help="the first camera found")
+    baseline.add_argument("--source", default="", metavar="URI", help="a camera or a clip")
+    baseline.add_argument("--seconds", type=seconds, default=3.0, metavar="S", help="to look at it (default: 3)")
+    baseline.add_argument("--labels", metavar="SET", help="ferplus8 or fer7, where the bundle answers in both")
+    baseline.add_argument("--detector", choices=_DETECTORS, help=_DETECTOR_HELP)
+    baseline.add_argument("--out", type=Path, required=True, metavar="FILE", help="to write")
 
     run = commands.add_parser("run", help="read a clip, a folder or a camera, and send the readings on")
     run.add_argument("--config", type=Path, metavar="FILE", help="default: /etc/fer-edge/config.toml, if it is there")

@@ -17,6 +17,7 @@ from fer_edge.contract.preprocess import preprocess
 from fer_edge.detectors import make_detector
 from fer_edge.detectors.doubt import DoubtingDetector, opinion_of
 from fer_edge.setting.setting import Setting, setting_for
+from fer_edge.tracking.neutral import shift
 from fer_edge.tracking.track import TrackSettings
 from fer_edge.tracking.tracker import Tracker
 from fer_edge.tracking.zones import Zones, ZoneSettings
@@ -35,6 +36,8 @@ class Pipeline:
         runner: classifies them.
         tracker: for the frames of one video; None treats each frame as a photo.
         zones: where faces are read; everywhere unless told.
+        baseline: log-odds by label of the neutral of whoever is seen; None learns each face's own in a video, and has
+            none in a photo.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class Pipeline:
         runner: Runner,
         tracker: Tracker | None = None,
         zones: Zones | None = None,
+        baseline: tuple[float, ...] | None = None,
     ) -> None:
         self.manifest = manifest
         self.variant = variant
@@ -53,6 +57,7 @@ class Pipeline:
         self.tracker = tracker
         self.labels = manifest.label_set()
         self.zones = zones or Zones()
+        self.baseline = baseline
         self._resting = tracker  # while it is switched off
 
     def retrack(self, settings: TrackSettings) -> None:
@@ -92,9 +97,14 @@ class Pipeline:
         return FrameReading(frame, self._classified(frame, faces, stage_ms), stage_ms)
 
     def _classified(self, frame: Frame, faces: list[FaceBox], stage_ms: dict[str, float]) -> tuple[FaceReading, ...]:
-        names = self.manifest.labels
+        names, own = self.manifest.labels, self.baseline
         return tuple(
-            FaceReading(face, names[int(np.argmax(row))], dict(zip(names, row, strict=True)))
+            FaceReading(
+                face,
+                names[int(np.argmax(row))],
+                dict(zip(names, row, strict=True)),
+                shift=None if own is None else dict(zip(names, shift(row, own), strict=True)),
+            )
             for face, row in zip(faces, self.classify(frame.image, faces, stage_ms), strict=True)
         )
 
@@ -134,7 +144,7 @@ class Pipeline:
         def wanted(face: FaceBox) -> bool:
             return self._in_zone(frame, face)[0]
 
-        readings = tracker.readings(frame, self.manifest.labels, classify, wanted)
+        readings = tracker.readings(frame, self.manifest.labels, classify, wanted, self.baseline)
         tracker.took(frame, time.perf_counter() - started)
         left_out = self.detector.left_out - before
         return self._reading(frame, readings, tracker.faces, stage_ms, left_out, tracker.too_small)
@@ -162,6 +172,7 @@ def open_pipeline(
     tiles: tuple[int, ...] = (),
     tracking: TrackSettings | None = None,
     zones: ZoneSettings | None = None,
+    baseline: tuple[float, ...] | None = None,
 ) -> Pipeline:
     """A pipeline from a checked bundle.
 
@@ -171,6 +182,7 @@ def open_pipeline(
         tiles: see ``make_detector``.
         tracking: for the frames of one video; None (or not ``enabled``) treats each frame as a photo.
         zones: where faces are read; None: everywhere.
+        baseline: see ``Pipeline``.
 
     Raises:
         SchemaError: no such variant or detector.
@@ -185,7 +197,8 @@ def open_pipeline(
     )
     if setting.detector != "mtcnn":  # which asks both of the networks that give the second opinion anyway
         detector = DoubtingDetector(detector, opinion_of(manifest, bundle.read, setting.threads))
-    pipeline = Pipeline(manifest, variant, detector, runner, zones=None if zones is None else Zones.of(zones))
+    looked_at = None if zones is None else Zones.of(zones)
+    pipeline = Pipeline(manifest, variant, detector, runner, zones=looked_at, baseline=baseline)
     if tracking is not None:
         pipeline.retrack(tracking)
     return pipeline

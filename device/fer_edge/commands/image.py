@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fer_edge.contract.baseline import load as load_baseline
 from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.contract.names import name_bytes, printable, shown
 from fer_edge.contract.outputs import clash
-from fer_edge.contract.reading import ReadingDoc, dump_line
+from fer_edge.contract.reading import FaceReadingDoc, ReadingDoc, dump_line
 from fer_edge.detectors import PHOTO_TILES
 from fer_edge.errors import EdgeError, ImageError, LandmarkError, UsageError
 from fer_edge.pictures.annotate import annotate, blur_faces, write_picture
@@ -26,6 +27,7 @@ from fer_edge.setting import tuned
 from fer_edge.setting.find import find_bundle
 from fer_edge.setting.setting import Setting
 from fer_edge.sinks.jsonl import JsonlSink
+from fer_edge.tracking.neutral import MARGIN, NEUTRAL
 
 DONE, BAD, INCOMPLETE = 0, 2, 3  # exit status: all read; some not; all, but some were damaged
 _WRITABLE = (".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff")  # what annotated pictures may be
@@ -40,12 +42,14 @@ class ImageOptions:
         jsonl: file that gets one line per photo, as soon as it is read; ``-`` is standard output, None for none.
         annotate_to: picture to write, or for several photos a folder that gets a picture of the same name each.
         blur: make the faces in it unrecognizable.
+        baseline: log-odds of the neutral of whoever is seen, see ``Pipeline``.
     """
 
     as_json: bool = False
     jsonl: str | None = None
     annotate_to: Path | None = None
     blur: bool = False
+    baseline: tuple[float, ...] | None = None
 
 
 @dataclass
@@ -62,10 +66,11 @@ def run(arguments: argparse.Namespace) -> int:
     bundle = open_bundle(find_bundle(arguments.bundle)).answering_in(arguments.labels)
     told = (arguments.variant, arguments.threads, arguments.detector, arguments.min_score)
     setting = tuned.choose(bundle, *told, is_live=False)
+    baseline = None if arguments.baseline is None else load_baseline(arguments.baseline, bundle).log_odds
     return read_images(
         bundle,
         arguments.paths,
-        ImageOptions(arguments.json, arguments.jsonl, arguments.annotate, arguments.blur),
+        ImageOptions(arguments.json, arguments.jsonl, arguments.annotate, arguments.blur, baseline),
         setting=setting,
         tiles=PHOTO_TILES if arguments.tiles is None else arguments.tiles,
     )
@@ -103,7 +108,7 @@ def read_images(
     ours = (path for path in bundle.path.rglob("*") if path.is_file())
     if problem := clash({"--jsonl": options.jsonl or ""}, [*batch.paths, *targets.values(), *ours]):
         raise UsageError(problem)
-    pipeline = open_pipeline(bundle, setting, tiles)
+    pipeline = open_pipeline(bundle, setting, tiles, baseline=options.baseline)
     documents: list[dict[str, Any]] = []
     status = DONE
     with contextlib.ExitStack() as cleanup:
@@ -211,4 +216,10 @@ def _print(path: Path, reading: ReadingDoc) -> None:
         x, y, w, h = (round(value) for value in face.box)
         ranked = sorted(face.probabilities.items(), key=lambda item: -item[1])[:3]
         shares = ", ".join(f"{label} {p:.0%}" for label, p in ranked)
-        print(f"{name}: face {i + 1} at {x},{y} {w}x{h} px: {face.label} ({shares})", flush=True)
+        print(f"{name}: face {i + 1} at {x},{y} {w}x{h} px: {face.label} ({shares}){_shift(face)}", flush=True)
+
+
+def _shift(face: FaceReadingDoc) -> str:
+    """What is more than in the face's own neutral, by more than a change of light would do."""
+    more = sorted((v, name) for name, v in (face.shift or {}).items() if v > MARGIN and name != NEUTRAL)
+    return "".join(f"; {name} {v:+.1f} above its neutral" for v, name in reversed(more[-1:]))

@@ -44,6 +44,7 @@ NAMES = {
     ("model", "tiles"): "tiles",
     ("model", "detector"): "detector",
     ("model", "min_score"): "min-score",
+    ("model", "baseline"): "baseline",
     ("track", "enabled"): "track",
     ("jsonl", "path"): "jsonl",
     ("csv", "path"): "csv",
@@ -142,6 +143,7 @@ class ModelSettings(Limited):
         min_score: least score of a face; without it the detector's own (blazeface_short 0.5, blazeface_full 0.6,
             mtcnn 0.7).
         tiles: grids searched for small faces; 0 for none. Without it 2,3 for photos, none for a live picture.
+        baseline: file of fer-edge baseline: the neutral of the one person who is seen, for the shift of each face.
     """
 
     bundle: str = ""
@@ -151,6 +153,7 @@ class ModelSettings(Limited):
     tiles: tuple[int, ...] | None = checked(None, _tiles)
     labels: str | None = None
     min_score: float | None = within(None, 0.01, 0.99)
+    baseline: str = ""
 
 
 @dataclass(frozen=True)

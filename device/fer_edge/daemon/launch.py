@@ -12,6 +12,7 @@ from fer_edge import config as configuration
 from fer_edge.board.camera_nodes import camera_nodes
 from fer_edge.board.health import HealthMonitor
 from fer_edge.config import Config
+from fer_edge.contract.baseline import load as load_baseline
 from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.daemon import newcomer
 from fer_edge.daemon.loop import Daemon, OnWait
@@ -165,7 +166,8 @@ class Launcher:
         track = self.config.track if self._follows_faces else None
         if track is not None and track.enabled:
             self._when_tracking()
-        return open_pipeline(self.bundle, self.setting, _grids(tiles), track, self.config.zones)
+        baseline = load_baseline(model.baseline, self.bundle).log_odds if model.baseline else None
+        return open_pipeline(self.bundle, self.setting, _grids(tiles), track, self.config.zones, baseline)
 
     def _photo_pipeline(self) -> Pipeline:
         """That of photos dropped on the web page: an interpreter of its own, so that it never delays a frame."""

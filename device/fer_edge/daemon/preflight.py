@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fer_edge import config as configuration
 from fer_edge.config import Config, Flags
+from fer_edge.contract.baseline import load as load_baseline
 from fer_edge.contract.bundle import open_bundle
 from fer_edge.daemon.outputs import check_outputs
 from fer_edge.errors import ConfigError, EdgeError
@@ -78,13 +79,16 @@ def _source(config: Config, flags: Flags) -> Iterator[ConfigError]:
 def _model(config: Config, _: Flags) -> Iterator[ConfigError]:
     model = config.model
     try:
-        manifest = open_bundle(find_bundle(Path(model.bundle) if model.bundle else None)).manifest
+        bundle = open_bundle(find_bundle(Path(model.bundle) if model.bundle else None))
+        manifest = bundle.manifest
     except EdgeError as error:
         yield _mistake("model.bundle", str(error))
         return
     yield from _tried("model.labels", lambda: manifest.answering_in(model.labels))
     yield from _tried("model.variant", lambda: manifest.variant(model.variant))
     yield from _tried("model.detector", lambda: manifest.find_detector(model.detector))
+    if model.baseline:
+        yield from _tried("model.baseline", lambda: load_baseline(model.baseline, bundle.answering_in(model.labels)))
 
 
 def _jsonl(config: Config, _: Flags) -> Iterator[ConfigError]:

@@ -29,6 +29,8 @@ class Face:
         track: the same number for the same face over the frames of one ``follow``; None elsewhere.
         uncertain: no label leads clearly; None outside ``follow``.
         zone: name of the zone that the face is in; None without zones.
+        shift: by label, how far the face is from its own neutral, in log-odds; None outside ``follow``, and until a
+            second of neutral was seen. It says what changed in this face, not who it is or what it feels.
     """
 
     box: Box
@@ -39,6 +41,7 @@ class Face:
     track: int | None = None
     uncertain: bool | None = None
     zone: str | None = None
+    shift: dict[str, float] | None = None
 
     def __repr__(self) -> str:
         number = "" if self.track is None else f" {self.track}"
@@ -70,6 +73,7 @@ class Reading:
                 each.track,
                 each.uncertain,
                 each.zone,
+                each.shift,
             )
             for each in inner.faces_of_original()
         )

@@ -6,9 +6,10 @@ Pure functions over small frozen dataclasses; ``tracker.py`` does what is decide
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fer_edge.contract.limits import Limited, within
+from fer_edge.tracking.neutral import Neutral
 from fer_edge.tracking.smooth import Expression
 from fer_edge.types import FaceBox, Point
 
@@ -32,6 +33,7 @@ class TrackSettings(Limited):
         smooth_s: time constant of the smoothing of probabilities; 0 smooths nothing.
         label_lead: least difference of probabilities by which another label replaces the shown one.
         uncertain_below: a face whose largest probability is below this is marked uncertain.
+        shift: say how far a face is from its own neutral, from when a second of that was seen; True unless told.
     """
 
     enabled: bool = True
@@ -44,6 +46,7 @@ class TrackSettings(Limited):
     smooth_s: float = within(0.3, 0, 60, "s")
     label_lead: float = within(0.1, 0, 1)
     uncertain_below: float = within(0.35, 0, 1)
+    shift: bool = True
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Track:
         seen_s: when the detector last saw it.
         speed: of its center, px/s along x and y.
         expression: None before the classifier saw it.
+        neutral: its own, as far as it was seen.
     """
 
     id: int
@@ -65,6 +69,7 @@ class Track:
     seen_s: float
     speed: Point = (0.0, 0.0)
     expression: Expression | None = None
+    neutral: Neutral | None = None
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,7 @@ def moved_to(track: Track, face: FaceBox, t_s: float, seen: bool) -> Track:
     if elapsed_s > 0:
         (ax, ay), (bx, by) = center(track.face.box), center(face.box)
         speed = (speed[0] + (bx - ax) / elapsed_s) / 2, (speed[1] + (by - ay) / elapsed_s) / 2
-    return Track(track.id, face, t_s, t_s if seen else track.seen_s, speed, track.expression)
+    return replace(track, face=face, t_s=t_s, seen_s=t_s if seen else track.seen_s, speed=speed)
 
 
 def drift_between(followed: FaceBox, seen: FaceBox) -> float:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from fer_edge.errors import LandmarkError
 from fer_edge.tracking.follow import Appearance, appearance, follow
+from fer_edge.tracking.neutral import Neutral, learned, shift
 from fer_edge.tracking.smooth import is_uncertain, smoothed
 from fer_edge.tracking.track import (
     Pace,
@@ -108,6 +109,7 @@ class Tracker:
         labels: Sequence[str],
         classify: Callable[[list[FaceBox]], list[list[float]]],
         wanted: Callable[[FaceBox], bool] = lambda _: True,
+        baseline: Sequence[float] | None = None,
     ) -> tuple[FaceReading, ...]:
         """Every face that is wanted with its smoothed expression; one that is not loses what was smoothed.
 
@@ -116,21 +118,43 @@ class Tracker:
             labels: names of the probabilities.
             classify: gives the probabilities of several faces in this frame.
             wanted: whether a face is to be read; the others are followed, and not classified.
+            baseline: log-odds of the neutral of whoever is seen; None learns each face's own.
         """
         readings, settings = [], self.settings
         chosen = [i for i, track in enumerate(self._tracks) if wanted(track.face)]
         found = classify([self._tracks[i].face for i in chosen])
         self._tracks = [
-            track if i in chosen else replace(track, expression=None) for i, track in enumerate(self._tracks)
+            track if i in chosen else replace(track, expression=None, neutral=None)
+            for i, track in enumerate(self._tracks)
         ]
         for i, new in zip(chosen, found, strict=True):
             track = self._tracks[i]
             expression = smoothed(track.expression, new, frame.t_s, settings.smooth_s, settings.label_lead)
-            self._tracks[i] = replace(track, expression=expression)
+            self._tracks[i] = track = replace(
+                track,
+                expression=expression,
+                neutral=learned(track.neutral, new, labels, frame.t_s) if settings.shift and baseline is None else None,
+            )
             by_name = dict(zip(labels, expression.probabilities, strict=True))
             uncertain = is_uncertain(expression.probabilities, settings.uncertain_below)
-            readings.append(FaceReading(track.face, labels[expression.label], by_name, track.id, uncertain))
+            shifted = self._shift(track.neutral, expression.probabilities, labels, baseline)
+            face = FaceReading(track.face, labels[expression.label], by_name, track.id, uncertain, shift=shifted)
+            readings.append(face)
         return tuple(readings)
+
+    def _shift(
+        self,
+        neutral: Neutral | None,
+        probabilities: Sequence[float],
+        labels: Sequence[str],
+        baseline: Sequence[float] | None,
+    ) -> dict[str, float] | None:
+        """By label, against the baseline, else against the face's own neutral once that is known."""
+        if baseline is None and neutral is not None and neutral.is_known:
+            baseline = neutral.log_odds
+        if baseline is None or not self.settings.shift:
+            return None
+        return dict(zip(labels, shift(probabilities, baseline), strict=True))
 
     def took(self, frame: Frame, seconds: float) -> None:
         """Tells how long a frame took to read, for the load: the mean of the last few frames' shares.

@@ -74,7 +74,8 @@ class FaceReading:
     """A face and the classifier's probabilities in the order of the manifest's labels.
 
     ``track`` numbers the same face over frames (None for a photo); ``uncertain`` says that no label clearly leads
-    (None where nobody decided).
+    (None where nobody decided). ``shift`` is by label how far the face is from its own neutral, in log-odds (None where
+    that is not known), see ``tracking/neutral.py``.
     """
 
     face: FaceBox
@@ -83,6 +84,7 @@ class FaceReading:
     track: int | None = None
     uncertain: bool | None = None
     zone: str | None = None
+    shift: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ class FrameReading:
                 track=reading.track,
                 uncertain=reading.uncertain,
                 zone=reading.zone,
+                shift=None if reading.shift is None else {name: round(v, 2) for name, v in reading.shift.items()},
             )
             for reading in self.faces_of_original()
         )

@@ -44,7 +44,7 @@ SIGNATURES = {
     "can_be_late: 'bool' = False, damaged: 'bool | None' = None) -> None",
     "Face": "(box: 'Box', landmarks: 'dict[str, tuple[float, float]]', score: 'float', label: 'str', "
     "probabilities: 'dict[str, float]', track: 'int | None' = None, uncertain: 'bool | None' = None, "
-    "zone: 'str | None' = None) -> None",
+    "zone: 'str | None' = None, shift: 'dict[str, float] | None' = None) -> None",
     "JsonlSink": "(path: 'str | os.PathLike[str]', *, strict: 'bool' = True) -> 'None'",
     "MqttSink": "(reader: 'Reader', host: 'str' = 'localhost', *, port: 'int' = 0, username: 'str' = '', "
     "password_file: 'str | os.PathLike[str]' = '', tls: 'bool' = False, ca_file: 'str | os.PathLike[str]' = '', "

@@ -239,6 +239,7 @@ def faces_payload(reading: FrameReading) -> dict[str, Any]:
                 "probability_percent": round(100 * face.probabilities[face.label], 1),
                 "uncertain": bool(face.uncertain),
                 **({} if face.zone is None else {"zone": face.zone}),
+                **({} if face.shift is None else {"shift": {name: round(v, 2) for name, v in face.shift.items()}}),
                 "box": [round(v, 3) for v in (x / width, y / height, w / width, h / height)],
             }
         )

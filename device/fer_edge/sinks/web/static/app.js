@@ -46,7 +46,14 @@ function learn(names) {
 
 // ---- faces
 
-const describe = (face) => `${face.label}${face.uncertain ? " (uncertain)" : ""} ${percent(face.probabilities[face.label])}`;
+const MARGIN = 1.25;  // tracking/neutral.py: what light or another crop do not reach
+function moved(face) {  // what is more than in this face's own neutral
+  const [name, by] = Object.entries(face.shift || {}).filter(([label]) => label !== "neutral")
+    .reduce((best, each) => (each[1] > best[1] ? each : best), ["", MARGIN]);
+  return name ? `, ${name} +${by.toFixed(1)} above its neutral` : "";
+}
+
+const describe = (face) => `${face.label}${face.uncertain ? " (uncertain)" : ""} ${percent(face.probabilities[face.label])}${moved(face)}`;
 
 const faceColor = (number) => FACES[(number + FACES.length - 1) % FACES.length];
 const numberOf = (face, i) => (Number.isInteger(face.track) ? face.track : i + 1);
