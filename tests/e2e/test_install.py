@@ -25,6 +25,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from fer_edge.contract.bundle import encode_file, open_bundle, write_bundle
 from fer_host.pack import pack
@@ -157,6 +159,25 @@ def test_the_installed_command_finds_its_bundle(installed: Path, run: Callable[.
 def test_only_what_the_device_needs_is_installed(installed: Path) -> None:
     assert packages(installed) - {"pip", "setuptools"} <= DEPENDENCIES | {"fer_edge"}
     assert {"fer_edge", "ai_edge_litert"} <= packages(installed)
+
+
+def test_every_file_is_in_the_bill_of_materials(unpacked: Path) -> None:
+    document = json.loads((unpacked / "sbom.cdx.json").read_text())
+    problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str((unpacked / "sbom.cdx.json").read_text())
+    assert problem is None, problem
+    found = {part["bom-ref"]: part["hashes"][0]["content"] for part in document["components"]}
+    listed = {line[66:]: line[:64] for line in (unpacked / "SHA256SUMS").read_text().splitlines()}
+    about_the_archive = {"LICENSE", "LICENSES.txt", "sbom.cdx.json", "target.json"}
+    assert {name: listed[name] for name in listed.keys() - about_the_archive} == found
+    assert sum(name.startswith("wheels/") for name in found) == len(DEPENDENCIES)
+    text = (unpacked / "LICENSES.txt").read_text()
+    for part in document["components"]:
+        assert part["licenses"], part
+        assert f"- {part['name']}" in text or part["name"] in ("fer-edge", "fer-edge.service", "install.sh"), part
+    inside = {
+        inner["name"].partition("-")[0] for part in document["components"] for inner in part.get("components", [])
+    }
+    assert {"libavcodec", "libssl"} <= inside  # OpenCV's wheel has libraries of others
 
 
 def test_the_space_asked_for_suffices_and_is_not_absurd(installed: Path, unpacked: Path) -> None:

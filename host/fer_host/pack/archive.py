@@ -14,12 +14,16 @@ from fer_edge.contract.bundle import DIGEST_NAME, MANIFEST_NAME, open_bundle
 from fer_edge.contract.manifest import Manifest
 from fer_host.errors import PackError
 from fer_host.files.paths import ROOT, WHEELS
+from fer_host.pack.licenses import licenses_text
+from fer_host.pack.parts import archive_parts
+from fer_host.pack.sbom import sbom_text
 from fer_host.pack.signature import check_key, sign
 from fer_host.pack.targets import TARGETS, Target, find_target, target_document
-from fer_host.pack.wheels import EPOCH, build_wheel, dependency_wheels, metadata, unpacked_bytes
+from fer_host.pack.wheels import EPOCH, build_wheel, dependency_wheels, unpacked_bytes
 
 INSTALLER = ("install.sh", "fer-edge.service")
 SUMS = "SHA256SUMS"
+LICENSES, SBOM = "LICENSES.txt", "sbom.cdx.json"  # what is inside and under which terms, for people and for programs
 # What an installation takes beside the bundle and the unpacked wheels (measured, tests/e2e/test_install.py guards it):
 # an empty environment with pip, and what Python compiles, as a share of the unpacked wheels.
 EMPTY_VENV_BYTES = 15_000_000
@@ -78,7 +82,9 @@ def _stage(
         (folder / "wheels").mkdir()
         for path in wheels:
             shutil.copy(path, folder / "wheels" / path.name)
-    (folder / "LICENSES.txt").write_text(_licenses(manifest, wheels))
+    parts = archive_parts(folder, manifest)
+    (folder / LICENSES).write_text(licenses_text(manifest, parts))
+    (folder / SBOM).write_text(sbom_text(folder.name, manifest.version, parts))
     compiled = (1 + COMPILED_SHARE) * unpacked_bytes(wheels) if wheels else ONLINE_WHEELS_BYTES
     needed = EMPTY_VENV_BYTES + bundle_bytes + int(compiled)
     (folder / "target.json").write_text(
@@ -97,22 +103,6 @@ def _copy_bundle(bundle_path: Path, manifest: Manifest, target: Path) -> int:
         shutil.copyfile(bundle_path / name, file)
     open_bundle(target)
     return sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-
-
-def _licenses(manifest: Manifest, wheels: list[Path]) -> str:
-    """The terms of everything in the archive that is not the project's own."""
-    lines = ["fer-edge itself: Apache-2.0, see LICENSE.", "", f"The bundle {manifest.model_id} {manifest.version}:"]
-    lines += [f"- {entry.component}: {entry.license}\n  {entry.origin}" for entry in manifest.licenses]
-    if wheels:
-        lines += ["", "The wheels, unchanged as published on pypi.org (each holds its license's full text):"]
-    for wheel in wheels:
-        about = metadata(wheel)
-        classified = [line for line in about.get_all("Classifier", []) if line.startswith("License ::")]
-        terms = about.get("License-Expression") or (about.get("License") or "").strip().partition("\n")[0]
-        if not terms or terms.startswith("Copyright"):
-            terms = "; ".join(line.rpartition(" :: ")[2] for line in classified) or "see the wheel"
-        lines.append(f"- {about['Name']} {about['Version']}: {terms}")
-    return "\n".join(lines) + "\n"
 
 
 def _write(folder: Path, target: Path) -> Path:

@@ -187,7 +187,8 @@ def test_what_is_in_an_archive(bundle: Path, tmp_path: Path) -> None:
     assert {member.name.split("/")[0] for member in members} == {root.name}
     assert {(member.uid, member.gid, member.mtime) for member in members} == {(0, 0, int(wheels.EPOCH))}
     expected = {"LICENSE", "LICENSES.txt", "SHA256SUMS", "bundle", "fer-edge.service", "install.sh", "target.json"}
-    assert {entry.name for entry in root.iterdir()} == expected | {"fer_edge-0.1.0-py3-none-any.whl"}
+    expected |= {"sbom.cdx.json", "fer_edge-0.1.0-py3-none-any.whl"}
+    assert {entry.name for entry in root.iterdir()} == expected
     assert os.access(root / "install.sh", os.X_OK)
     assert open_bundle(root / "bundle").sha256 == open_bundle(bundle).sha256
     assert subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=root, check=False).returncode == 0
