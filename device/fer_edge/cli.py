@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run_command(line: list[str]) -> int:
     Parser.words = line
-    arguments = _parser(next((word for word in line if not word.startswith("-")), "")).parse_args(line)
+    arguments = make_parser(next((word for word in line if not word.startswith("-")), "")).parse_args(line)
     if hide(line):
         print(f"fer-edge: warning: {SEEN}", file=sys.stderr)
     if problem := clash_of(arguments):
@@ -52,7 +52,12 @@ def _run_command(line: list[str]) -> int:
     return status
 
 
-def _parser(command: str = "") -> argparse.ArgumentParser:
+def make_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """The parser of the whole command line.
+
+    Args:
+        command: that will be parsed: the flags of ``run`` and ``config`` take time to make. None for all of them.
+    """
     parser = Parser(prog="fer-edge", description="Reads facial expressions from photos and cameras.")
     parser.add_argument("--version", action="version", version=f"fer-edge {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="command")
@@ -140,10 +145,12 @@ def _parser(command: str = "") -> argparse.ArgumentParser:
         "--bundle", type=Path, metavar="DIR", help="look at this one too, as if a command was given it"
     )
     bundles.add_argument("--json", action="store_true", help="print a fer-edge/bundles/1 document")
-    if command in ("run", "config"):  # their flags are made from the settings' own modules
+    if command in (None, "run", "config"):  # their flags are made from the settings' own modules
         from fer_edge.config import add_flags
 
-        add_flags(run if command == "run" else config)
+        for name, its in (("run", run), ("config", config)):
+            if command in (None, name):
+                add_flags(its)
     return parser
 
 

@@ -1,3 +1,5 @@
 """fer-host: networks, training, compression and conversion. Read pipeline.py, then calibrate.py, then release.py."""
 
-__version__ = "0.1.0"
+from fer_edge import __version__
+
+__all__ = ["__version__"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from fer_edge.contract import process
 from fer_edge.contract.arguments import Parser
@@ -43,7 +44,20 @@ def _parser() -> argparse.ArgumentParser:
 
     for module in (convert, train, compress):
         module.add_commands(commands)
+    pages = commands.add_parser("pages", help="write manual pages and shell completion of both programs")
+    pages.add_argument("share", type=Path, metavar="DIR", help="such as ~/.local/share")
+    pages.set_defaults(run=lambda arguments: _pages(arguments, parser))
     return parser
+
+
+def _pages(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    from fer_host.device_pipeline import device_parser
+    from fer_host.pack.pages import write_pages
+
+    for each in (device_parser(), parser):
+        for path in write_pages(arguments.share, each, __version__):
+            print(path)
+    return 0
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ Evaluation, calibration, golden vectors and crop measurement run exactly what th
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from fer_edge import cli
 from fer_edge.classifier.crop import crop_face
 from fer_edge.classifier.runner import LiteRunner
 from fer_edge.classifier.runtime import open_interpreter
@@ -33,6 +35,7 @@ __all__ = [
     "SourceError",
     "TrackSettings",
     "crop_face",
+    "device_parser",
     "face_cropper",
     "largest_face",
     "make_detector",
@@ -41,6 +44,11 @@ __all__ = [
     "photo_files",
     "read_photo",
 ]
+
+
+def device_parser() -> argparse.ArgumentParser:
+    """Of ``fer-edge``, with all its commands and flags."""
+    return cli.make_parser()
 
 
 def photo_files(folder: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import fer_edge
 from fer_edge.contract.bundle import files_of_bundle, open_bundle, write_bundle
 from fer_host.builtin import (
     DETECTOR,
@@ -64,6 +65,14 @@ def test_a_wheel_carries_it_whole(tmp_path: Path) -> None:
     assert wheel.stat().st_size <= LARGEST_WHEEL_BYTES
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "unpacked")
+    share = tmp_path / "unpacked" / f"fer_edge-{fer_edge.__version__}.data" / "data" / "share"
+    assert {path.name for path in share.rglob("*") if path.is_file()} == {
+        "_fer-edge",
+        "fer-edge",
+        "fer-edge.1",
+        "fer-edge.fish",
+    }
+    assert list((tmp_path / "unpacked").glob("*.dist-info/licenses/LICENSE"))
     carried = tmp_path / "unpacked" / "fer_edge" / "builtin"
     assert open_bundle(carried).sha256 == open_bundle(BUILTIN).sha256
 

@@ -27,19 +27,23 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {redact.redacted(message)}{self._hint(message)}; see {self.prog} --help\n")
 
     def _hint(self, message: str) -> str:
-        known = list(self._option_string_actions)
-        if message.startswith("argument COMMAND: invalid choice"):
-            known = [name for action in self._actions for name in (action.choices or ())]
-            wrong = message.partition("'")[2].partition("'")[0]
+        flags = list(self._option_string_actions)
+        if ": invalid choice: " in message:
+            known = [str(name) for action in self._actions for name in (action.choices or ())]
+            near = _nearest(message.partition(": invalid choice: '")[2].partition("'")[0], known)
         elif message.startswith("unrecognized arguments: "):
             wrong = message.removeprefix("unrecognized arguments: ").split()[0].partition("=")[0]
-            known = [*known, *(flag for parser in self._parsers() for flag in parser._option_string_actions)]
+            near = _nearest(
+                wrong, [*flags, *(flag for parser in self._parsers() for flag in parser._option_string_actions)]
+            )
+        elif message.startswith("the following arguments are required: "):  # said before a wrong flag is
+            named = (word.partition("=")[0] for word in self.words if word.startswith("--") and word != "--")
+            strange = [word for word in named if not any(flag.startswith(word) for flag in flags)]
+            near = _nearest(strange[0], flags) if strange else ""
+            near = near and f"{near} for {strange[0]}"
         else:
             return ""
-        import difflib  # takes longer than everything else here
-
-        near = difflib.get_close_matches(wrong, known, 1)
-        return f"; did you mean {near[0]}?" if near else ""
+        return f"; did you mean {near}?" if near else ""
 
     def _parsers(self) -> list[argparse.ArgumentParser]:
         """Of the command that was given; of all where none was."""
@@ -48,6 +52,12 @@ class Parser(argparse.ArgumentParser):
             if isinstance(action, argparse._SubParsersAction):
                 found |= action.choices
         return [parser for name, parser in found.items() if name in self.words] or list(found.values())
+
+
+def _nearest(wrong: str, known: Sequence[str]) -> str:
+    import difflib  # takes longer than everything else here
+
+    return next(iter(difflib.get_close_matches(wrong, known, 1)), "")
 
 
 def hide(words: Sequence[str]) -> bool:

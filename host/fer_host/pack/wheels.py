@@ -21,8 +21,11 @@ from packaging.requirements import Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
+from fer_edge import __version__
+from fer_host.device_pipeline import device_parser
 from fer_host.errors import PackError, ToolError
 from fer_host.files.paths import ROOT
+from fer_host.pack.pages import write_pages
 from fer_host.pack.targets import Target
 
 EXTRAS = "litert,mqtt,opencv"
@@ -32,7 +35,7 @@ _SUMS = "SHA256SUMS"
 
 
 def build_wheel(scratch: Path) -> Path:
-    """Builds fer-edge's wheel in ``scratch``; the same source gives the same bytes.
+    """Builds fer-edge's wheel in ``scratch``, with its manual page and completion; the same source, the same bytes.
 
     Raises:
         ToolError: pip failed.
@@ -40,6 +43,7 @@ def build_wheel(scratch: Path) -> Path:
     # built from a copy: setuptools would leave a build folder in the tree and take its stale files next time
     source = scratch / "device"
     shutil.copytree(ROOT / "device", source, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
+    write_pages(source / "share", device_parser(), __version__)
     for path in (source, *source.rglob("*")):  # modes go into the wheel, and depend on who checked the files out
         path.chmod(0o755 if path.is_dir() else 0o644)
     options = ["--no-deps", "--wheel-dir", str(scratch)]

@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from fer_edge.cli import _parser
+from fer_edge.cli import make_parser
 from fer_edge.contract.bundle import Bundle
 from fer_edge.contract.reading import load_line
 from fer_edge.types import RgbImage
@@ -38,6 +38,7 @@ LINES = {
     "verify": ["verify", "--bundle", "{bundle}"],
     "doctor": ["doctor", "--bundle", "{bundle}"],
     "info": ["info", "--bundle", "{bundle}"],
+    "bundles": ["bundles", "--bundle", "{bundle}"],
 }
 Done = subprocess.CompletedProcess[str]
 Start = Callable[..., subprocess.Popen[str]]
@@ -48,7 +49,7 @@ def commands(parser: argparse.ArgumentParser) -> list[str]:
 
 
 def test_every_command_is_tried_here() -> None:
-    assert sorted(LINES) == sorted(commands(_parser()))
+    assert sorted(LINES) == sorted(commands(make_parser("")))
 
 
 @pytest.fixture(scope="module")
