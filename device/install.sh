@@ -35,6 +35,9 @@ END
 UNIT=/etc/systemd/system/fer-edge.service
 LOWEST_NUMPY=1.24  # of fer-edge; an older one of the system's is left alone and not used
 LOWEST_CV2=4.6
+# the wheel brings them in its environment's share/; linked where man and the shells look
+PAGES='man/man1/fer-edge.1 bash-completion/completions/fer-edge zsh/site-functions/_fer-edge
+    fish/vendor_completions.d/fer-edge.fish'
 
 say() { printf 'install.sh: %s\n' "$*"; }
 
@@ -85,14 +88,14 @@ main() {
     esac
 }
 
-# Sets prefix, and link_dir: where the command is linked for the shell to find ('' with --prefix).
+# Sets prefix, and where the command and its pages are linked for the shell to find ('' with --prefix): link_dir, share_dir.
 find_prefix() {
-    link_dir='' given=$prefix
+    link_dir='' share_dir='' given=$prefix
     if [ -z "$prefix" ] && [ "$(id -u)" = 0 ]; then
-        prefix=/opt/fer-edge link_dir=/usr/local/bin
+        prefix=/opt/fer-edge link_dir=/usr/local/bin share_dir=/usr/local/share
     elif [ -z "$prefix" ]; then
         [ -n "${HOME:-}" ] || refuse "HOME: not set; give --prefix DIR"
-        prefix=$HOME/.local/share/fer-edge link_dir=$HOME/.local/bin
+        prefix=$HOME/.local/share/fer-edge link_dir=$HOME/.local/bin share_dir=$HOME/.local/share
     fi
     case $prefix in /*) ;; *) prefix=$PWD/$prefix ;; esac
     # what a shell or a list of paths would take for something else; letters of any language are fine
@@ -144,6 +147,7 @@ install() {
         switch
     fi
     link_command
+    link_pages
     if [ $service = 1 ] || unit_is_ours; then install_service; fi
 }
 
@@ -526,6 +530,28 @@ link_command() {
     esac
 }
 
+# The manual page and what lets the shells complete the command; a place that is taken or cannot be written is left.
+link_pages() {
+    [ -n "$share_dir" ] || return 0
+    for page in $PAGES; do
+        from=$prefix/current/venv/share/$page to=$share_dir/$page
+        if [ ! -f "$from" ] || [ -e "$to" ] || [ -L "$to" ]; then continue; fi
+        { mkdir -p "$(dirname "$to")" && ln -s "$from" "$to"; } 2>/dev/null || true
+    done
+}
+
+# Of the folders that held them, those that others may own too (/usr/local/share/man) stay, also where they are empty.
+unlink_pages() {
+    for page in $PAGES; do
+        to=${share_dir:-/usr/local/share}/$page
+        if [ "$(readlink "$to" || true)" != "$prefix/current/venv/share/$page" ]; then continue; fi
+        rm -f "$to"
+        if [ "$(id -u)" != 0 ]; then
+            rmdir "$(dirname "$to")" "$(dirname "$(dirname "$to")")" 2>/dev/null || true
+        fi
+    done
+}
+
 unit_is_ours() { [ "$(id -u)" = 0 ] && grep -qsF "ExecStart=$prefix/bin/fer-edge " "$UNIT"; }
 
 # The installed fer-edge writes the unit that came with it, so that `fer-edge service install` is the same thing.
@@ -561,6 +587,7 @@ uninstall() {
     fi
     link=${link_dir:-/usr/local/bin}/fer-edge
     if [ "$(readlink "$link" || true)" = "$prefix/bin/fer-edge" ]; then rm -f "$link"; fi
+    unlink_pages
     remove_link "$prefix/bin/fer-edge" ../current/fer-edge
     remove_link "$prefix/current" 'versions/*'
     remove_link "$prefix/previous" 'versions/*'

@@ -156,6 +156,45 @@ def test_the_installed_command_finds_its_bundle(installed: Path, run: Callable[.
     assert [face["label"] for face in json.loads(done.stdout)[0]["faces"]] == ["happiness"]
 
 
+THREE_LINES = """
+import sys, fer_edge
+reader = fer_edge.open_reader()
+for face in reader.read(sys.argv[1]).faces:
+    print(face.label)
+"""
+
+
+def test_the_wheel_alone_reads_a_face(unpacked: Path, run: Callable[..., Done], tmp_path: Path) -> None:
+    """In an empty environment, with the wheels there but no network, no compiler, no git and no bundle."""
+    assert run("fer-host", "sample-photo", tmp_path / "astronaut.png").returncode == 0
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("sh", "env", "dirname", "readlink"):  # what starts the command
+        (tools / name).symlink_to(shutil.which(name) or name)
+
+    def alone(*line: object) -> str:
+        variables = {"PATH": str(tools), "HOME": str(tmp_path), "PIP_CONFIG_FILE": os.devnull}
+        command = [*namespace("--net"), *map(str, line)]
+        command[0] = shutil.which(command[0]) or command[0]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=300, env=variables, cwd=tmp_path
+        )
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+        return done.stdout
+
+    alone(PYTHON, "-m", "venv", tmp_path / "v")
+    python = tmp_path / "v/bin/python"
+    wheel = next(unpacked.glob("fer_edge-*.whl"))
+    pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-index"]
+    alone(*pip, "--find-links", unpacked / "wheels", f"{wheel}[opencv,litert]")
+    photo = tmp_path / "astronaut.png"
+    found = json.loads(alone(tmp_path / "v/bin/fer-edge", "image", photo, "--json"))
+    assert [face["label"] for face in found[0]["faces"]] == ["happiness"]
+    assert alone(python, "-c", THREE_LINES, photo) == "happiness\n"
+    listed = json.loads(alone(python, "-m", "fer_edge", "bundles", "--json"))["bundles"]
+    assert [(row["origin"], row["used"]) for row in listed] == [("built-in", True)]
+
+
 def test_only_what_the_device_needs_is_installed(installed: Path) -> None:
     assert packages(installed) - {"pip", "setuptools"} <= DEPENDENCIES | {"fer_edge"}
     assert {"fer_edge", "ai_edge_litert"} <= packages(installed)
@@ -536,7 +575,7 @@ def unzip_wheel(folder: Path, requirement: str) -> None:
 # Where the installer works as root: private copies, gone with the mount namespace. Nothing of this machine changes.
 PRIVATE_MACHINE = """
 set -eu
-for folder in /usr/local/bin /etc; do
+for folder in /usr/local/bin /usr/local/share /etc; do
     mkdir -p "$SCRATCH$folder"
     cp -a "$folder/." "$SCRATCH$folder"
     mount --bind "$SCRATCH$folder" "$folder"
@@ -562,6 +601,12 @@ def as_root(scratch: Path, script: str, numpy: str) -> Done:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=400, env=variables, cwd="/")
 
 
+PAGES = (
+    "man/man1/fer-edge.1",
+    "bash-completion/completions/fer-edge",
+    "zsh/site-functions/_fer-edge",
+    "fish/vendor_completions.d/fer-edge.fish",
+)
 WHERE = "import numpy, cv2; print(numpy.__version__, numpy.__file__, cv2.__file__)"
 
 
@@ -578,8 +623,10 @@ def test_as_root_with_the_systems_packages_and_a_service(unpacked: Path, tmp_pat
         module.write_text("import numpy\nassert numpy.__version__ >= '1.24'\n" + module.read_text())
     script = f"""
         cd "{unpacked}"
+        touch /usr/local/share/mine
         sh install.sh --python "$PY" --service >&2
         fer-edge verify >&2
+        for page in {" ".join(PAGES)}; do grep -q fer-edge /usr/local/share/$page; done
         /opt/fer-edge/current/venv/bin/python3 -I -c "{WHERE}"
         "$PY" -I -c "import numpy; print(numpy.__version__, '$SITE')"
         readlink /etc/systemd/system/multi-user.target.wants/fer-edge.service
@@ -590,6 +637,8 @@ def test_as_root_with_the_systems_packages_and_a_service(unpacked: Path, tmp_pat
         [ "$inode" = "$(stat -c %i,%Y /etc/systemd/system/fer-edge.service)" ]
         sh install.sh --uninstall >&2
         cd /etc/systemd/system
+        for page in {" ".join(PAGES)}; do [ ! -L /usr/local/share/$page ]; done
+        [ -e /usr/local/share/mine ]
         find /opt /usr/local/bin/fer-edge fer-edge.service* multi-user.target.wants/fer-edge.service 2>/dev/null || true
     """
     done = as_root(tmp_path, script, numpy)
@@ -666,6 +715,7 @@ def test_as_a_user_in_their_home(unpacked: Path) -> None:
         first = subprocess.run(sh, capture_output=True, text=True, check=False, env=variables, cwd="/")
         assert first.returncode == 0, first.stderr
         assert "add" in first.stdout, "PATH lacks the folder of the command, which should be said"
+        assert [name for name in PAGES if not (home / ".local/share" / name).is_file()] == []
         command = home / ".local" / "bin" / "fer-edge"
         done = subprocess.run([*prefix, command, "info"], capture_output=True, text=True, check=False, env=variables)
         assert done.returncode == 0, done.stderr
