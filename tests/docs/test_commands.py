@@ -122,7 +122,7 @@ def _without_comments(block: str) -> str:
 
 def _flags(program: str, command: str) -> set[str] | None:
     """Of a command and its own commands; None where there is no such command."""
-    parser = edge._parser(command) if program == "fer-edge" else host._parser()
+    parser = edge.make_parser(command) if program == "fer-edge" else host._parser()
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction) and command in action.choices:
             return _all_flags(action.choices[command])
