@@ -9,7 +9,7 @@ VENV := .venv
 DEVICE_VENV := .venv-device
 BIN := $(VENV)/bin
 TEST_BUNDLE := $(CURDIR)/build/test-bundle
-CODE := device host benchmarks tests docs
+CODE := device host benchmarks tests docs examples
 # TensorFlow's wheels decide: Python 3.11 or 3.12 on the host.
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do $$p -c 'import sys; assert sys.version_info[:2] in ((3, 11), (3, 12))' 2>/dev/null && echo $$p && break; done)
 PIP_FLAGS := --disable-pip-version-check -qq -c constraints.txt

@@ -29,7 +29,7 @@ from fer_edge.library.waiting import areadings
 from fer_edge.pipeline import Pipeline, open_pipeline
 from fer_edge.setting import tuned
 from fer_edge.setting.find import find_bundle
-from fer_edge.setting.setting import default_threads
+from fer_edge.setting.setting import Setting, default_threads
 from fer_edge.sinks.running import Running, what_runs
 from fer_edge.tracking.track import TrackSettings
 from fer_edge.tracking.tracker import Tracker
@@ -61,9 +61,9 @@ class Reader:
         most = default_threads()
         # one is opened here: what cannot run is said now, and the first picture takes no longer than the others
         self._photos: Lender[Pipeline] = Lender(self._open_photos, most, most, (self._open_photos(),))
-        self._boxes: Lender[Pipeline] = Lender(lambda: open_pipeline(bundle, self._setting), most, most)
-        self._clips: Lender[Pipeline] = Lender(self._open_photos, None, 1)
-        self._live: Lender[Pipeline] = Lender(self._open_live, None, 1)
+        self._boxes: Lender[Pipeline] = Lender(lambda n: open_pipeline(bundle, self._one_of(n)), most, most)
+        self._clips: Lender[Pipeline] = Lender(lambda _: self._open_photos(), None, 1)
+        self._live: Lender[Pipeline] = Lender(lambda _: self._open_live(), None, 1)
 
     # -- what it is --------------------------------------------------------------------------------------------------
 
@@ -246,9 +246,14 @@ class Reader:
             pipeline.tracker = Tracker(settings) if settings.enabled else None
             yield Following(pipeline, order, on_change)
 
-    def _open_photos(self) -> Pipeline:
+    def _one_of(self, n_before: int) -> Setting:
+        """The first has all threads that were found best for one picture at a time, the ones beside it one each."""
+        beside = n_before > 0 and self._told[1] is None
+        return dataclasses.replace(self._setting, threads=1) if beside else self._setting
+
+    def _open_photos(self, n_before: int = 0) -> Pipeline:
         """Of photos, and of clips, whose frames wait as photos do."""
-        return open_pipeline(self._bundle, self._setting, self._grids(PHOTO_TILES))
+        return open_pipeline(self._bundle, self._one_of(n_before), self._grids(PHOTO_TILES))
 
     def _open_live(self) -> Pipeline:
         setting = tuned.choose(self._bundle, *self._told, is_live=True)

@@ -14,7 +14,7 @@ from fer_edge.errors import RunnerError
 from fer_edge.library.lending import Lender
 from fer_edge.types import RgbImage
 
-N_THREADS, N_PICTURES = 8, 2000 if os.environ.get("FER_LONG_TESTS") else 40
+N_THREADS, N_PICTURES = 8, 2000 if os.environ.get("FER_LONG_TESTS") else 24
 WAIT_S = 600.0 if os.environ.get("FER_LONG_TESTS") else 120.0
 
 
@@ -53,11 +53,12 @@ def test_eight_threads_read_what_one_reads(reader: fer_edge.Reader, astronaut: R
 
 
 def test_no_more_are_made_than_allowed_and_each_is_one_thread_s() -> None:
-    made: list[object] = []
+    made: dict[int, object] = {}
 
-    def make() -> object:
-        made.append(object())
-        return made[-1]
+    def make(n_before: int) -> object:
+        assert n_before not in made
+        made[n_before] = object()
+        return made[n_before]
 
     lender = Lender(make, most=2, kept=2)
     inside, most_inside, lock = 0, 0, threading.Lock()
@@ -83,10 +84,12 @@ def test_no_more_are_made_than_allowed_and_each_is_one_thread_s() -> None:
         thread.join(WAIT_S)
     assert len(made) <= 2
     assert most_inside <= 2
+    with lender.lend() as thing:
+        assert thing is made[0]
 
 
 def test_one_that_fails_comes_back_and_a_closed_lender_lends_none() -> None:
-    lender = Lender(object, most=1, kept=1)
+    lender = Lender(lambda _: object(), most=1, kept=1)
     with pytest.raises(ZeroDivisionError), lender.lend() as first:
         raise ZeroDivisionError
     with lender.lend() as second:
