@@ -1,7 +1,8 @@
 """What is kept between runs, by its digest: decoded files, as a slow board decodes a network once; and marks.
 
 The place: $FER_EDGE_CACHE, else systemd's $CACHE_DIRECTORY, else $XDG_CACHE_HOME/fer-edge, else ~/.cache/fer-edge.
-A place that cannot be written is no error; then everything is decoded each time.
+A place that cannot be written is no error, nor one that is somebody else's or that others can write to (``sudo`` with
+a user's HOME): then everything is decoded each time, and nothing is read, written or removed there.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,7 @@ from fer_edge.contract import places
 from fer_edge.contract.regular import read_regular
 
 _OURS = re.compile(r"[0-9a-f]{64}")
+_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _MOST_FILES = 16  # of other bundles' networks; the oldest go first
 
 
@@ -39,34 +42,27 @@ def kept(sha256: str, size_bytes: int, decode: Callable[[], bytes]) -> bytes:
         size_bytes: of the decoded content.
         decode: makes it; raises what it likes.
     """
-    where = place()
-    if where is None:
-        return decode()
-    folder = where / "decoded"
-    file = folder / sha256
+    folder = _folder("decoded")
     with contextlib.suppress(OSError):
-        if file.stat().st_size == size_bytes:
-            content = file.read_bytes()
+        if folder is not None and (folder / sha256).stat().st_size == size_bytes:
+            content = read_regular(folder / sha256, size_bytes)
             if hashlib.sha256(content).hexdigest() == sha256:
-                os.utime(file)
+                os.utime(folder / sha256)
                 return content
     content = decode()
-    with contextlib.suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write(file, content)
-        _drop_oldest(folder)
+    _put("decoded", sha256, content)
     return content
 
 
 def is_marked(kind: str, key: str) -> bool:
     """Whether ``mark`` was called with these, in this run or an earlier one; moves it to the newest."""
-    where = place()
-    if where is None:
+    folder = _folder(kind)
+    if folder is None:
         return False
     try:
-        os.utime(where / kind / key)
+        os.utime(folder / key)
     except OSError:
-        return (where / kind / key).is_file()  # a folder of somebody else's
+        return (folder / key).is_file()  # of root's
     return True
 
 
@@ -78,25 +74,51 @@ def mark(kind: str, key: str, text: str) -> None:
         key: a digest.
         text: what ``marks`` gives back.
     """
-    where = place()
-    if where is None:
-        return
-    with contextlib.suppress(OSError, UnicodeEncodeError):
-        (where / kind).mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write(where / kind / key, f"{text}\n".encode())
-        _drop_oldest(where / kind)
+    with contextlib.suppress(UnicodeEncodeError):
+        _put(kind, key, f"{text}\n".encode())
 
 
 def marks(kind: str) -> list[tuple[str, str]]:
     """The keys of a kind with their lines, the newest first."""
-    where = place()
-    found = []
+    folder, found = _folder(kind), []
     with contextlib.suppress(OSError, UnicodeDecodeError):
-        if where is not None:
-            paths = [path for path in (where / kind).iterdir() if _OURS.fullmatch(path.name)]
+        if folder is not None:
+            paths = [path for path in folder.iterdir() if _OURS.fullmatch(path.name)]
             for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
                 found.append((path.name, read_regular(path, 8192).decode().rstrip("\n")))
     return found
+
+
+def _folder(kind: str) -> Path | None:
+    """The folder of a kind, if nobody but this user and root can put files there, or another folder in its place."""
+    where = place()
+    with contextlib.suppress(OSError):
+        if where is not None and _is_safe(where.stat()):
+            about = (where / kind).lstat()
+            if stat.S_ISDIR(about.st_mode) and _is_safe(about) and not about.st_mode & _BY_OTHERS:
+                return where / kind
+    return None
+
+
+def _is_safe(about: os.stat_result) -> bool:
+    """Whether what we put into a folder stays: it is ours or root's, and others cannot write there, or as in /tmp."""
+    return about.st_uid in (0, os.geteuid()) and bool(about.st_mode & stat.S_ISVTX or not about.st_mode & _BY_OTHERS)
+
+
+def _put(kind: str, key: str, content: bytes) -> None:
+    """Writes a file of a kind; where it cannot, or others could as well, it does not."""
+    where = place()
+    with contextlib.suppress(OSError):
+        if where is None:
+            return
+        where.parent.mkdir(parents=True, exist_ok=True)
+        where.mkdir(mode=0o700, exist_ok=True)
+        if _is_safe(where.stat()):
+            (where / kind).mkdir(mode=0o700, exist_ok=True)
+        folder = _folder(kind)
+        if folder is not None:
+            _write(folder / key, content)
+            _drop_oldest(folder)
 
 
 def _write(file: Path, content: bytes) -> None:
