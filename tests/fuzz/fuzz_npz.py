@@ -76,6 +76,15 @@ def golden() -> dict[str, NDArray[Any]]:
     }
 
 
+def cast(array: NDArray[Any], kind: Any) -> NDArray[Any]:
+    """The array as another kind, whatever becomes of its values; as zeros where that cannot be."""
+    with np.errstate(all="ignore"):
+        try:
+            return np.asarray(array).astype(kind)
+        except ValueError:
+            return np.zeros(np.shape(array), kind)
+
+
 def damage_array(rng: np.random.Generator, array: NDArray[Any]) -> NDArray[Any]:
     """Another kind, shape, order, or values at the limits."""
     if not array.ndim or not array.size:
@@ -90,18 +99,13 @@ def damage_array(rng: np.random.Generator, array: NDArray[Any]) -> NDArray[Any]:
     if kind == 3:
         return np.array(array.ravel()[0])
     if kind == 4:
-        names = ("<f2", ">f4", "<f8", "<c16", ">i8", "<i2", "<u8", "|S9", "<U3", ">U7", "|b1")
-        try:
-            return array.astype(one_of(rng, names))
-        except (ValueError, TypeError):
-            return array.astype("|S9")
+        return cast(array, one_of(rng, ("<f2", ">f4", "<f8", "<c16", ">i8", "<i2", "<u8", "|S9", "<U3", ">U7", "|b1")))
     if kind == 5:
         return np.asfortranarray(array)
     if kind == 6 and array.dtype.kind in "iuf":
         values = np.array([np.nan, np.inf, -1, 300, 2**62, -(2**63), 1e308, 7, -2])
-        changed = array.astype(one_of(rng, ("<f8", "<i8", "<f4")))
-        with np.errstate(all="ignore"):
-            changed.flat[int(rng.integers(0, array.size))] = one_of(rng, values).astype(changed.dtype)
+        changed = cast(array, one_of(rng, ("<f8", "<i8", "<f4")))
+        changed.flat[int(rng.integers(0, array.size))] = cast(one_of(rng, values), changed.dtype)
         return changed
     if kind == 6 and array.dtype.kind == "U":
         return np.array(["", "x" * 400, "\x1b[2J", "\ud800", "anger", "é\0"])[rng.integers(0, 6, array.shape)]

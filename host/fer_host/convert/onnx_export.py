@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from fer_host.convert.onnx_file import load_onnx
 from fer_host.convert.rewrites import rewrite
 from fer_host.errors import ToolError
 from fer_host.files.artifacts import write_bytes
@@ -88,9 +89,10 @@ def simplify_onnx(source: Path, target: Path) -> None:
     """
     import onnxsim  # 0.8 s
 
+    model = load_onnx(source)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            simplified, same = onnxsim.simplify(onnx.load(source), check_n=1)
+            simplified, same = onnxsim.simplify(model, check_n=1)
     except Exception as error:  # onnxsim raises anything, C++ exceptions included
         raise ToolError(f"onnxsim could not simplify {source}: {_first_line(error)}") from error
     if not same:
@@ -114,12 +116,12 @@ def run_onnx(path: Path, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
     if importlib.util.find_spec("onnxruntime") is not None:
         import onnxruntime
 
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(load_onnx(path).SerializeToString(), providers=["CPUExecutionProvider"])
         rows = [session.run([OUTPUT_NAME], feed)[0] for feed in feeds]
         return np.asarray(np.concatenate(rows), dtype=np.float32)
     from onnx.reference import ReferenceEvaluator
 
-    evaluator = ReferenceEvaluator(str(path))
+    evaluator = ReferenceEvaluator(load_onnx(path))
     rows = [evaluator.run([OUTPUT_NAME], feed)[0] for feed in feeds]
     return np.asarray(np.concatenate(rows), dtype=np.float32)
 

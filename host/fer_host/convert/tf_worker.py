@@ -45,6 +45,8 @@ def _onnx2tf(source: str) -> Any:
     import onnx2tf
     from onnx2tf.utils import common_functions
 
+    from fer_host.convert.onnx_file import load_onnx
+
     def offline(*_: Any, **__: Any) -> NoReturn:
         raise RuntimeError("onnx2tf tried to download something; fer-host converts offline")
 
@@ -56,7 +58,7 @@ def _onnx2tf(source: str) -> Any:
         noise = np.random.default_rng(0).random((20, 128, 128, 3), dtype=np.float32)
         np.save("calibration_image_sample_data_20x128x128x3_float32.npy", noise)
         local = Path(scratch) / "network.onnx"
-        network = onnx.load(network_path)
+        network = load_onnx(network_path)
         for node in network.graph.node:  # TensorFlow saves no variable whose name starts with a slash
             node.name = node.name.lstrip("/")
         onnx.save(network, local)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from fer_host.convert import onnx_export, saved_model, tflite
+from fer_host.convert.onnx_file import load_onnx
 from fer_host.convert.parity import FLOAT_GATES, check, compare, write_parity
 from fer_host.errors import ToolError
 from fer_host.files.artifacts import sha256_file, write_bytes
@@ -87,7 +88,7 @@ def join_outputs(source: Path, network: DetectorNetwork, target: Path) -> None:
     Raises:
         ToolError: the graph does not begin with that change, or lacks an output.
     """
-    model = onnx.load(source)
+    model = load_onnx(source)
     graph = model.graph
     entry = graph.node[0]
     if entry.op_type != "Transpose" or list(entry.input) != [graph.input[0].name] or network.input_hw is None:
@@ -124,16 +125,17 @@ def run_original(source: Path, network: DetectorNetwork, inputs: Floats) -> Floa
     sigmoid of their difference does not see; ``_rows`` compares the differences.
     """
     names = list(network.outputs)
-    feeds = [{onnx.load(source).graph.input[0].name: inputs[i : i + 1]} for i in range(len(inputs))]
+    model = load_onnx(source)
+    feeds = [{model.graph.input[0].name: inputs[i : i + 1]} for i in range(len(inputs))]
     run: Callable[[Sequence[str], dict[str, Any]], list[Any]]
     if importlib.util.find_spec("onnxruntime") is not None:
         import onnxruntime
 
-        run = onnxruntime.InferenceSession(str(source), providers=["CPUExecutionProvider"]).run
+        run = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run
     else:
         from onnx.reference import ReferenceEvaluator
 
-        run = ReferenceEvaluator(str(source)).run
+        run = ReferenceEvaluator(model).run
     rows = []
     for feed in feeds:
         probabilities, *others = run(names, feed)
