@@ -86,6 +86,7 @@ main() {
         rollback) rollback ;;
         uninstall) uninstall ;;
     esac
+    exit 0 # a shell reads a script as it goes: what somebody adds behind the last line meanwhile is not reached
 }
 
 # Sets prefix, and where the command and its pages are linked for the shell to find ('' with --prefix): link_dir, share_dir.
@@ -134,6 +135,7 @@ install() {
     for name in target.json SHA256SUMS bundle/manifest.json fer-edge.service; do
         [ -f "$here/$name" ] || refuse "$here: no $name there; unpack the whole archive of \`make bundle\`"
     done
+    check_owners
     [ -z "$signers" ] || check_signature
     find_python
     check_machine
@@ -273,7 +275,6 @@ check_signature() {
     else
         keys=$(cat "$signers")
     fi
-    check_owners
     # the list goes in by a descriptor: there is nothing to clean up
     problem=$(printf '%s\n' "$keys" | { ssh-keygen -Y verify -f /dev/fd/3 -I fer-edge -n fer-edge \
         -s "$here/SHA256SUMS.sig" 3<&0 <"$here/SHA256SUMS" 2>&1 >/dev/null; }) && return 0
@@ -282,17 +283,27 @@ check_signature() {
         "again, or ask who packed it for their public key"
 }
 
-# As root: nobody else may change the archive between the check and the installation.
+# As root: nobody else may change the archive between the check and the installation, or put another in its place. Who
+# owns / may anything; in a user's namespace that is not 0.
 check_owners() {
     [ "$(id -u)" = 0 ] || return 0
-    bad=$(find "$here" ! -type l \( ! -uid 0 ! -uid "${SUDO_UID:-0}" -o -perm -002 \) 2>/dev/null | head -n 1)
+    all=$(stat -c %u /)
+    bad=$(owned_by_others "$here")
     folder=$here
     while [ -z "$bad" ] && [ "$folder" != / ]; do
         folder=$(dirname "$folder")
-        bad=$(find "$folder" -maxdepth 0 \( ! -uid 0 ! -uid "${SUDO_UID:-0}" -o -perm -002 ! -perm -1000 \) 2>/dev/null)
+        bad=$(owned_by_others "$folder" -maxdepth 0 ! -perm -1000)
     done
     [ -z "$bad" ] || refuse "$bad: others can change it while root installs from there; unpack the archive as root, in a" \
         "folder of root's"
+}
+
+# owned_by_others PLACE [OPTION…]: the first thing below that somebody but root and who called sudo owns or can write to
+owned_by_others() {
+    place=$1
+    shift
+    find "$place" "$@" ! -type l \( -perm -002 -o -perm -020 ! -gid 0 ! -gid "${SUDO_GID:-0}" \) 2>/dev/null | head -n 1
+    find "$place" ${1:+-maxdepth 0} ! -type l ! -uid 0 ! -uid "$all" ! -uid "${SUDO_UID:-0}" 2>/dev/null | head -n 1
 }
 
 check_archive() {
@@ -357,6 +368,7 @@ lock_prefix() {
 }
 
 # On every way out before the switch: nothing of a version that did not make it stays.
+# shellcheck disable=SC2329 # the trap calls it
 give_up() {
     status=$?
     trap - EXIT INT TERM HUP
@@ -366,7 +378,7 @@ give_up() {
         rm -f "$prefix/.fer-edge"
         rmdir "$prefix/versions" "$prefix/bin" "$prefix" 2>/dev/null || true
     fi
-    exit $status
+    exit "$status"
 }
 
 # Sets installed to the version in use if it is this archive's and still verifies; else candidate, the folder to make.

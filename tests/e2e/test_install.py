@@ -250,6 +250,64 @@ def test_a_signed_archive_is_taken_by_the_installed_installer(installed: Path, c
     assert tree(installed) == before
 
 
+OTHER = 12345  # a user who is neither root nor called sudo
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="files of another user need root")
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("place", "owner", "mode"),
+    [
+        ("", OTHER, 0o755),
+        ("..", OTHER, 0o755),
+        ("bundle", OTHER, 0o755),
+        ("target.json", OTHER, 0o644),
+        ("bundle/manifest.json", 0, 0o666),
+        ("wheels", 0, 0o777),
+        ("..", 0, 0o777),
+    ],
+)
+def test_root_installs_from_no_folder_that_others_can_change(
+    unpacked: Path, tmp_path: Path, place: str, owner: int, mode: int
+) -> None:
+    """Whoever can write there changes a file after its sha256 was checked, and before root runs it."""
+    folder = tmp_path / "of others" / "archive"
+    folder.parent.mkdir()
+    copied = Path(shutil.copytree(unpacked, folder, ignore=shutil.ignore_patterns("*.whl")))
+    changed = (copied / place).resolve()
+    changed.chmod(mode)
+    os.chown(changed, owner, 0)
+    done = install(copied, tmp_path / "prefix")
+    refused(done, str(changed), "others can change it while root installs from there", "as root, in a folder of root's")
+    assert not (tmp_path / "prefix").exists()
+
+
+@needs_root
+def test_who_called_sudo_may_own_the_archive(unpacked: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(unpacked, tmp_path / "archive", ignore=shutil.ignore_patterns("*.whl")))
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, OTHER, OTHER)
+    folder.chmod(0o775)
+    sudo = {"SUDO_UID": str(OTHER), "SUDO_GID": str(OTHER)}
+    refused(install(folder, tmp_path / "prefix", python="/nowhere/python3", **sudo), "/nowhere/python3")
+    refused(install(folder, tmp_path / "prefix", python="/nowhere/python3"), "others can change it")
+
+
+def test_what_is_added_behind_the_installers_last_line_while_it_runs_is_not_read(tmp_path: Path) -> None:
+    """A shell reads a script as it goes."""
+    marker, script = tmp_path / "run", tmp_path / "install.sh"
+    script.write_text(f"{(ROOT / 'device/install.sh').read_text()}\ntouch '{marker}'\n")
+    (tmp_path / "prefix").mkdir()
+    (tmp_path / "prefix" / ".fer-edge").touch()
+    done = subprocess.run(
+        ["sh", str(script), "--uninstall", "--prefix", str(tmp_path / "prefix")],
+        capture_output=True, text=True, check=False, env=environment(HOME=str(tmp_path)),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "removed" in done.stdout
+    assert not marker.exists()
+
+
 def test_numpy_in_a_users_home_is_not_seen(installed: Path, tmp_path: Path) -> None:
     folder = tmp_path / ".local/lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
     folder.mkdir(parents=True)
