@@ -330,7 +330,7 @@ def test_damaged_files_are_one_line(chain: Chain, tmp_path: Path) -> None:
         assert str(broken) in str(caught.value)
     with pytest.raises(DataError, match="not a tflite file"):
         inspection.inspect_tflite(broken)
-    with pytest.raises(ToolError, match="onnxsim could not simplify"):
+    with pytest.raises(ToolError, match="no readable ONNX network"):
         onnx_export.simplify_onnx(broken, tmp_path / "s.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["b.tflite"]
 
