@@ -19,7 +19,7 @@ import numpy as np
 
 from fer_edge.contract.preprocess import softmax
 from fer_host.bundle.assemble import variant_of
-from fer_host.bundle.stages import Converted
+from fer_host.bundle.converted import Converted
 from fer_host.calibration.faces import faces_from_folder
 from fer_host.calibration.ranges import inputs_of
 from fer_host.convert.int8 import quantize_int8

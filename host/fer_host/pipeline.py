@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from torch import nn
 
 from fer_edge.contract.bundle import Bundle
+from fer_host.bundle.answers import judge_answers
 from fer_host.bundle.assemble import assemble, check_places, wanted_variants
-from fer_host.bundle.stages import Build, Converted
+from fer_host.bundle.converted import Converted
+from fer_host.bundle.job import Choices, open_job
+from fer_host.bundle.remedies import Patient, remedies
+from fer_host.bundle.stages import Build
+from fer_host.calibration.faces import CalibrationFaces
 from fer_host.calibration.ranges import open_calibration, ranges_of_tuned, ranges_on
 from fer_host.errors import RecipeError
+from fer_host.evaluate.answers import Pictures, pictures_in, pictures_of
 from fer_host.files.paths import BUILD, DIST
 from fer_host.files.store import Store
 from fer_host.models.weights import load_network, weights_sha256
 from fer_host.quantize.fold import fold_batch_norms
 from fer_host.quantize.grids import load_tuned
 from fer_host.quantize.shipped import ChosenTuning, MixedBudget, find_tuned
-from fer_host.recipe.recipe import Recipe, load_recipe
+from fer_host.recipe.of_file import FileInput
+from fer_host.recipe.recipe import Recipe
+from fer_host.tflite.ranges import ActivationRanges
 
 
 @dataclass(frozen=True)
@@ -27,15 +36,20 @@ class ConvertRequest:
     """One ``fer-host convert``.
 
     Attributes:
-        model: a recipe's name or a TOML file.
+        model: a recipe's name, a TOML file, or a network's file (.onnx, .pt2).
         variant: one to add and to make the default; None takes the recipe's.
         calib: photos or a set that give the int8 ranges; None takes the recipe's shipped ranges.
         weights: the user's own weights; None takes the shipped ones.
-        data: a labelled data set for the accuracy gates; None leaves them to the model card.
+        data: a labelled data set for the accuracy gates; None leaves them to the model card. FER2013's npz, or for a
+            user's own network any set with its labels.
         out: the bundle's folder; None takes dist/<model>.
         quiet: print nothing but errors.
         budget: what a mixed variant may weigh.
         tuned: the tuned weights of a mixed variant; None takes the best that ship within the budget.
+        given: what a network's file (.onnx, .pt2) does not say of itself.
+        choices: of a user's own network.
+        pictures: labelled ones that its gate asks, in the place of ``data``.
+        faces: that give the int8 ranges, in the place of ``calib``.
     """
 
     model: str
@@ -47,6 +61,10 @@ class ConvertRequest:
     quiet: bool = False
     budget: MixedBudget = field(default_factory=MixedBudget)
     tuned: Path | None = None
+    given: FileInput | None = None
+    choices: Choices = field(default_factory=Choices)
+    pictures: Pictures | None = None
+    faces: CalibrationFaces | None = None
 
 
 @dataclass(frozen=True)
@@ -63,11 +81,11 @@ def convert(request: ConvertRequest) -> Conversion:
     Raises:
         HostError: bad input, a converter that failed, or a gate that does not hold; nothing half-written is left.
     """
-    recipe = load_recipe(request.model)
+    job = open_job(request.model, request.weights, request.given, request.choices)
+    recipe, network = job.recipe, job.network
     variants = wanted_variants(recipe, request.variant)
     out = request.out or DIST / recipe.id
-    check_places(out, request.data)
-    network = load_network(recipe, request.weights)
+    check_places(out, request.data, job.is_own)
     if request.weights is not None and request.variant is None:  # tuned weights ship for the recipe's own only
         variants = tuple(variant for variant in variants if variant != "mixed")
     if "mixed" not in variants and (request.budget != MixedBudget() or request.tuned is not None):
@@ -76,11 +94,12 @@ def convert(request: ConvertRequest) -> Conversion:
             "expected SCHEME=mixed and the recipe's own weights"
         )
     tuned = find_tuned(recipe, network, request.budget, request.tuned) if "mixed" in variants else None
-    calibration = (
-        open_calibration(request.calib, recipe, weights_sha256(network), request.quiet) if "int8" in variants else None
-    )
+    calibration: ActivationRanges | CalibrationFaces | None = request.faces if "int8" in variants else None
+    if calibration is None and "int8" in variants:
+        calibration = open_calibration(request.calib, recipe, weights_sha256(network), request.quiet)
+    pictures = _pictures(request, recipe, calibration) if job.is_own else None
     with Store(BUILD / recipe.id) as store:
-        build = Build(store, recipe, network, quiet=request.quiet)
+        build = Build(store, recipe, network, request.quiet, job.is_own, has_answers=pictures is not None)
         try:
             float32 = to_float_tflite(build)
             networks = {"float32": float32}
@@ -91,12 +110,42 @@ def convert(request: ConvertRequest) -> Conversion:
                 networks["int8"] = build.int8(float32, ranges)
             if tuned is not None:
                 networks["mixed"] = _mixed(recipe, tuned, request.calib, request.quiet)
+            answers = None
+            if pictures is not None:
+                asked = partial(_remedies, build, float32, calibration, pictures)
+                answers = judge_answers(build, networks, pictures, request.choices.accept_loss, asked)
         finally:
             build.report_parity()
-        bundle = assemble(build, networks, request.variant, out, request.data)
+        bundle = assemble(build, networks, request.variant, out, request.data, answers)
     if not request.quiet:
         print(f"bundle: {bundle.path}")
     return Conversion(bundle, networks)
+
+
+def _pictures(
+    request: ConvertRequest, recipe: Recipe, calibration: ActivationRanges | CalibrationFaces | None
+) -> Pictures | None:
+    """What a user's own network is asked: labelled data, else the photos that it is calibrated on; None: neither."""
+    if request.pictures is not None or request.data is not None:
+        return request.pictures or (pictures_in(recipe, request.data) if request.data is not None else None)
+    if isinstance(calibration, CalibrationFaces):
+        return pictures_of(recipe, calibration.crops, calibration.labels, f"{len(calibration.crops)} calibration faces")
+    return None
+
+
+def _remedies(
+    build: Build,
+    float32: Converted,
+    calibration: ActivationRanges | CalibrationFaces | None,
+    pictures: Pictures,
+    int8: Path,
+) -> str:
+    """What would mend an int8 file that answers otherwise."""
+    assert calibration is not None, "an int8 file has ranges"
+    ranges = ranges_on(calibration, build.recipe, float32.path, build.weights_sha256)
+    faces = calibration if isinstance(calibration, CalibrationFaces) else None
+    build.say("int8 answers otherwise than float32; looking for what costs most …")
+    return remedies(Patient(build.recipe, float32.path, int8, ranges, build.weights_sha256, pictures, faces))
 
 
 def _mixed(recipe: Recipe, tuned: ChosenTuning, calib: str | None, quiet: bool) -> Converted:
@@ -135,5 +184,6 @@ def tuned_float_network(recipe: Recipe, tuned: Path) -> tuple[Path, str]:
 
 def _float_of(recipe: Recipe, network: nn.Module, folder: str) -> tuple[Path, str]:
     with Store(BUILD / folder) as store:
-        build = Build(store, recipe, network, quiet=True)
+        is_own = recipe.folder is not None
+        build = Build(store, recipe, network, quiet=True, is_own=is_own)
         return to_float_tflite(build).path, build.weights_sha256

@@ -129,6 +129,27 @@ class License:
 
 
 @dataclass(frozen=True)
+class AcceptedLoss:
+    """A loss that whoever made the bundle accepted for a variant, against float32: a decision, and what was found.
+
+    Attributes:
+        variant: id of the variant.
+        metric: "accuracy" (its drop, on labelled pictures) or "agreement" (1 - share of equal answers).
+        limit: what was accepted, 0 to 1.
+        found: what was measured, 0 to 1; below 0 where the variant is the better one.
+        n: number of pictures.
+        data: the pictures, in words.
+    """
+
+    variant: str
+    metric: Literal["accuracy", "agreement"]
+    limit: float
+    found: float
+    n: int
+    data: str
+
+
+@dataclass(frozen=True)
 class Provenance:
     """Where the bundle was made: source revision, seed, tool versions."""
 
@@ -143,7 +164,8 @@ class Manifest:
 
     ``detector`` is the one that the crop geometry was measured with, and the default; ``other_detectors`` are those
     that a user may choose instead. ``label_sets`` are those that the network answers in, where there are several;
-    ``labels`` and ``calibration`` are those of ``default_label_set`` then.
+    ``labels`` and ``calibration`` are those of ``default_label_set`` then. ``accepted_losses`` are there where a gate
+    was widened by hand.
     """
 
     model_id: str
@@ -164,6 +186,7 @@ class Manifest:
     label_sets: tuple[LabelSet, ...] | None = None
     default_label_set: str | None = None
     calibration: Calibration | None = None
+    accepted_losses: tuple[AcceptedLoss, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in ("model_id", "version"):

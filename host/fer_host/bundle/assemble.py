@@ -10,8 +10,10 @@ from pathlib import Path
 from fer_edge.contract.bundle import Bundle, check_output, encode_file, write_bundle
 from fer_edge.contract.labels import LabelSet
 from fer_edge.contract.manifest import SCHEMES, FileEntry, Golden, Layer, Manifest, Metric, Provenance, Scheme, Variant
+from fer_host.bundle.answers import Answers
+from fer_host.bundle.converted import Converted
 from fer_host.bundle.golden import N_SHIPPED, golden_file
-from fer_host.bundle.stages import Build, Converted
+from fer_host.bundle.stages import Build
 from fer_host.convert.parity import MARGIN
 from fer_host.detector.networks import detector_contents, detector_spec
 from fer_host.errors import DataError, RecipeError
@@ -48,7 +50,7 @@ def wanted_variants(recipe: Recipe, variant: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(("float32", variant)))
 
 
-def check_places(out: Path, data: Path | None) -> None:
+def check_places(out: Path, data: Path | None, is_own: bool = False) -> None:
     """Refuses what could only fail at the end, before anything is converted.
 
     Raises:
@@ -56,12 +58,19 @@ def check_places(out: Path, data: Path | None) -> None:
         DataError: there is no such data set.
     """
     check_output(out)
-    if data is not None and not data.is_file():
+    if data is not None and is_own and not data.exists():
+        raise DataError(f"data {data}: no such file or folder; expected labelled photos")
+    if data is not None and not is_own and not data.is_file():
         raise DataError(f"data set {data}: no such file; expected FER2013's npz, see host/fer_host/data/fer2013.py")
 
 
 def assemble(
-    build: Build, networks: Mapping[str, Converted], variant: str | None, out: Path, data: Path | None
+    build: Build,
+    networks: Mapping[str, Converted],
+    variant: str | None,
+    out: Path,
+    data: Path | None,
+    answers: Answers | None = None,
 ) -> Bundle:
     """Writes the bundle, whole or not at all.
 
@@ -71,6 +80,7 @@ def assemble(
         variant: the default one; None takes the recipe's.
         out: the bundle's folder.
         data: labelled data for the accuracy gates, or None.
+        answers: of a user's own network, what its answers were; takes the place of ``data``.
 
     Raises:
         GateError: accuracy or agreement on ``data`` is outside the limits.
@@ -79,7 +89,9 @@ def assemble(
     contents = {name: network.path.read_bytes() for name, network in networks.items()}
     variants = {name: variant_of(name, network) for name, network in networks.items()}
     measured = _release_metrics(recipe, networks)
-    if data is not None:
+    if answers is not None:
+        measured |= answers.metrics
+    elif data is not None:
         references = {name: network.reference for name, network in networks.items() if network.reference is not None}
         measured = gates.check_accuracy(recipe, {n: (variants[n], contents[n]) for n in variants}, data, references)
     detectors = [load_detector(name) for name in (recipe.detector, *recipe.other_detectors)]
@@ -119,6 +131,7 @@ def assemble(
         label_sets=sets if recipe.heads else None,
         default_label_set=recipe.labels if recipe.heads else None,
         calibration=sets[0].calibration,
+        accepted_losses=(answers.accepted or None) if answers is not None else None,
     )
     with one_line_if_disk_full(out):
         return write_bundle(out, manifest, stored)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,14 +13,18 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fer_edge.contract import codec
+from fer_host.bundle.converted import Converted
 from fer_host.bundle.golden import PHOTOS, golden_crops, network_inputs
 from fer_host.convert import int8, onnx_export, saved_model, tflite
 from fer_host.convert.parity import (
+    Gate,
     Parity,
     check,
     compare,
+    float_gates,
     format_table,
     gates_of,
+    is_quantized,
     read_parity,
     write_parity,
 )
@@ -41,23 +45,6 @@ from fer_host.tflite.ranges import ActivationRanges
 from fer_host.tflite.run import check_runs, run_tflite
 
 
-@dataclass(frozen=True)
-class Converted:
-    """One converted network.
-
-    Attributes:
-        path: the tflite file.
-        conditions: digest of all that its accuracy depends on: weights, preprocess, and of an int8 file the ranges.
-        placed: the tuned layers that a mixed file holds; empty for every other.
-        reference: the float file that a mixed one was made from; None: the bundle's own.
-    """
-
-    path: Path
-    conditions: str
-    placed: tuple[PlacedLayer, ...] = ()
-    reference: Path | None = None
-
-
 class Build:
     """One recipe's stages in one store.
 
@@ -66,13 +53,25 @@ class Build:
         recipe: what is built.
         network: the torch network with its weights.
         quiet: print no progress.
+        is_own: the network is the user's: nobody measured in advance what it holds.
+        has_answers: there are pictures of the user's, whose answers decide in the place of the golden inputs'.
     """
 
-    def __init__(self, store: Store, recipe: Recipe, network: nn.Module, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        store: Store,
+        recipe: Recipe,
+        network: nn.Module,
+        quiet: bool = False,
+        is_own: bool = False,
+        has_answers: bool = False,
+    ) -> None:
         self.store = store
         self.recipe = recipe
         self.network = network
         self.quiet = quiet
+        self.is_own = is_own
+        self.has_answers = has_answers
         self.weights_sha256 = weights_sha256(network)
         self.parity: list[Parity] = []
         self._digests: dict[Path, str] = {}
@@ -112,7 +111,7 @@ class Build:
             Stage(2, "onnx", version=2, inputs=self._input(checkpoint.parent), tools=onnx_export.EXPORT_TOOLS),
             "network.onnx",
             lambda target: onnx_export.export_onnx(
-                self.network, self.recipe.input_hw, target, self.recipe.input.channels
+                self.network, self.recipe.input_hw, target, self.recipe.input.channels, self.is_own
             ),
             onnx_export.run_onnx,
         )
@@ -170,12 +169,15 @@ class Build:
             inputs=self._input(float32.path.parent),
             tools=int8.TOOLS,
         )
+        kept = self.recipe.convert.keep_float
+        if kept:
+            stage = replace(stage, config={**stage.config, "keep_float": list(kept)})
         path = self._network_stage(
             stage,
             "network.tflite",
-            lambda target: int8.quantize_int8(float32.path, ranges, target, weights_sha256=self.weights_sha256),
+            lambda target: int8.quantize_int8(float32.path, ranges, target, kept, weights_sha256=self.weights_sha256),
             run_tflite,
-            arithmetic="int8",
+            arithmetic="mixed" if kept else "int8",
         )
         self._report_tensors(path)
         return Converted(path, self._conditions(text))
@@ -236,16 +238,27 @@ class Build:
                 check_runs(folder / name)
             found = run(folder / name, self._golden["inputs"])
             sets = tuple(slice(*each.slice) for each in self.recipe.label_sets)
-            parity = compare(stage.name, self._golden["logits"], found, sets=sets)
+            parity = replace(
+                compare(stage.name, self._golden["logits"], found, sets=sets), gates=self._gates(stage.name)
+            )
             write_parity(folder / "parity.json", [parity])
             self.parity.append(parity)  # before the gate: what stopped the build is to be seen
-            check(parity, gates_of(stage.name))
+            check(parity, gates_of(parity))
 
         result = self._run(stage, build)
         if result.reused:
-            self.parity += read_parity(result.path / "parity.json")
-            check(self.parity[-1], gates_of(stage.name))
+            (kept,) = read_parity(result.path / "parity.json")
+            self.parity.append(replace(kept, gates=self._gates(stage.name)))
+            check(self.parity[-1], gates_of(self.parity[-1]))
         return result.path / name
+
+    def _gates(self, stage: str) -> tuple[Gate, ...] | None:
+        """On the golden inputs; None: by the stage's name."""
+        if not self.is_own:
+            return None
+        if not is_quantized(stage):
+            return float_gates(self._golden["logits"])
+        return () if self.has_answers else None
 
     def _report_tensors(self, path: Path) -> None:
         """Writes ``not-int8.json`` beside the stages: every tensor that is not int8, and why; prints how many."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from fer_edge.contract.specs import AlignSpec
 from fer_host.calibration.lint import LintReport, lint
 from fer_host.data import fer2013
 from fer_host.data.faces import TRAINING, FaceData
-from fer_host.data.labels import LABEL_SYNONYMS
+from fer_host.data.labels import LABEL_SYNONYMS, meant
 from fer_host.detector.networks import load_detector_model
 from fer_host.device_pipeline import FaceDetector, ImageError, crop_face, largest_face, photo_files, read_photo
 from fer_host.errors import DataError
@@ -44,7 +45,7 @@ def load_faces(data: Path, recipe: Recipe, n: int, seed: int) -> CalibrationFace
     """Faces of the npz, or of a folder of photos through the device's own detector and crop."""
     if data.suffix == ".npz":
         return faces_from_npz(data, n, seed)
-    return faces_from_folder(data, load_detector_model(recipe.detector), recipe.align, n)
+    return faces_from_folder(data, load_detector_model(recipe.detector), recipe.align, n, recipe.label_names)
 
 
 def training_faces(recipe: Recipe, rows: FaceData, source: str, n: int = 256, seed: int = 1) -> CalibrationFaces:
@@ -103,8 +104,10 @@ def faces_from_rows(
     return CalibrationFaces(crops, [f"Training image {i}" for i in picked], names, report)
 
 
-def faces_from_folder(folder: Path, detector: FaceDetector, align: AlignSpec, limit: int) -> CalibrationFaces:
-    """The largest face of each photo below a folder; subfolders named as an emotion give labels.
+def faces_from_folder(
+    folder: Path, detector: FaceDetector, align: AlignSpec, limit: int, own: Sequence[str] = ()
+) -> CalibrationFaces:
+    """The largest face of each photo below a folder; subfolders named as an emotion, or one of ``own``, give labels.
 
     Raises:
         DataError: no photos, or too few faces.
@@ -115,6 +118,7 @@ def faces_from_folder(folder: Path, detector: FaceDetector, align: AlignSpec, li
             f"calibration {folder}: no photos there; expected a folder of .jpg or .png files with faces, "
             "or leave CALIB out to use the shipped ranges"
         )
+    known = {meant(name): name for name in (*LABEL_SYNONYMS.values(), *own)}
     crops: list[NDArray[np.uint8]] = []
     origins: list[str] = []
     labels: list[str | None] = []
@@ -134,7 +138,7 @@ def faces_from_folder(folder: Path, detector: FaceDetector, align: AlignSpec, li
             continue
         crops.append(crop_face(image, face.landmarks, align))
         origins.append(str(path.relative_to(folder)))
-        labels.append(LABEL_SYNONYMS.get(path.parent.name.lower()))
+        labels.append(known.get(meant(path.parent.name)))
     report = lint(
         crops,
         labels,

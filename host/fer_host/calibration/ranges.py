@@ -22,8 +22,13 @@ _BESIDE, _OF_SHIPPED = ".ranges.json", "mixed."  # names of tuned weights' range
 
 
 def path_of_ranges(recipe: Recipe, set_name: str) -> Path:
-    """``ranges/<recipe>.json`` for the recipe's own set, ``ranges/<recipe>.<set>.json`` for another."""
+    """``ranges/<recipe>.json`` for the recipe's own set, ``ranges/<recipe>.<set>.json`` for another.
+
+    Of a recipe of the user's own they lie beside it.
+    """
     own = set_name == recipe.convert.calibration_set
+    if recipe.folder is not None:
+        return recipe.folder / f"{recipe.id}.{set_name}{_BESIDE}"
     return CALIBRATION_RANGES / (f"{recipe.id}.json" if own else f"{recipe.id}.{set_name}.json")
 
 
@@ -66,7 +71,13 @@ def open_calibration(
             raise DataError(f"calibration {calib}: found neither a folder nor a set of that name; expected one of them")
         if own is not None:
             return _ranges_of_these(own, recipe, weights_sha256)
-        path = path_of_ranges(recipe, calib or recipe.convert.calibration_set)
+        wanted = calib or recipe.convert.calibration_set
+        if not wanted:
+            raise DataError(
+                f"calibration: {recipe.id} ships no activation ranges; expected --calib FOLDER (CALIB= of make) with "
+                "photos of faces such as it will see, 100 or more, or --variant dynamic, which needs none"
+            )
+        path = path_of_ranges(recipe, wanted)
         if not path.is_file():
             known = ", ".join(set_names()) or "none"
             raise DataError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from fer_host.commands.options import positive
 from fer_host.errors import HostError
 from fer_host.files.paths import DIST
 
@@ -15,13 +16,20 @@ from fer_host.files.paths import DIST
 def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds them to the parser."""
     convert = commands.add_parser("convert", help="make a bundle from a recipe")
-    convert.add_argument("model", metavar="MODEL", help="a recipe's name, e.g. hawqc_mbv2, or a TOML file")
+    convert.add_argument(
+        "model", metavar="MODEL", help="a recipe's name, e.g. hawqc_mbv2, a TOML file, or a network: .onnx, .pt2"
+    )
     convert.add_argument("--calib", metavar="FOLDER|SET", help="photos, or a shipped set, that give the int8 ranges")
     convert.add_argument(
         "--variant", "--scheme", metavar="VARIANT", help="make this one too, and the default (SCHEME= of make names it)"
     )
     convert.add_argument("--weights", type=Path, metavar="FILE", help="your own .safetensors or .pt state dict")
-    convert.add_argument("--data", type=Path, metavar="NPZ", help="also gate accuracy on this data set")
+    convert.add_argument(
+        "--data",
+        type=Path,
+        metavar="PATH",
+        help="also gate accuracy on this: npz, or labelled photos for your own network",
+    )
     convert.add_argument("--out", type=Path, metavar="DIR", help="bundle folder (default: dist/MODEL)")
     convert.add_argument("--budget-kib", type=float, metavar="KIB", help="of the mixed variant's weights, effective")
     convert.add_argument("--compression", type=float, metavar="FACTOR", help="of the mixed variant, at least")
@@ -30,6 +38,27 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     convert.add_argument("--latency", type=Path, metavar="FILE", help="a board's table, by fer-edge bench --per-op")
     convert.add_argument("--tuned", type=Path, metavar="FILE", help="tuned weights of the mixed variant, by `qat`")
+    own = convert.add_argument_group("a network of your own")
+    own.add_argument("--labels", metavar="A,B,C", help=".onnx, .pt2: what its outputs mean, in their order")
+    own.add_argument(
+        "--input",
+        metavar="COLOR,SIZE[,VALUES]",
+        help=".onnx, .pt2: gray, gray3 or rgb; side in px; 0..1 (default), -1..1, imagenet, standardize or stretch",
+    )
+    own.add_argument("--crop-px", type=positive, metavar="PX", help=".onnx, .pt2: side of the face crop")
+    own.add_argument(
+        "--percentile", type=float, metavar="P", help="int8 ranges reach this far, e.g. 99.9 (default 100)"
+    )
+    own.add_argument(
+        "--keep-float",
+        action="append",
+        default=[],
+        metavar="LAYER",
+        help="leave this layer of int8 in float; repeatable",
+    )
+    own.add_argument(
+        "--accept-loss", type=float, metavar="SHARE", help="accept this loss against float; the manifest records it"
+    )
     convert.add_argument("--quiet", action="store_true", help="print only what went wrong")
     convert.set_defaults(run=_convert)
 
@@ -67,9 +96,17 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _convert(arguments: argparse.Namespace) -> int:
+    from fer_host.bundle.job import Choices
     from fer_host.pipeline import ConvertRequest, convert
     from fer_host.quantize.shipped import MixedBudget
+    from fer_host.recipe.of_file import FileInput
 
+    if (arguments.labels is None) != (arguments.input is None):
+        raise HostError("--labels, --input: expected both for a network's file, found one of them")
+    given = None
+    if arguments.labels is not None:
+        given = FileInput(arguments.labels, arguments.input, arguments.crop_px)
+    choices = Choices(arguments.percentile, tuple(arguments.keep_float), arguments.accept_loss)
     model = arguments.model
     if (arguments.budget_ms is None) != (arguments.latency is None):
         raise HostError("budget: expected BUDGET_MS and LATENCY together, found one of them")
@@ -88,6 +125,8 @@ def _convert(arguments: argparse.Namespace) -> int:
             quiet=arguments.quiet,
             budget=MixedBudget(arguments.budget_kib, arguments.compression),
             tuned=arguments.tuned,
+            given=given,
+            choices=choices,
         )
     )
     return 0

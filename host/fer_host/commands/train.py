@@ -24,6 +24,20 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     train.add_argument("--weights", type=Path, metavar="FILE", help="start from these, not as the recipe says")
     train.set_defaults(run=_train)
 
+    tune = commands.add_parser("tune-on", help="fine-tune a network on your own photos, and make a bundle of it")
+    tune.add_argument(
+        "data", type=Path, metavar="DATA", help="a folder of photos for each label, or a CSV: image,label"
+    )
+    tune.add_argument("--from", dest="source", default="hawqc_mbv2", metavar="RECIPE", help="whose network is tuned")
+    tune.add_argument("--out", type=Path, metavar="DIR", help="folder of all that is made (default: ./NAME)")
+    tune.add_argument("--name", metavar="NAME", help="of the new network (default: the data's)")
+    tune.add_argument("--person", default="", metavar="REGEX", help="the person in a file's name: its first group")
+    tune.add_argument("--seed", type=positive, default=1, help="of the draw of persons, and of training")
+    tune.add_argument("--minutes", type=float, default=8.0, metavar="MIN", help="of training at most (default: 8)")
+    tune.add_argument("--accept-loss", type=float, metavar="SHARE", help="as for convert: int8 may lose this much")
+    tune.add_argument("--quiet", action="store_true", help="print the table alone")
+    tune.set_defaults(run=_tune_on)
+
     kfold = commands.add_parser("kfold", help="train a recipe once per fold; mean and standard deviation over them")
     kfold.add_argument("model", metavar="RECIPE")
     kfold.add_argument("--data", type=Path, required=True, metavar="PATH", help="npz, CSV, or a data set's folder")
@@ -108,6 +122,26 @@ def _train(arguments: argparse.Namespace) -> int:
         print(run_identities(recipe, data, out))
     else:
         print(run_training(recipe, data, out, weights=weights))
+    return 0
+
+
+def _tune_on(arguments: argparse.Namespace) -> int:
+    from fer_host.tune_on import TuneRequest, format_table, tune_on
+
+    result = tune_on(
+        TuneRequest(
+            arguments.data,
+            arguments.source,
+            arguments.out,
+            arguments.name,
+            arguments.person,
+            arguments.seed,
+            arguments.minutes,
+            arguments.accept_loss,
+            arguments.quiet,
+        )
+    )
+    print(format_table(result, arguments.source))
     return 0
 
 

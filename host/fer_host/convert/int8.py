@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import numpy as np
 from fer_edge.contract.descriptors import captured
 from fer_host.errors import DataError, ToolError
 from fer_host.files.artifacts import write_bytes
-from fer_host.tflite.inspection import inspect_tflite
+from fer_host.tflite.inspection import TfliteInfo, inspect_tflite
 from fer_host.tflite.ranges import ActivationRanges, activation_keys, check_applies
 
 _LARGEST = 1e9  # of an activation
@@ -20,7 +22,14 @@ _LARGEST = 1e9  # of an activation
 TOOLS = ("ai-edge-quantizer", "ai-edge-litert", "numpy")  # whose versions change the result, for ``Stage.tools``
 
 
-def quantize_int8(float_tflite: Path, ranges: ActivationRanges, target: Path, *, weights_sha256: str) -> None:
+def quantize_int8(
+    float_tflite: Path,
+    ranges: ActivationRanges,
+    target: Path,
+    keep_float: Sequence[str] = (),
+    *,
+    weights_sha256: str,
+) -> None:
     """Static int8: activations by the given ranges, weights per output channel by their own, biases in 32 bits.
 
     Input and output are int8 too. The same network and ranges always give the same bytes.
@@ -29,6 +38,7 @@ def quantize_int8(float_tflite: Path, ranges: ActivationRanges, target: Path, *,
         float_tflite: the float network.
         ranges: observed on this network, now or earlier; see ``check_applies``.
         target: the .tflite file to write.
+        keep_float: operators that stay in float, by their name in ``activation_keys`` ("012.CONV_2D").
         weights_sha256: digest of the weights the network was made from.
 
     Raises:
@@ -43,7 +53,17 @@ def quantize_int8(float_tflite: Path, ranges: ActivationRanges, target: Path, *,
         shape = (1,) * len(info.tensors[index].shape)
         low, high = (np.full(shape, end, dtype=np.float32) for end in ranges.ranges[key])
         statistics[info.tensors[index].name] = {"min": low, "max": high}
-    _quantize(float_tflite, "static_wi8_ai8", statistics, target)
+    _quantize(float_tflite, "static_wi8_ai8", statistics, target, [_scope(info, name) for name in keep_float])
+
+
+def _scope(info: TfliteInfo, name: str) -> str:
+    """A pattern for an operator as ai-edge-quantizer knows it: by its outputs' names."""
+    names = {f"{op.index:03d}.{op.type}": op for op in info.ops}
+    if name not in names:
+        weighted = ", ".join(layer.name for layer in info.layers[:4])
+        raise DataError(f"operator {name!r}: this network has no such; expected e.g. {weighted}")
+    outputs = "".join(f"{info.tensors[i].name};" for i in names[name].outputs)
+    return f"^{re.escape(outputs)}$"
 
 
 def _check_ranges(ranges: ActivationRanges) -> None:
@@ -80,13 +100,23 @@ def static_int8_operators() -> frozenset[str]:
     return frozenset(names[TFL_OP_NAME_TO_CODE[name]] for name in listed if name in TFL_OP_NAME_TO_CODE)
 
 
-def _quantize(source: Path, recipe_name: str, statistics: dict[str, dict[str, Any]] | None, target: Path) -> None:
-    from ai_edge_quantizer import quantizer, recipe
+def _quantize(
+    source: Path,
+    recipe_name: str,
+    statistics: dict[str, dict[str, Any]] | None,
+    target: Path,
+    left_out: Sequence[str] = (),
+) -> None:
+    from ai_edge_quantizer import qtyping, quantizer, recipe
 
     try:
         with captured(2), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it opens its own interpreter with settings that it is warned of
             engine = quantizer.Quantizer(str(source), getattr(recipe, recipe_name)())
+            for pattern in left_out:
+                engine.update_quantization_recipe(
+                    pattern, qtyping.TFLOperationName.ALL_SUPPORTED, algorithm_key="no_quantize"
+                )
             result = engine.quantize(statistics, enable_progress_bar=False, enable_progress_report=False)
     except Exception as error:  # it raises anything; the message is ours
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -20,13 +20,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fer_host.convert.onnx_file import load_onnx
+from fer_host.convert.onnx_rewrites import rewrite_onnx
 from fer_host.convert.rewrites import rewrite
 from fer_host.errors import ToolError
 from fer_host.files.artifacts import write_bytes
-
-OPSET = 17
-INPUT_NAME = "input"
-OUTPUT_NAME = "logits"
+from fer_host.models.onnx_file import INPUT_NAME, OPSET, OUTPUT_NAME, OnnxNetwork
 
 EXPORT_TOOLS = ("torch", "onnx")  # whose versions change the result; for ``Stage.tools``
 SIMPLIFY_TOOLS = ("onnxsim", "onnx")
@@ -48,7 +46,9 @@ def run_torch(model: nn.Module, inputs: NDArray[np.float32]) -> NDArray[np.float
     return np.asarray(np.concatenate(rows), dtype=np.float32)
 
 
-def export_onnx(model: nn.Module, input_hw: tuple[int, int], path: Path, channels: int = 3) -> None:
+def export_onnx(
+    model: nn.Module, input_hw: tuple[int, int], path: Path, channels: int = 3, is_own: bool = False
+) -> None:
     """Writes ``path``: batch 1, (1, C, H, W) ``input`` -> (1, classes) ``logits``; batch norm is folded by torch.
 
     Blocks that int8 cannot hold are exchanged for exact equivalents first (``rewrites``).
@@ -58,10 +58,14 @@ def export_onnx(model: nn.Module, input_hw: tuple[int, int], path: Path, channel
         input_hw: (height, width) in px.
         path: the .onnx file to write.
         channels: of the input.
+        is_own: the user's own network, in which such blocks may be functions and no modules (``onnx_rewrites``).
 
     Raises:
         ToolError: torch cannot express the network in opset 17.
     """
+    if isinstance(model, OnnxNetwork):
+        write_bytes(path, rewrite_onnx(onnx.load_from_string(model.content)).SerializeToString(deterministic=True))
+        return
     frozen = rewrite(model).eval()
     temporary = path.with_name(f".{path.name}.tmp")
     try:
@@ -78,6 +82,9 @@ def export_onnx(model: nn.Module, input_hw: tuple[int, int], path: Path, channel
             )
     except (RuntimeError, ValueError, TypeError) as error:
         raise ToolError(f"torch.onnx could not export {type(model).__name__}: {_first_line(error)}") from error
+    if is_own:
+        rewritten = rewrite_onnx(onnx.load(temporary)).SerializeToString(deterministic=True)
+        temporary.write_bytes(rewritten)
     os.replace(temporary, path)
 
 

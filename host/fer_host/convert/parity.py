@@ -20,6 +20,15 @@ MARGIN = 0.10  # of the reference's two largest probabilities; below it top-1 is
 
 
 @dataclass(frozen=True)
+class Gate:
+    """A limit on one field of ``Parity``."""
+
+    metric: str
+    bound: Literal["at most", "at least"]
+    limit: float
+
+
+@dataclass(frozen=True)
 class Parity:
     """One stage against its reference, on n inputs.
 
@@ -34,6 +43,10 @@ class Parity:
         top1_agreement: share of inputs with the same top-1, 0 to 1.
         n_at_margin: inputs whose reference margin is at least ``MARGIN``.
         top1_agreement_at_margin: share of those with the same top-1; None where there are none.
+        on: the inputs, in words, where they are not the golden ones.
+        reference_accuracy: of the reference on them, where they have labels.
+        accuracy: of the stage, likewise.
+        gates: what it must hold; None: by the stage's name, see ``gates_of``.
     """
 
     stage: str
@@ -46,6 +59,17 @@ class Parity:
     top1_agreement: float
     n_at_margin: int
     top1_agreement_at_margin: float | None = None
+    on: str | None = None
+    reference_accuracy: float | None = None
+    accuracy: float | None = None
+    gates: tuple[Gate, ...] | None = None
+
+    @property
+    def accuracy_drop(self) -> float | None:
+        """Of the reference's accuracy, 0 to 1; None without labels."""
+        if self.reference_accuracy is None or self.accuracy is None:
+            return None
+        return self.reference_accuracy - self.accuracy
 
 
 @dataclass(frozen=True)
@@ -53,15 +77,6 @@ class ParityDoc:
     """``parity.json``: every stage of one conversion, in order."""
 
     stages: tuple[Parity, ...]
-
-
-@dataclass(frozen=True)
-class Gate:
-    """A limit on one field of ``Parity``."""
-
-    metric: str
-    bound: Literal["at most", "at least"]
-    limit: float
 
 
 FLOAT_GATES = (Gate("max_abs", "at most", 1e-3),)
@@ -76,9 +91,39 @@ TUNED_GATES = (Gate("top1_agreement_at_margin", "at least", 0.99), Gate("top1_ag
 _QUANTIZED = ("dynamic", "int8", "mixed")  # variants that a stage is named after
 
 
-def gates_of(stage: str) -> tuple[Gate, ...]:
-    """What a stage must hold on the golden inputs."""
-    return QUANTIZED_GATES if stage in _QUANTIZED else FLOAT_GATES
+def gates_of(parity: Parity) -> tuple[Gate, ...]:
+    """What a stage must hold: its own gates, or by its name those on the golden inputs."""
+    if parity.gates is not None:
+        return parity.gates
+    return QUANTIZED_GATES if is_quantized(parity.stage) else FLOAT_GATES
+
+
+def is_quantized(stage: str) -> bool:
+    """Whether a stage's numbers are coarser than float's."""
+    return stage in _QUANTIZED
+
+
+def float_gates(reference: NDArray[np.float32]) -> tuple[Gate, ...]:
+    """For a network of the user's own, whose logits may be large: 1e-3 of the largest, at least of 1."""
+    return (Gate("max_abs", "at most", 1e-3 * max(1.0, float(np.abs(reference).max(initial=0)))),)
+
+
+def answer_gates(n: int, has_labels: bool, accuracy_drop: float, accepted: float | None) -> tuple[Gate, ...]:
+    """What a user's own quantized network must hold on pictures of theirs; one answer may always differ.
+
+    Args:
+        n: of pictures.
+        has_labels: whether they have labels.
+        accuracy_drop: the recipe's limit.
+        accepted: a loss that the user accepts: of accuracy with labels, else of answers that agree; None: none.
+    """
+    one = 1 / n
+    if accepted is not None:
+        if has_labels:
+            return (Gate("accuracy_drop", "at most", accepted),)
+        return (Gate("top1_agreement", "at least", 1 - accepted),)
+    gates = tuple(Gate(gate.metric, gate.bound, min(gate.limit, 1 - one)) for gate in DATA_GATES)
+    return (*gates, Gate("accuracy_drop", "at most", max(accuracy_drop, one))) if has_labels else gates
 
 
 def compare(
@@ -141,8 +186,8 @@ def holds(parity: Parity, gate: Gate) -> bool:
     return found is not None and (found <= gate.limit if gate.bound == "at most" else found >= gate.limit)
 
 
-def check(parity: Parity, gates: Iterable[Gate]) -> None:
-    """Stops a build whose stage is outside a limit.
+def check(parity: Parity, gates: Iterable[Gate], remedy: str = "") -> None:
+    """Stops a build whose stage is outside a limit; ``remedy`` takes the place of the gate's own.
 
     Raises:
         GateError: names stage, metric, found and limit; also where the metric could not be measured.
@@ -153,7 +198,7 @@ def check(parity: Parity, gates: Iterable[Gate]) -> None:
             shown = "nothing measured" if found is None else f"{found:.6g}"
             raise GateError(
                 f"stage {parity.stage}: {gate.metric} against {parity.reference} on {parity.n} inputs: "
-                f"found {shown}, expected {gate.bound} {gate.limit:g}; {_remedy(gate)}"
+                f"found {shown}, expected {gate.bound} {gate.limit:g}; {remedy or _remedy(gate)}"
             )
 
 
@@ -194,10 +239,13 @@ def format_table(stages: Sequence[Parity]) -> str:
     for p in stages:
         numbers = (f"{p.max_abs:.2e}", f"{p.mean_abs:.2e}", f"{p.cosine_min:.5f}", f"{p.cosine_mean:.5f}")
         verdicts = [
-            f"{_SHORT[g.metric]} {_SIGN[g.bound]} {g.limit:g} {'ok' if holds(p, g) else 'FAILS'}"
-            for g in gates_of(p.stage)
+            f"{_SHORT[g.metric]} {_SIGN[g.bound]} {g.limit:.4g} {'ok' if holds(p, g) else 'FAILS'}" for g in gates_of(p)
         ]
-        rows.append((p.stage, p.reference, *numbers, f"{p.top1_agreement:.0%}", ", ".join(verdicts)))
+        if p.accuracy is not None:
+            verdicts.append(f"accuracy {p.reference_accuracy:.1%} -> {p.accuracy:.1%}")
+        verdicts += ["none: answers decide"] if not verdicts else []
+        name = f"{p.stage} ({p.on})" if p.on else p.stage
+        rows.append((name, p.reference, *numbers, f"{p.top1_agreement:.0%}", ", ".join(verdicts)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     if stages:
@@ -208,11 +256,17 @@ def format_table(stages: Sequence[Parity]) -> str:
     return "\n".join(lines)
 
 
-_SHORT = {"max_abs": "max |Δ|", "cosine_mean": "cos mean"}
+_SHORT = {
+    "max_abs": "max |Δ|",
+    "cosine_mean": "cos mean",
+    "top1_agreement": "top-1",
+    "top1_agreement_at_margin": "clear top-1",
+    "accuracy_drop": "accuracy loss",
+}
 _SIGN = {"at most": "≤", "at least": "≥"}
 
 
 def _remedy(gate: Gate) -> str:
-    if gate in FLOAT_GATES:
+    if gate.metric == FLOAT_GATES[0].metric:
         return "a converter changed the network: compare the stages of parity.json and report it"
     return "calibrate with more or other pictures (`fer-host calibrate`), or use SCHEME=dynamic"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import re
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,6 +79,8 @@ def load_own(path: Path, names: Sequence[str] = (), person: str = "") -> FaceFil
     subjects = list(persons) if all(persons) else _persons(path, files, person)
     emotions = [LABEL_SYNONYMS.get(label.lower()) for label in labels]
     what = "photos with labels of the user's own"
+    if subjects is not None and not person and not all(persons):
+        what += f" ({len(set(subjects))} persons by file names such as {files[0].name}; --person REGEX says otherwise)"
     rows = files_of(what, framing_of(files), files, emotions, usages, subject=subjects)
     return with_labels(rows, [name or "" for name in found], names)
 
@@ -118,11 +119,6 @@ def _persons(path: Path, files: Sequence[Path], pattern: str) -> list[str] | Non
     likely = [match.group(1) for file in files if (match := _LIKELY_PERSON.fullmatch(file.name))]
     if len(likely) < len(files) or not _FEWEST_PERSONS <= len(set(likely)) <= len(files) // 2:
         return None
-    print(
-        f"data {path}: file names such as {files[0].name!r} are taken to start with the person ({len(set(likely))} "
-        "persons), whose photos stay on one side of every split; a pattern of yours says otherwise",
-        file=sys.stderr,
-    )
     return likely
 
 

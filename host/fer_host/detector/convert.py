@@ -21,6 +21,7 @@ from fer_host.convert.parity import FLOAT_GATES, check, compare, write_parity
 from fer_host.errors import ToolError
 from fer_host.files.artifacts import sha256_file, write_bytes
 from fer_host.files.store import Stage, Store
+from fer_host.models.onnx_file import INPUT_NAME, OUTPUT_NAME
 from fer_host.recipe.recipe import DetectorNetwork
 from fer_host.tflite.run import run_tflite
 
@@ -106,14 +107,14 @@ def join_outputs(source: Path, network: DetectorNetwork, target: Path) -> None:
     for node in dropped:
         graph.node.remove(node)
     for node in graph.node:
-        node.input[:] = [onnx_export.INPUT_NAME if name == entry.output[0] else name for name in node.input]
-    graph.node.append(helper.make_node("Concat", joined, [onnx_export.OUTPUT_NAME], axis=1))
+        node.input[:] = [INPUT_NAME if name == entry.output[0] else name for name in node.input]
+    graph.node.append(helper.make_node("Concat", joined, [OUTPUT_NAME], axis=1))
     rank = len(next(o for o in graph.output if o.name == network.outputs[0]).type.tensor_type.shape.dim)
     free = [f"d{i}" for i in range(1, rank)]
     del graph.input[:], graph.output[:], graph.value_info[:]
     shape = [1, 3, *network.input_hw]
-    graph.input.append(helper.make_tensor_value_info(onnx_export.INPUT_NAME, TensorProto.FLOAT, shape))
-    graph.output.append(helper.make_tensor_value_info(onnx_export.OUTPUT_NAME, TensorProto.FLOAT, [1, *free]))
+    graph.input.append(helper.make_tensor_value_info(INPUT_NAME, TensorProto.FLOAT, shape))
+    graph.output.append(helper.make_tensor_value_info(OUTPUT_NAME, TensorProto.FLOAT, [1, *free]))
     onnx.checker.check_model(model)
     write_bytes(target, model.SerializeToString(deterministic=True))
 

@@ -41,6 +41,18 @@ def start_from_imagenet(network: nn.Module, seed: int) -> None:
             nn.init.zeros_(module.bias)
 
 
+def with_outputs(state: StateDict, theirs: int, ours: int) -> StateDict:
+    """The last layer's tensors with as many outputs as ours; for their shapes alone."""
+    *_, last = [key for key, value in state.items() if value.ndim > 1]
+    layer = last.rpartition(".")[0]
+    return {
+        key: value.new_empty((ours, *value.shape[1:]))
+        if key.rpartition(".")[0] == layer and len(value) == theirs
+        else value
+        for key, value in state.items()
+    }
+
+
 def start_from(network: nn.Module, source: StateDict, what: str, same: Mapping[int, int] | None = None) -> None:
     """Copies every tensor that fits by name and shape; says on stderr what starts afresh.
 

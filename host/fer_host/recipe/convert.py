@@ -24,6 +24,7 @@ class ConvertConfig:
         accuracy_drop_mixed: likewise for a mixed variant, whose weights are tuned.
         calibration_percentile: of the inputs' own extremes, what an activation's range reaches, 50 to 100. 100 is the
             outermost; less, for a network that a few inputs drive far out, gives those up for the others' resolution.
+        keep_float: operators that stay in float in an int8 file, as ``convert`` names them, e.g. "012.CONV_2D".
     """
 
     variants: tuple[Scheme, ...] = ("float32", "dynamic", "int8")
@@ -33,6 +34,7 @@ class ConvertConfig:
     calibration_set: str = ""
     accuracy_drop_mixed: float = 0.015
     calibration_percentile: float = 100.0
+    keep_float: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 50 <= self.calibration_percentile <= 100:

@@ -103,7 +103,7 @@ def train(
     normalize: InputSpec,
     checkpoint: Path,
     teacher: nn.Module | None = None,
-    on_epoch: Callable[[int, int, nn.Module, float, float], None],
+    on_epoch: Callable[[int, int, nn.Module, float, float], bool | None],
     checkpoint_every: int = 150,
     stop_after: int | None = None,
     team: Team | None = None,
@@ -115,7 +115,8 @@ def train(
         teacher: takes the student's own input and gives logits of the same classes; for ``loss.teacher_share``. It
             comes to the team's device, and into eval mode.
         checkpoint: file that is resumed from if present, and written every ``checkpoint_every`` steps.
-        on_epoch: called as (epoch, size_px, averaged model, mean training loss, minutes so far).
+        on_epoch: called as (epoch, size_px, averaged model, mean training loss, minutes so far); True
+            ends the run there.
         stop_after: leave after this many steps of this call (tests kill a run with it).
         team: the processes that share each batch equally; only the leading one writes and calls ``on_epoch``.
 
@@ -177,15 +178,17 @@ def train(
         progress["loss_sum"] += team.mean(loss.detach()).item()
         progress["loss_n"] += 1
         progress["seconds"] = before + time.monotonic() - started
+        enough: bool | None = False
         last_of_epoch = step + 1 == len(steps) or steps[step + 1][1] != epoch
         if last_of_epoch:
             if team.leads:
-                on_epoch(epoch, size_px, average, progress["loss_sum"] / progress["loss_n"], progress["seconds"] / 60)
+                mean_loss, minutes = progress["loss_sum"] / progress["loss_n"], progress["seconds"] / 60
+                enough = on_epoch(epoch, size_px, average, mean_loss, minutes)
             progress["loss_sum"], progress["loss_n"] = 0.0, 0
         stopping = stop_after is not None and step + 1 - first >= stop_after
         if team.leads and (last_of_epoch or stopping or (step + 1) % checkpoint_every == 0):
             save_checkpoint(checkpoint, model, average, optimizer, progress)
-        if stopping:
+        if stopping or enough:
             break
     if config.trainable == "head":
         average.requires_grad_(True)

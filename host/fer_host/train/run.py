@@ -21,7 +21,8 @@ from fer_host.errors import DataError, WeightsError
 from fer_host.files.artifacts import digest_json, write_bytes
 from fer_host.files.paths import TRAIN_CACHE
 from fer_host.models.own import code_sha256, is_own
-from fer_host.models.starts import start_from, start_from_body, start_from_imagenet
+from fer_host.models.shapes import fit_shapes
+from fer_host.models.starts import start_from, start_from_body, start_from_imagenet, with_outputs
 from fer_host.models.weights import (
     build_network,
     load_network,
@@ -182,7 +183,7 @@ def train_cycles(
     rows_of: Callable[[TrainConfig], TrainSet],
     state: Path,
     team: Team,
-    on_epoch: Callable[[int, int, nn.Module, float, float], None],
+    on_epoch: Callable[[int, int, nn.Module, float, float], bool | None],
     weights: Path | None = None,
 ) -> float:
     """Runs a recipe's cycles one after the other, each from the averaged weights of the one before.
@@ -236,14 +237,17 @@ def _started(recipe: Recipe) -> nn.Module:
     elif first.start != "random":
         other = None if Path(first.start).suffix in WEIGHTS else load_recipe(first.start)
         state = read_state(Path(first.start)) if other is None else load_network(other).state_dict()
-        start_from(
-            network, state, first.start, {} if other is None else same_labels(recipe.label_names, other.label_names)
-        )
+        same: dict[int, int] = {}
+        if other is not None:
+            same = same_labels(recipe.label_names, other.label_names)
+            if other.prune is not None:  # its network has fewer channels
+                fit_shapes(network, with_outputs(state, other.n_outputs, recipe.n_outputs))
+        start_from(network, state, first.start, same)
     return network
 
 
 def _shifted(
-    on_epoch: Callable[[int, int, nn.Module, float, float], None],
+    on_epoch: Callable[[int, int, nn.Module, float, float], bool | None],
     epochs: int,
     minutes: float,
     epoch: int,
@@ -251,9 +255,9 @@ def _shifted(
     average: nn.Module,
     loss: float,
     spent: float,
-) -> None:
+) -> bool | None:
     """Counts epochs and minutes from the first cycle's start."""
-    on_epoch(epochs + epoch, size_px, average, loss, minutes + spent)
+    return on_epoch(epochs + epoch, size_px, average, loss, minutes + spent)
 
 
 def write_card_for(recipe: Recipe, weights: Path, data: FaceData, curve: list[Epoch], minutes: float) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from fer_edge.contract.bundle import open_bundle
-from fer_host.bundle.stages import Build, Converted
+from fer_host.bundle.converted import Converted
+from fer_host.bundle.stages import Build
 from fer_host.calibration.ranges import path_of_ranges, ranges_of_tuned
 from fer_host.convert import int8
 from fer_host.files.store import Store
