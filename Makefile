@@ -55,6 +55,10 @@ bundle: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 [TARGET=pi-bookworm|pi-tri
 	@$(BIN)/fer-host pack "$(MODEL)" $(if $(OUT),--bundle "$(OUT)") $(if $(TARGET),--target "$(TARGET)") \
 	  $(if $(filter-out 0,$(OFFLINE)),--offline) $(if $(SIGN),--sign "$(SIGN)")
 
+.PHONY: release
+release: $(VENV)/.ready ## [MODELS="hawqc_mbv2 fer48"] [TARGETS="pi-bookworm pi-trixie …"] [SIGN=key] [OUT=folder]: wheel, archives, source, bill of materials, notes, digests; the same bytes from the same commit
+	@$(BIN)/fer-host package $(MODELS) $(foreach t,$(TARGETS),--target $(t)) $(if $(OUT),--out "$(OUT)") $(if $(SIGN),--sign "$(SIGN)")
+
 builtin: $(VENV)/.ready ## the bundle inside fer-edge's wheel (device/fer_edge/builtin), made again from the shipped weights
 	@$(BIN)/fer-host builtin
 

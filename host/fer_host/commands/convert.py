@@ -1,4 +1,4 @@
-"""``fer-host`` commands that make and look at bundles: convert, builtin, pack, probes, report, models, sample-photo.
+"""``fer-host`` commands that make and look at bundles, pack and list them: ``add_commands`` has them all.
 
 Heavy imports stay inside the functions.
 """
@@ -75,6 +75,15 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     pack.add_argument("--sign", type=Path, metavar="KEY", help="OpenSSH key that signs it (SIGN= of make names it)")
     pack.set_defaults(run=_pack)
 
+    package = commands.add_parser(
+        "package", help="everything that a release consists of: wheel, archives, source, notes"
+    )
+    package.add_argument("models", nargs="*", metavar="MODEL", help="an archive each (default: hawqc_mbv2 and fer48)")
+    package.add_argument("--target", action="append", default=[], help="also with every dependency for this target")
+    package.add_argument("--out", type=Path, metavar="DIR", help="default: dist/release-VERSION")
+    package.add_argument("--sign", type=Path, metavar="KEY", help="OpenSSH key that signs the archives")
+    package.set_defaults(run=_package)
+
     probes = commands.add_parser("probes", help="one tflite file per operator, for fer-edge bench --per-op to time")
     probes.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE|TFLITE", help="made by convert, or a file")
     probes.add_argument("--variant", action="append", help="of the bundles (default: all); may be repeated")
@@ -145,6 +154,19 @@ def _pack(arguments: argparse.Namespace) -> int:
 
     bundle = arguments.bundle or DIST / arguments.model
     print(pack(bundle, DIST, arguments.target, arguments.offline, arguments.sign))
+    return 0
+
+
+def _package(arguments: argparse.Namespace) -> int:
+    from fer_host import __version__
+    from fer_host.files.paths import BUILD
+    from fer_host.pack.release import make_release
+    from fer_host.pipeline import ConvertRequest, convert
+
+    models = arguments.models or ["hawqc_mbv2", "fer48"]
+    bundles = [convert(ConvertRequest(model, out=BUILD / "release" / model)).bundle.path for model in models]
+    out = arguments.out or DIST / f"release-{__version__}"
+    print(make_release(bundles, arguments.target, out, arguments.sign))
     return 0
 
 

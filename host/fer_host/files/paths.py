@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 ROOT = Path(os.environ.get("FER_HOST_ROOT") or Path(__file__).resolve().parents[3])
+CHANGELOG = ROOT / "CHANGELOG.md"
 RECIPES = ROOT / "host" / "recipes"
 ZOO = ROOT / "host" / "zoo"
 TUNED = ZOO / "mixed"  # weights on their grids, and bit policies
