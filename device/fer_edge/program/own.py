@@ -1,6 +1,6 @@
 """What ``fer-edge`` does to its own process, and nothing else does: a program that imports fer_edge stays as it was.
 
-Environment, OpenCV's threads, where C libraries print, and how to leave when a camera's driver hangs.
+Environment, memory, OpenCV's threads, where C libraries print, and how to leave when a camera's driver hangs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fer_edge.contract.process import replace_streams
-from fer_edge.program import threads
+from fer_edge.program import allocator, threads
 
 # Read by the libraries when they are loaded or open something; a user's own value stays.
 ENVIRONMENT = {
@@ -35,6 +35,7 @@ def owned() -> Iterator[None]:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     threading.excepthook = threads.hook
+    allocator.keep_little()
     try:
         yield
     finally:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from fer_edge.errors import EdgeError, ImageError
 from fer_edge.pictures.annotate import blur_faces
+from fer_edge.program import allocator
 from fer_edge.sinks import bounds
 from fer_edge.sinks.metrics import CONTENT_TYPE as METRICS_TYPE
 from fer_edge.sinks.web import guard, policy
@@ -140,6 +141,12 @@ class Handler(Streams):
     # -- answers
 
     def _photo(self) -> None:
+        try:
+            self._json(self._read_photo())
+        finally:
+            allocator.give_back()
+
+    def _read_photo(self) -> dict[str, Any]:
         site = self.site
         if not site.photo_slots.acquire(blocking=False):
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "busy", "two photos are being read; try again")
@@ -161,7 +168,7 @@ class Handler(Streams):
         finally:
             site.photo_slots.release()
         data = base64.b64encode(picture).decode()
-        self._json({"reading": document(reading), "picture": f"data:image/jpeg;base64,{data}"})
+        return {"reading": document(reading), "picture": f"data:image/jpeg;base64,{data}"}
 
     def _camera(self, on: bool) -> None:
         if not self.site.controls.has_camera:
