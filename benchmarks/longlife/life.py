@@ -80,7 +80,7 @@ class Life:
             self._process = process
             for thread in (self.lines, self.rows, self.ear):
                 thread.start()
-            self._until(lambda: self._frames() > 0, 120, "the first frame")
+            self._until(lambda: self._frames() > 0, 600, "the first frame")
             self.began_s = time.monotonic()
             self._cleanup.callback(self.browser.close)
             scripts = [
