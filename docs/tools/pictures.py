@@ -2,8 +2,8 @@
 
     python docs/tools/pictures.py plots              networks.png and robustness.png, from benchmarks/results
     python docs/tools/pictures.py demo               demo.jpg: the packaged photo, annotated by fer-edge
-    python docs/tools/pictures.py shots FOLDER       web.png and phone.png from desktop.png and phone.png, which
-                                                     tests/device/sinks/web/test_browser.py leaves in build/screenshots
+    python docs/tools/pictures.py shots FOLDER       web.png, phone.png and photo.png, from what the tests in
+                                                     tests/device/sinks/web/test_browser.py leave in build/screenshots
     python docs/tools/pictures.py bench BENCH.html   bench-report.png, by headless Chromium
 
 Only photos that may be passed on are in them: scikit-image's.
@@ -92,9 +92,10 @@ def demo() -> None:
 
 
 def shots(folder: str) -> None:
-    """The live page on a desktop and on a phone."""
+    """The live page on a desktop and on a phone, and a photo that was dropped on it."""
     _fit(Path(folder, "desktop.png"), PICTURES / "web.png")
     _fit(Path(folder, "phone.png"), PICTURES / "phone.png", width_px=390)
+    _fit(Path(folder, "two.png"), PICTURES / "photo.png")
 
 
 def bench(page: str) -> None:
