@@ -69,6 +69,7 @@ def test_commands(block: Block, request: pytest.FixtureRequest, tmp_path: Path) 
         return
     if block.kind == "not run":
         assert block.why
+        assert all((ROOT / path).exists() for path in re.findall(r"tests/[\w/.]+", block.why)), block.why
         return
     if block.kind == "long" and not LONG:
         pytest.skip(f"{block.why}: make test-docs runs it")
