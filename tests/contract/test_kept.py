@@ -55,6 +55,7 @@ def test_a_place_that_cannot_be_written_only_costs_time(folder: Path) -> None:
     assert decode.calls == 2
 
 
+@pytest.mark.bound("KEPT_FILES")
 def test_the_oldest_go_when_there_are_too_many(folder: Path) -> None:
     for i in range(20):
         content = bytes([i])

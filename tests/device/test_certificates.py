@@ -10,9 +10,9 @@ import pytest
 import web_helpers as helpers
 from mqtt_helpers import settings
 
+from fer_edge.contract import bounds
 from fer_edge.contract.labels import EMOTIONS8
 from fer_edge.errors import SourceError
-from fer_edge.sinks import bounds
 from fer_edge.sinks.mqtt.sink import MqttSink
 from fer_edge.sources import open_source
 

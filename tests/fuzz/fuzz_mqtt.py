@@ -20,9 +20,9 @@ from damage import damage_bytes, one_of
 from fuzz_http import Records
 from harness import Case, Fault
 
+from fer_edge.contract import bounds
 from fer_edge.contract.labels import EMOTIONS8
 from fer_edge.program import threads
-from fer_edge.sinks import bounds
 from fer_edge.sinks.mqtt import trouble
 from fer_edge.sinks.mqtt.settings import MqttSettings
 from fer_edge.sinks.mqtt.sink import MqttSink

@@ -6,8 +6,9 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from fer_edge.contract.bounds import COMMAND_S as TIMEOUT_S
+
 RECORDED = ".commands"  # the folder of a recorded tree; a file in it is named like the command line
-TIMEOUT_S = 10.0
 Run = Callable[..., str]
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from fer_edge.contract.bounds import SYSTEM_FILE_BYTES as _MAX_BYTES
+
 Family = Literal["raspberry-pi", "jetson", "pc", "unknown"]
 
 # One of the device tree's `compatible` strings names the SoC.
@@ -28,7 +30,6 @@ _ARM_PARTS = {
     "0xd42": "Cortex-A78AE",
 }
 _JETPACK_OF_L4T = {32: "4", 34: "5", 35: "5", 36: "6", 38: "7", 39: "7"}
-_MAX_BYTES = 64 * 1024 * 1024  # the largest file read here is dpkg's status, a few MB
 
 
 @dataclass(frozen=True)

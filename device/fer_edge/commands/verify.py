@@ -17,6 +17,7 @@ from fer_edge.classifier.runner import LiteRunner
 from fer_edge.contract import bounds
 from fer_edge.contract.answer import raw_answers
 from fer_edge.contract.arrays import ArraySpec, read_arrays
+from fer_edge.contract.bounds import GOLDEN_ARRAY_BYTES as _LARGEST_BYTES
 from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.contract.labels import LabelSet
 from fer_edge.contract.manifest import Golden, Variant
@@ -28,7 +29,6 @@ from fer_edge.setting.setting import default_threads
 
 SCHEMA = "fer-edge/verify/1"
 INPUT_TOLERANCE = 1e-3  # of a normalized input: what float32 sums in another order may differ
-_LARGEST_BYTES = 1 << 28  # of one array; eight inputs of 512 px take 25 MB
 FLOAT_TOLERANCE = 1e-4  # of a float output with reference kernels
 
 

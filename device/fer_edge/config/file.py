@@ -16,12 +16,11 @@ from typing import Any
 from fer_edge.config.flags import Flags
 from fer_edge.config.settings import TABLES, Config, keys
 from fer_edge.contract import codec, limits, places, redact
+from fer_edge.contract.bounds import CONFIG_BYTES as MAX_BYTES
 from fer_edge.contract.docstrings import described
 from fer_edge.contract.errors import SchemaError
 from fer_edge.contract.regular import read_regular
 from fer_edge.errors import ConfigError
-
-MAX_BYTES = 1_000_000
 
 
 def default_files() -> tuple[Path, ...]:

@@ -14,6 +14,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.contract.bounds import ARRAY_TEXT_CHARS as _LONGEST_TEXT
 from fer_edge.contract.errors import SchemaError
 
 _KINDS = {
@@ -22,7 +23,6 @@ _KINDS = {
     "number": ("iuf", "real numbers"),
     "text": ("U", "text"),
 }
-_LONGEST_TEXT = 256  # characters of one cell
 
 
 @dataclass(frozen=True)

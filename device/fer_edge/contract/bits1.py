@@ -22,13 +22,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.contract.bounds import BITS1_REGIONS as _MOST_REGIONS
+from fer_edge.contract.bounds import BUNDLE_FILE_BYTES as _LARGEST
 from fer_edge.contract.errors import BundleError
 
 _MAGIC = b"FEB1"
 _HEAD = struct.Struct("<9I")
 _WIDTHS = range(2, 9)
-_MOST_REGIONS = 4096
-_LARGEST = 1 << 28  # bytes of a decoded file
 
 
 _Placed = tuple[tuple[int, int, int, bool], NDArray[np.uint8]]  # (offset, channels, weights a channel, last), widths

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from fer_edge.contract import bounds
 from fer_edge.contract import manifest as manifest_format
+from fer_edge.contract.bounds import XZ_MEMORY_BYTES as _XZ_MEMORY
 from fer_edge.contract.errors import BundleError, SchemaError
 from fer_edge.contract.kept import kept
 from fer_edge.contract.manifest import FileEntry, Manifest
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 MANIFEST_NAME = "manifest.json"
 DIGEST_NAME = "bundle.sha256"
 PROBES = "probes"  # where `fer-host probes` puts its files unless told another folder
-_XZ_MEMORY = 128 << 20  # bytes; the largest preset's dictionary takes 65 MiB
 _REMEDY = "copy the bundle again, or rebuild it with `make convert`"
 
 

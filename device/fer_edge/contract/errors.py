@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from fer_edge.contract.bounds import MESSAGE_CHARS as LONGEST
 from fer_edge.contract.redact import redacted
-
-LONGEST = 600  # characters of a message
 
 
 class EdgeError(Exception):

@@ -17,11 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fer_edge.contract import places
+from fer_edge.contract.bounds import KEPT_FILES as _MOST_FILES
 from fer_edge.contract.regular import read_regular
 
 _OURS = re.compile(r"[0-9a-f]{64}")
 _BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
-_MOST_FILES = 16  # of other bundles' networks; the oldest go first
 
 
 def place() -> Path | None:

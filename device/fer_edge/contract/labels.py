@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from fer_edge.contract.bounds import LABEL_CHARS as _LONGEST_LABEL
+from fer_edge.contract.bounds import LABELS as _MOST_LABELS
 from fer_edge.contract.errors import SchemaError
 
 # Alphabetical, as in the thesis' app (and the eight-class HSEmotion networks it stems from).
 EMOTIONS8 = ("anger", "contempt", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 EMOTIONS7 = tuple(name for name in EMOTIONS8 if name != "contempt")
 LABEL_SETS = {"ferplus8": EMOTIONS8, "fer7": EMOTIONS7}
-_MOST_LABELS, _LONGEST_LABEL = 1024, 64
 # protocol of an accuracy -> the label set that it scores
 PROTOCOLS = {"ferplus8": "ferplus8", "ferplus8_majority": "ferplus8", "fer7": "fer7"}
 

@@ -7,8 +7,9 @@ import os
 import stat
 from pathlib import Path
 
+from fer_edge.contract.bounds import DOCUMENT_BYTES as MOST_BYTES
+
 _BLOCK_BYTES = 1 << 16
-MOST_BYTES = 256_000_000  # of a document; the largest that is made here has a few
 
 
 def read_regular(path: str | Path, most_bytes: int = MOST_BYTES) -> bytes:
@@ -20,8 +21,11 @@ def read_regular(path: str | Path, most_bytes: int = MOST_BYTES) -> bytes:
     # without O_NONBLOCK, opening a FIFO waits for a writer
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode):
             raise OSError(errno.EINVAL, "no regular file", str(path))
+        if state.st_size > most_bytes:
+            raise OSError(errno.EFBIG, f"more than {most_bytes} bytes", str(path))
         content = bytearray()
         while len(content) <= most_bytes and (block := file.read(min(_BLOCK_BYTES, most_bytes + 1 - len(content)))):
             content += block  # by and by: one read of so many bytes would take them all, also for a small file

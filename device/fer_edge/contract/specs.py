@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from fer_edge.contract.bounds import AXIS_MOST as _LARGEST_AXIS
+from fer_edge.contract.bounds import CROP_PX as _CROP_PX
+from fer_edge.contract.bounds import NORM_MOST as _LARGEST_NORM
+from fer_edge.contract.bounds import SCALE_MOST as _LARGEST_SCALE
+from fer_edge.contract.bounds import STD_LEAST as _SMALLEST_STD
 from fer_edge.contract.errors import SchemaError
 
 Normalize = Literal["fixed", "standardize", "stretch"]
 Landmark = Literal["right_eye", "left_eye", "nose", "mouth"]
 LANDMARKS: tuple[Landmark, ...] = ("right_eye", "left_eye", "nose", "mouth")
-
-# What a sound bundle can hold; beyond it a device would run out of memory, or compute with infinities.
-_CROP_PX = (8, 1024)
-_LARGEST_NORM, _SMALLEST_STD = 1e3, 1e-6
-_LARGEST_SCALE, _LARGEST_AXIS = 1e6, 4096
 
 
 def _not_in(low: float, high: float) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.classifier.runtime import invoke, open_interpreter
+from fer_edge.contract.bounds import PICTURE_SIZES as MAX_SIZES
 from fer_edge.detectors.pyramid import (
     CELL_PX,
     Doubles,
@@ -32,7 +33,6 @@ NETWORKS = ("pnet", "rnet", "onet")
 MIN_FACE_PX = 20  # smallest face looked for
 SHORT_SIDE_PX = 600  # larger pictures are reduced to this (the thesis app's)
 R_PX, O_PX = 24, 48
-MAX_SIZES = 32  # P-Nets kept, one per picture size: a stream needs about 8, a folder of photos many more
 _CHANNELS = {"pnet": 6, "rnet": 6, "onet": 16}
 
 

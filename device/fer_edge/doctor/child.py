@@ -12,10 +12,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+from fer_edge.contract.bounds import DOCTOR_S as TIMEOUT_S
 from fer_edge.program import child
 from fer_edge.program.child import say
-
-TIMEOUT_S = 120.0  # imports from a slow card on a Zero 2 W
 
 
 def ask(what: str, *arguments: str) -> tuple[list[dict[str, Any]], str]:

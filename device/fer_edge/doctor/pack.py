@@ -19,6 +19,7 @@ from pathlib import Path
 from fer_edge import __version__
 from fer_edge.board.commands import Run
 from fer_edge.board.identify import read_text
+from fer_edge.contract.bounds import REPORT_FILE_BYTES as _MAX_FILE
 from fer_edge.errors import UsageError
 from fer_edge.setting import tuned
 
@@ -64,7 +65,6 @@ PACKAGES = re.compile(
 )
 _SERIALS = re.compile(r"^(Serial\s*:).*$", re.MULTILINE)
 _COMMON_NAMES = {"localhost", "raspberrypi", "ubuntu", "jetson", "nano", "root", "pi"}  # words, more than anyone's name
-_MAX_FILE = 1 << 20
 
 
 def pack(target: Path, doctor_json: str, root: Path, run: Run) -> list[str]:

@@ -11,7 +11,6 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-MAX_SCANS = 64  # of a progressive JPEG; cameras write about 10. Each one walks the whole picture again
 HOLE_BYTES = 64  # zeros in a row that no Huffman code explains
 _SOF0, _SOF1, _DHT, _SOI, _EOI, _SOS, _APP1 = 0xC0, 0xC1, 0xC4, 0xD8, 0xD9, 0xDA, 0xE1
 _FRAMES = tuple(marker for marker in range(0xC0, 0xD0) if marker not in (0xC4, 0xC8, 0xCC))

@@ -13,6 +13,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from fer_edge.contract.bounds import JPEG_SCANS
+from fer_edge.contract.bounds import PHOTO_BYTES as MAX_BYTES
+from fer_edge.contract.bounds import PHOTO_PIXELS as MAX_PIXELS
+from fer_edge.contract.bounds import PHOTO_RATIO as MAX_RATIO
+from fer_edge.contract.bounds import PREPARED_PIXELS as MAX_PREPARED_PIXELS
+from fer_edge.contract.bounds import PREPARED_SIDE_PX as MAX_PREPARED_SIDE_PX
 from fer_edge.contract.names import printable
 from fer_edge.errors import ImageError
 from fer_edge.pictures import jpeg
@@ -21,12 +27,7 @@ from fer_edge.pictures.formats import EXPECTED, other_kind, picture_kind
 from fer_edge.pictures.headers import stored_size
 from fer_edge.types import Frame, RgbImage
 
-MAX_PIXELS = 100_000_000
-MAX_BYTES = 200_000_000
-MAX_RATIO = 100  # longer side to shorter; the search takes a look at every square along the longer one
 SHORT_SIDE_PX = 600  # of the thesis' app: larger photos are scaled down to it, smaller ones are left alone
-MAX_PREPARED_PIXELS = 12_000_000  # of very long pictures, whose short side then comes out shorter
-MAX_PREPARED_SIDE_PX = 32_000  # cv2.warpAffine takes less than 32,767
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,8 @@ def decode_photo(
         if stored[0] * stored[1] > MAX_PIXELS:
             raise ImageError(too_many_pixels(what, stored, MAX_PIXELS))
         _check_ratio(what, stored)
-    if kind == "jpeg" and (scans := jpeg.count_scans(content)) > jpeg.MAX_SCANS:
-        raise ImageError(f"{what}: a JPEG of {scans} scans, expected at most {jpeg.MAX_SCANS}")
+    if kind == "jpeg" and (scans := jpeg.count_scans(content)) > JPEG_SCANS:
+        raise ImageError(f"{what}: a JPEG of {scans} scans, expected at most {JPEG_SCANS}")
     decoded = decode(content, kind, what, MAX_PIXELS)
     if decoded.flaw and not take_damaged:
         raise ImageError(f"{what}: a damaged {kind.upper()} picture ({decoded.flaw}); copy it again")

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fer_edge.contract.bounds import PNG_DATA_BYTES as MOST_BYTES
 from fer_edge.pictures.formats import PNG
 
-MOST_BYTES = 300_000_000  # of picture data that are unpacked to save them
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # a pixel, by color type
 _ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")

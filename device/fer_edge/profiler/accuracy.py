@@ -13,6 +13,7 @@ from fer_edge.classifier.crop import crop_face
 from fer_edge.classifier.runner import LiteRunner
 from fer_edge.contract.arrays import ArraySpec, read_arrays
 from fer_edge.contract.bench import Accuracy
+from fer_edge.contract.bounds import DATA_ARRAY_BYTES as _LARGEST_BYTES
 from fer_edge.contract.labels import EMOTIONS8
 from fer_edge.contract.preprocess import preprocess
 from fer_edge.detectors import PHOTO_TILES, make_detector
@@ -27,7 +28,6 @@ _ARRAYS = {  # those of FER2013's npz that this needs; n images of h x w px
     "ferplus_classes": ArraySpec("text", ("columns",)),
     "usage": ArraySpec("text", ("n",)),
 }
-_LARGEST_BYTES = 1 << 28  # of one array; FER2013's pixels take 83 MB
 
 
 class Labelled(NamedTuple):

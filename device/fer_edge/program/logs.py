@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TextIO
 
+from fer_edge.contract.bounds import LOG_KINDS as MOST_KINDS
 from fer_edge.contract.limits import Limited, within
 from fer_edge.contract.redact import redacted
 
 # man sd-daemon: the journal takes a leading <n> as syslog's priority
 PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (logging.NOTSET, 7))
-MOST_KINDS = 500  # of messages remembered
 
 
 @dataclass(frozen=True)

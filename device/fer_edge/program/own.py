@@ -12,12 +12,13 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from fer_edge.contract.bounds import PHOTO_PIXELS
 from fer_edge.contract.process import replace_streams
 from fer_edge.program import allocator, threads
 
 # Read by the libraries when they are loaded or open something; a user's own value stays.
 ENVIRONMENT = {
-    "OPENCV_IO_MAX_IMAGE_PIXELS": "100000000",  # a picture that claims to be larger is refused before it is decoded
+    "OPENCV_IO_MAX_IMAGE_PIXELS": str(PHOTO_PIXELS),  # one that claims to be larger is refused before it is decoded
     "OPENCV_LOG_LEVEL": "FATAL",  # our own line says what is wrong; OpenCV's beside it confuse
     "OPENCV_FFMPEG_LOGLEVEL": "-8",  # likewise FFmpeg's
     "OPENCV_FFMPEG_CAPTURE_OPTIONS": "rtsp_transport;tcp",  # as sources/opencv.py, but once and for all threads

@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from fer_edge.contract.bounds import THREAD_ERROR_KINDS as MOST_KINDS
 from fer_edge.program.background import name_of
 
 log = logging.getLogger(__name__)
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0  # before the work begins again; doubled each time
-MOST_KINDS = 100  # of errors whose place has been said
 
 
 class Watched(Protocol):

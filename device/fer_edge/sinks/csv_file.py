@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
+from fer_edge.contract.bounds import CSV_ROW_BYTES as LONGEST_ROW_BYTES
 from fer_edge.contract.limits import Limited
 from fer_edge.contract.reading import ReadingDoc
 from fer_edge.errors import UsageError
@@ -22,7 +23,6 @@ from fer_edge.types import FrameReading, Status
 
 log = logging.getLogger(__name__)
 BEFORE = ("time", "t_media_s", "frame_index", "source", "track", "label", "uncertain", "score", "x", "y", "w", "h")
-LONGEST_ROW_BYTES = 65_536  # of the last one, which may be torn
 Cell = str | int | float | None
 
 
@@ -135,7 +135,10 @@ def _check_file(target: str, head: bytes) -> None:
         with open(target, "r+b") as file:
             first = file.readline(len(head) + 2)
             file.seek(-min(state.st_size, LONGEST_ROW_BYTES), os.SEEK_END)
-            last = file.read().rpartition(b"\n")[2]
+            _, end, last = file.read().rpartition(b"\n")
+            if not end and state.st_size > LONGEST_ROW_BYTES:
+                long = f"its last row has more than {LONGEST_ROW_BYTES} bytes"
+                raise UsageError(f"--csv {target}: {long}; expected a new file, or one of ours")
             if first.rstrip(b"\r\n") != head.rstrip(b"\r\n"):
                 if not head.startswith(first) or last != first:  # the head itself may be what is unfinished
                     found = first.rstrip(b"\r\n")[:60].decode(errors="replace")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import codecs
 import os
 
-from fer_edge.contract import redact
+from fer_edge.contract import bounds, redact
 from fer_edge.contract.regular import read_regular
 from fer_edge.errors import UsageError
-from fer_edge.sinks import bounds
 
 
 def first_line(path: str, may_be_empty: bool = False) -> str:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from fer_edge.board.identify import is_jetson
+from fer_edge.contract.bounds import ARGUS_FIRST_FRAME_S as FIRST_FRAME_S
 from fer_edge.contract.descriptors import captured
 from fer_edge.errors import SourceError
 from fer_edge.sources.live import Camera, LiveSource
@@ -30,7 +31,6 @@ ADVICE = (
     # OpenCV's words where a pipeline cannot be put together at all
     ("cannot find appsink", "this GStreamer has no nvarguscamerasrc", "it comes with JetPack (nvidia-l4t-gstreamer)"),
 )
-FIRST_FRAME_S = 45.0  # OpenCV itself gives a pipeline 30 s, and says why it then gives up
 RESTART = "sudo systemctl restart nvargus-daemon, then start again"
 
 

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.contract.bounds import FAILURES_S as LONGEST_S
+from fer_edge.contract.bounds import FEW_FAILURES, MOST_FAILURES
 from fer_edge.pictures.orientation import apply_orientation
 from fer_edge.sources.jpegs import NAMES, JpegPictures
 from fer_edge.sources.parts import ClipPictures, StreamPictures
@@ -21,8 +23,6 @@ from fer_edge.sources.upright import UPRIGHT
 
 BgrImage = NDArray[np.uint8]  # (height, width, 3), as OpenCV decodes
 UNKNOWN_FPS = 25.0
-FEW_FAILURES, MOST_FAILURES = 64, 100_000  # in a row, before the end is believed
-LONGEST_S = 8.0  # of failures in a row
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fer_edge.contract.bounds import PACKET_HEAD_BYTES as FIRST_BYTES
+
 START = b"\0\0\1"
 # names of codecs as Microsoft's RIFF has them, which FFmpeg knows in an IVF file
 H264, HEVC, VP8, VP9, AV1, MPEG2, MPEG4 = b"H264", b"HEVC", b"VP80", b"VP90", b"AV01", b"mpg2", b"FMP4"
-FIRST_BYTES = 4096  # parameters stand before the picture
 _VP9_SIZE_AT = {0: 4, 1: 7, 2: 5}  # by profile: bits of depth and color before the size
 
 

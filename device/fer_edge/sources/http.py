@@ -17,19 +17,19 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from fer_edge.contract.bounds import OPEN_S, PREPARED_SIDE_PX, READ_S, SAME_S
+from fer_edge.contract.bounds import PART_BYTES as MAX_PART_BYTES
 from fer_edge.contract.names import printable
 from fer_edge.errors import ImageError, SourceError
-from fer_edge.pictures.photo import MAX_PREPARED_SIDE_PX, decode_photo
+from fer_edge.pictures.photo import decode_photo
 from fer_edge.program.threads import OnceThread
 from fer_edge.sources.live import Camera, CorruptFrame, LiveSource, one_line
 from fer_edge.sources.mailbox import Mailbox
-from fer_edge.sources.multipart import MAX_PART_BYTES, Multipart, NotMultipart, boundary_of
+from fer_edge.sources.multipart import Multipart, NotMultipart, boundary_of
 from fer_edge.sources.uri import SourceUri
 from fer_edge.types import RgbImage
 
-OPEN_S, READ_S = 10.0, 5.0
 EVERY_S = 0.1  # between two questions for a single picture
-SAME_S = 60.0  # an address of single pictures may give a new one seldom
 READ_BYTES = 65_536
 
 
@@ -78,7 +78,7 @@ class HttpCamera(Camera):
         came_s = time.monotonic()
         self._frames += 1
         try:
-            return decode_photo(content, f"source {self.name}", MAX_PREPARED_SIDE_PX).image, came_s
+            return decode_photo(content, f"source {self.name}", PREPARED_SIDE_PX).image, came_s
         except ImageError as error:
             raise CorruptFrame(str(error)) from error
 

@@ -15,16 +15,14 @@ from typing import Protocol
 
 import numpy as np
 
+from fer_edge.contract.bounds import FIRST_FRAME_S, STALL_S, STOP_S
 from fer_edge.errors import SourceError
 from fer_edge.program import threads
 from fer_edge.program.threads import OnceThread
 from fer_edge.sources.mailbox import LONGEST_WAIT_S, Closed, Mailbox
 from fer_edge.types import Frame, FrameSource, RgbImage
 
-FIRST_FRAME_S = 30.0  # sensors and daemons take seconds to start
-STALL_S = 10.0  # the slowest camera asked for gives a frame a second
 RETRY_S = 0.02
-STOP_S = 3.0  # a camera that was pulled out can hang in its driver's stop for ever
 log = logging.getLogger(__name__)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from fer_edge.contract.bounds import MATROSKA_ELEMENTS as MOST_ELEMENTS
 from fer_edge.sources.upright import UPRIGHT, from_degrees
 
 HEAD = b"\x1a\x45\xdf\xa3"
@@ -18,7 +19,6 @@ TRACK_TYPE, TRACK_UID, VIDEO, PROJECTION = 0x83, 0x73C5, 0xE0, 0x7670
 PROJECTION_TYPE, YAW, PITCH, ROLL = 0x7671, 0x7673, 0x7674, 0x7675
 TAG, TARGETS, TAG_TRACK_UID, SIMPLE_TAG, TAG_NAME, TAG_STRING = 0x7373, 0x63C0, 0x63C5, 0x67C8, 0x45A3, 0x4487
 IN_SEGMENT = (CLUSTER, TRACKS, TAGS, 0x1549A966, 0x114D9B74, 0x1C53BB6B, 0x1941A469, 0x1043A770)
-MOST_ELEMENTS = 1_000_000
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from fer_edge.contract.bounds import MP4_BOXES as MOST_BOXES
 from fer_edge.sources.upright import UPRIGHT, from_matrix
 
 FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp")
-MOST_BOXES = 100_000  # of one level: what is longer is damaged
 Numbers = tuple[float, float, float, float]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-MAX_PART_BYTES = 32_000_000  # a JPEG of 100 megapixels has less
-MAX_HEADER_BYTES = 8_192  # between two pictures
+from fer_edge.contract.bounds import PART_BYTES as MAX_PART_BYTES
+from fer_edge.contract.bounds import PART_HEADER_BYTES as MAX_HEADER_BYTES
+
 _BOUNDARY = re.compile(r'(?i)\bboundary\s*=\s*(?:"([^"]+)"|([^\s;"]+))')
 _LENGTH = re.compile(rb"(?im)^content-length\s*:\s*(\d{1,12})\s*$")
 _HEADERS_END = re.compile(rb"\r?\n\r?\n")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import cv2
 
+from fer_edge.contract.bounds import FEW_FAILURES as MOST_FAILURES
 from fer_edge.sources.headers import codec_of, is_shown, size_mark
 
 AHEAD = 64  # packets; a decoder holds back fewer frames than these (16 threads, 16 to put in order)
-MOST_FAILURES = 64  # in a row, before the end is believed
 
 
 class PacketWatch:

@@ -16,13 +16,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.contract.bounds import FEW_FAILURES
 from fer_edge.program.threads import OnceThread
 from fer_edge.sources.headers import HEVC
 from fer_edge.sources.jpegs import RAW_IS_UNTIMED
 from fer_edge.sources.packets import PacketWatch
 
 BgrImage = NDArray[np.uint8]  # (height, width, 3)
-FEW_FAILURES = 64  # reads in a row without a picture, before the end is believed
 HELD_BACK = 20  # frames that a decoder may hold back when a key frame's packet has been read
 SLACK = 8  # frames that may have been lost without a word before a change of size
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from fer_edge.board.camera_nodes import busy
 from fer_edge.board.identify import read_text
+from fer_edge.contract.bounds import GOOD_FRAME_S as FRAME_S
 from fer_edge.errors import SourceError
 from fer_edge.sources.live import Camera, LiveSource, one_line
 from fer_edge.sources.options import CameraOptions, camera_number, camera_options, differences
@@ -24,7 +25,6 @@ from fer_edge.types import RgbImage
 # picamera2 names formats as libcamera does, last byte first: BGR888 is R, G, B in memory (checked in tests/vm)
 FORMAT = "BGR888"
 BUFFERS = 4  # of CMA memory: one in our hands, the others with the sensor
-FRAME_S = 5.0
 DEVICES = (r"/dev/media\d+", r"/dev/video\d+")
 INSTALL = "sudo apt install python3-picamera2 --no-install-recommends"
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
+from fer_edge.contract.bounds import STUCK_S
 from fer_edge.errors import SourceError
 from fer_edge.sources.camera import backoff
 from fer_edge.sources.live import StuckCamera
@@ -23,7 +24,6 @@ from fer_edge.types import Frame, FrameSource
 
 STEADY_S = 10.0  # a source that gave frames for so long was well: its next loss is a new one
 SETTLE_S = 0.5  # from a new device node to its group and permissions (udev)
-STUCK_S = 20.0  # how long a hung driver may take to let go before only a new process can help
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,13 @@ import time
 import cv2
 import numpy as np
 
+from fer_edge.contract.bounds import FROZEN_S, OPEN_S, READ_S
 from fer_edge.errors import SourceError
 from fer_edge.sources.decoder import Decoder
 from fer_edge.sources.live import Camera, LiveSource
 from fer_edge.sources.opencv import rtsp_over_tcp
 from fer_edge.sources.uri import SourceUri
 from fer_edge.types import RgbImage
-
-OPEN_S, READ_S = 10.0, 5.0
-FROZEN_S = 15.0  # a sensor's noise changes some pixel in every frame
 
 
 class RtspCamera(Camera):

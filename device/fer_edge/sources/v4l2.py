@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from fer_edge.board.camera_nodes import busy, find_usb, parse_usb, usb_id
+from fer_edge.contract.bounds import GOOD_FRAME_S
 from fer_edge.errors import SourceError
 from fer_edge.sources.devices import Capability, explain, find_cameras, query
 from fer_edge.sources.live import Camera, LiveSource
@@ -19,7 +20,6 @@ from fer_edge.sources.options import CameraOptions, camera_options, differences
 from fer_edge.sources.uri import SourceUri
 from fer_edge.types import RgbImage
 
-GOOD_FRAME_S = 5.0  # longest time without a good frame: the first ones are often dark, late or broken
 RETRY_S = 0.02
 
 

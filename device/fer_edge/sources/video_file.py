@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fer_edge.contract.bounds import GAP_S as LONGEST_GAP_S
 from fer_edge.errors import SourceError
 from fer_edge.sources.container import Container, describe, why_cut
 from fer_edge.sources.decoder import UNKNOWN_FPS, Decoded, Decoder
@@ -16,8 +17,6 @@ from fer_edge.sources.mailbox import LONGEST_WAIT_S
 from fer_edge.sources.upright import from_options, then
 from fer_edge.sources.uri import Playback, SourceUri
 from fer_edge.types import Frame, FrameSource
-
-LONGEST_GAP_S = 10.0  # between two frames, in real time: a recorder's pause is not waited for
 
 
 class VideoFileSource(FrameSource):

@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fer_edge.contract.bounds import ZONE_POINTS as MOST_POINTS
+from fer_edge.contract.bounds import ZONES as MOST_ZONES
 from fer_edge.contract.limits import Limited, checked
 
-MOST_ZONES, MOST_POINTS = 32, 64
 EXAMPLE = "counter=0.1:0.2 0.6:0.2 0.6:0.9 0.1:0.9"
 
 

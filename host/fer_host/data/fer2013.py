@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.contract.arrays import ArraySpec, read_arrays
+from fer_edge.contract.bounds import TRAINING_ARRAY_BYTES as _LARGEST_BYTES
+from fer_edge.contract.bounds import TRAINING_SIDE_PX as _SIDE_PX
 from fer_edge.contract.errors import SchemaError
 from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8
 from fer_host.data.faces import FaceData, free_bytes, identical_groups
@@ -27,8 +29,6 @@ _ARRAYS = {  # n images of h x w px
     "fer_classes": ArraySpec("text", (7,)),
     "ferplus_classes": ArraySpec("text", ("columns",)),
 }
-_LARGEST_BYTES = 1 << 32  # FER2013 has 83 MB of pixels
-_SIDE_PX = (8, 512)
 FerData = FaceData  # the name from before other sets were read
 
 

@@ -116,6 +116,7 @@ def test_at_the_edge_and_nothing_at_all(mtcnn: Mtcnn, astronaut: RgbImage) -> No
         assert mtcnn.detect(np.full(shape, 200, dtype=np.uint8)) == []
 
 
+@pytest.mark.bound("PICTURE_SIZES")
 def test_one_interpreter_a_size(
     models: list[bytes], thresholds: dict[str, float], astronaut: RgbImage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

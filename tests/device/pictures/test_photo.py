@@ -121,6 +121,7 @@ def huge_jpeg() -> bytes:
 
 
 @pytest.mark.parametrize("content", [huge_png(), huge_jpeg()], ids=["png", "jpeg"])
+@pytest.mark.bound("PHOTO_PIXELS")
 def test_huge_dimensions_are_refused_before_decoding(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
     kind = "png" if content.startswith(b"\x89") else "jpeg"
@@ -129,6 +130,7 @@ def test_huge_dimensions_are_refused_before_decoding(content: bytes, monkeypatch
         decode_photo(content, "photo")
 
 
+@pytest.mark.bound("PHOTO_RATIO")
 def test_pictures_like_threads_are_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     content = encode(".png", np.zeros((4, 500, 3), np.uint8))
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
@@ -136,6 +138,7 @@ def test_pictures_like_threads_are_refused_before_decoding(monkeypatch: pytest.M
         decode_photo(content, "photo")
 
 
+@pytest.mark.bound("JPEG_SCANS")
 def test_a_jpeg_made_to_take_long_is_refused() -> None:
     progressive = jpeg(quarters(), cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
     last, end = progressive.rfind(b"\xff\xda"), progressive.rfind(b"\xff\xd9")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from fer_edge.contract import bounds
 from fer_edge.errors import UsageError
-from fer_edge.sinks import bounds
 from fer_edge.sinks.secret import first_line
 from fer_edge.sinks.web.settings import WebSettings
 from fer_edge.sinks.web.token_place import find_token

@@ -227,6 +227,7 @@ def test_what_is_no_picture_is_named(serve: Serve) -> None:
         parse_uri("http:///x")
 
 
+@pytest.mark.bound("READ_S", "OPEN_S")
 def test_a_stream_that_ends_or_falls_silent(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     source = open_source(serve(streaming(iter([1, 2]))).at)
     with pytest.raises(SourceError, match="the stream ended after 2 frames"):
@@ -277,6 +278,7 @@ def test_bytes_in_any_pieces_give_the_same_parts() -> None:
         assert [part.removesuffix(b"\r\n") for part in got] == parts
 
 
+@pytest.mark.bound("PART_BYTES", "PART_HEADER_BYTES")
 def test_limits() -> None:
     with pytest.raises(NotMultipart, match="no boundary"):
         Multipart("b").feed(b"x" * (MAX_HEADER_BYTES + 10))

@@ -180,6 +180,7 @@ def test_a_device_that_appears_ends_the_wait_soon() -> None:
     assert 0.6 < tries[1] - tries[0] < 10
 
 
+@pytest.mark.bound("STALL_S")
 def test_frames_that_stop_without_an_error_are_noticed_and_waited_for(quick: None) -> None:
     """The driver hangs for a while and lets go: the process lives, and takes the camera up again."""
     gate = threading.Event()
@@ -200,6 +201,7 @@ def test_frames_that_stop_without_an_error_are_noticed_and_waited_for(quick: Non
     assert "no good frame for 0.1 s" in said[0]
 
 
+@pytest.mark.bound("STUCK_S")
 def test_a_driver_that_hangs_for_good_ends_it(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reconnect, "STUCK_S", 0.3)
     gate = threading.Event()

@@ -53,6 +53,7 @@ def test_a_login_is_used() -> None:
     server.stop()
 
 
+@pytest.mark.bound("OPEN_S")
 def test_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rtsp, "OPEN_S", 0.5)
     server = RtspServer(login="nobody knows")
@@ -63,6 +64,7 @@ def test_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("fault", ["power", "mute"])
+@pytest.mark.bound("READ_S")
 def test_lost_and_found_again(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def delays(_: random.Random) -> Iterator[float]:
         return itertools.repeat(0.1)
@@ -100,6 +102,7 @@ def test_lost_and_found_again(fault: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert shapes == ({(128, 160)} if fault == "mute" else {(128, 160), (240, 320)})
 
 
+@pytest.mark.bound("FROZEN_S")
 def test_a_frozen_picture_is_noticed(server: RtspServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rtsp, "FROZEN_S", 0.3)
     source = open_source(f"rtsp://127.0.0.1:{server.port}/x")

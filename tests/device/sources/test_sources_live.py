@@ -104,6 +104,7 @@ def test_a_camera_that_does_not_open() -> None:
     assert no_capture_threads()
 
 
+@pytest.mark.bound("FIRST_FRAME_S", "ARGUS_FIRST_FRAME_S", "STOP_S")
 def test_no_first_frame_in_time() -> None:
     gate = threading.Event()
     camera = Scripted(lambda _: (gate.wait(10), None)[1])

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fer_edge.contract.bounds import METER_BYTES as _MAX_BYTES
 from fer_edge.errors import UsageError
 from fer_edge.profiler.power.energy import Sample
 
@@ -23,7 +24,6 @@ _NAMES = {
 }
 _THOUSANDTHS = {"ms", "mv", "ma", "mw"}
 _SKIPPED = {"elapsed", "relative", "bus"}
-_MAX_BYTES = 256 * 1024 * 1024
 
 
 def read_meter(path: Path) -> list[Sample]:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fer_edge.contract import bounds
 from fer_edge.errors import UsageError
-from fer_edge.sinks import bounds
 from fer_edge.sinks.mqtt.settings import MqttSettings
 from fer_edge.sinks.secret import first_line
 

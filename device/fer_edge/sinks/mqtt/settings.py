@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from fer_edge.contract.bounds import NAME_CHARS
 from fer_edge.contract.limits import Limited, Problem, checked, within
 from fer_edge.contract.redact import url
-from fer_edge.sinks.bounds import NAME_CHARS
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
 _HOST = re.compile(r"(?!.*\.\.)[A-Za-z0-9_.:%-]{1,253}")

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from fer_edge.contract import bounds
 from fer_edge.program import threads
-from fer_edge.sinks import bounds
 from fer_edge.sinks.encode import to_json
 from fer_edge.sinks.mqtt import identity
 from fer_edge.sinks.mqtt.client import begin, make_client

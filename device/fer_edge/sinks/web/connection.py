@@ -14,9 +14,9 @@ import threading
 import time
 from typing import Any
 
+from fer_edge.contract import bounds
 from fer_edge.errors import UsageError
 from fer_edge.program import threads
-from fer_edge.sinks import bounds
 from fer_edge.sinks.web.places import Places
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from fer_edge.sinks import bounds
+from fer_edge.contract import bounds
 from fer_edge.sinks.encode import to_json
 from fer_edge.sinks.web.connection import DeadlineReader, LimitedServer, TooMuch, linger
 from fer_edge.sinks.web.framing import BadFraming, Lines, check_request_line, check_version, content_length

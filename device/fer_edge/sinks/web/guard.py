@@ -15,8 +15,8 @@ from email.message import Message
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import urlsplit
 
+from fer_edge.contract import bounds
 from fer_edge.errors import UsageError
-from fer_edge.sinks import bounds
 
 LEAST_TOKEN = 16  # characters of a token that a user chose
 _KEY = secrets.token_bytes(32)  # of this run

@@ -7,10 +7,10 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from fer_edge.contract import bounds
 from fer_edge.errors import EdgeError, ImageError
 from fer_edge.pictures.annotate import blur_faces
 from fer_edge.program import allocator
-from fer_edge.sinks import bounds
 from fer_edge.sinks.metrics import CONTENT_TYPE as METRICS_TYPE
 from fer_edge.sinks.web import guard, policy
 from fer_edge.sinks.web.connection import TooMuch

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fer_edge.sinks import bounds
+from fer_edge.contract import bounds
 
 
 @dataclass

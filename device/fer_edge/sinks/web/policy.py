@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 
+from fer_edge.contract.bounds import ORIGINS as MAX_ORIGINS
 from fer_edge.errors import UsageError
 
-MAX_ORIGINS = 16
 _ORIGIN = re.compile(
     r"(https?)://([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*)(:\d{1,5})?"
 )

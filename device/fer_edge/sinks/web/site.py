@@ -8,9 +8,8 @@ import time
 from importlib import resources
 from typing import Any
 
-from fer_edge.contract import codec
+from fer_edge.contract import bounds, codec
 from fer_edge.contract.reading import SCHEMA
-from fer_edge.sinks import bounds
 from fer_edge.sinks.metrics import MetricsSink
 from fer_edge.sinks.running import Running
 from fer_edge.sinks.web import guard

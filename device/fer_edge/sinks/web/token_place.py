@@ -12,10 +12,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from fer_edge.contract import places
+from fer_edge.contract import bounds, places
 from fer_edge.contract.regular import read_regular
 from fer_edge.errors import UsageError
-from fer_edge.sinks import bounds
 from fer_edge.sinks.secret import first_line
 from fer_edge.sinks.web.guard import LEAST_TOKEN, Token, is_own_address
 from fer_edge.sinks.web.settings import WebSettings

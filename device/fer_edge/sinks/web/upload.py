@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from fer_edge.contract.bounds import JPEG_SCANS as MAX_SCANS
+from fer_edge.contract.bounds import MAX_SIDE_PX, MIN_SIDE_PX
 from fer_edge.errors import ImageError
 from fer_edge.pictures.formats import Kind, other_kind, picture_kind
 from fer_edge.pictures.headers import stored_size
-from fer_edge.pictures.jpeg import MAX_SCANS, count_scans
-from fer_edge.sinks.bounds import MAX_SIDE_PX, MIN_SIDE_PX
+from fer_edge.pictures.jpeg import count_scans
 
 TAKEN: tuple[Kind, ...] = ("jpeg", "png", "webp", "bmp")  # fewer than from files: each decoder is a door
 

@@ -17,9 +17,9 @@ import pytest
 import web_helpers as helpers
 from mqtt_helpers import PASSWORD, Broker, Ear, a_reading, publishing, settings
 
+from fer_edge.contract import bounds
 from fer_edge.contract.labels import EMOTIONS8
 from fer_edge.errors import SchemaError, UsageError
-from fer_edge.sinks import bounds
 from fer_edge.sinks.mqtt.discovery import Device, Topics, discovery_payload, faces_payload, state_payload
 from fer_edge.sinks.mqtt.sink import Due, MqttSink
 from fer_edge.types import Status
@@ -221,6 +221,7 @@ def test_broker_that_hangs_costs_no_frame_and_no_memory() -> None:
         sink.close()
 
 
+@pytest.mark.bound("BACKLOG")
 def test_broker_that_stops_reading(broker: Broker) -> None:
     sink = MqttSink(settings(broker.port, interval_s=0.05), EMOTIONS8)
     helpers.until(lambda: sink.connected, "connected")

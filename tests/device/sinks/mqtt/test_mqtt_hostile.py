@@ -20,10 +20,10 @@ import pytest
 import web_helpers as helpers
 from mqtt_helpers import Broker, Ear, paho, settings
 
+from fer_edge.contract import bounds
 from fer_edge.contract.labels import EMOTIONS8
 from fer_edge.errors import SchemaError
 from fer_edge.program import threads
-from fer_edge.sinks import bounds
 from fer_edge.sinks.mqtt.settings import MqttSettings
 from fer_edge.sinks.mqtt.sink import MqttSink
 
@@ -99,6 +99,7 @@ def said(caplog: pytest.LogCaptureFixture, words: str) -> list[str]:
     return [line for record in caplog.records if words in (line := record.getMessage())]
 
 
+@pytest.mark.bound("CONNACK_S")
 def test_a_silent_broker_is_reported(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "CONNACK_S", 0.5)
     monkeypatch.setattr(bounds, "FIRST_BACKOFF_S", 0.1)
@@ -139,7 +140,7 @@ def test_what_is_no_broker_is_reported(
 
 PROGRAM = """
 import json, logging, sys, time
-from fer_edge.sinks import bounds
+from fer_edge.contract import bounds
 from fer_edge.sinks.mqtt import trouble
 bounds.FIRST_BACKOFF_S = float(sys.argv[2])
 trouble.SHORT_TIMES = 1_000_000_000  # no slower tries where each connection is short
@@ -257,6 +258,7 @@ def test_a_broker_that_sends_what_breaks_the_client(python_path: str) -> None:
     assert len(text.splitlines()) < 80
 
 
+@pytest.mark.bound("FIRST_BACKOFF_S")
 def test_errors_are_counted_and_a_thread_that_died_is_seen(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -309,6 +311,7 @@ def test_random_packets(python_path: str) -> None:
     assert text.count("Traceback") <= 1
 
 
+@pytest.mark.bound("INTRODUCE_S")
 def test_home_assistant_that_restarts_all_the_time_costs_one_introduction_a_second(tmp_path: Path) -> None:
     broker = Broker(tmp_path, "allow_anonymous true")
     broker.start()

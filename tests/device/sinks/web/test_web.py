@@ -21,12 +21,12 @@ import web_helpers as helpers
 from hostile import encoded, hostile_files, many_scans
 from web_helpers import OWN, ask, raw
 
+from fer_edge.contract import bounds
 from fer_edge.contract.bundle import Bundle
 from fer_edge.detectors.blazeface import BlazeFace
 from fer_edge.errors import ImageError, SchemaError, UsageError
 from fer_edge.pictures import annotate
 from fer_edge.pipeline import Pipeline, open_pipeline
-from fer_edge.sinks import bounds
 from fer_edge.sinks.metrics import CONTENT_TYPE, MetricsSink
 from fer_edge.sinks.web import handler
 from fer_edge.sinks.web.controls import PhotoDesk
@@ -523,6 +523,7 @@ def test_upload_is_limited_before_it_is_taken(serve: Serve) -> None:
     assert b" 415 " in taken
 
 
+@pytest.mark.bound("REQUEST_S", "UPLOAD_S")
 def test_slow_clients_are_cut_off_and_hold_up_nobody(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "REQUEST_S", 1.0)
     monkeypatch.setattr(bounds, "UPLOAD_S", 1.0)
@@ -568,6 +569,7 @@ def test_too_many_connections_are_closed_at_once(serve: Serve) -> None:
     assert ask(web.port, "GET", "/")[0] == 200
 
 
+@pytest.mark.bound("WRITE_S")
 def test_viewer_that_never_reads(serve: Serve, astronaut: RgbImage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "WRITE_S", 0.5)
     web = serve(max_fps=60)

@@ -10,7 +10,7 @@ import time
 import pytest
 import web_helpers as helpers
 
-from fer_edge.sinks import bounds
+from fer_edge.contract import bounds
 from fer_edge.sinks.web.places import Place, peer_of, to_give_up
 
 
@@ -28,6 +28,7 @@ def status_of(port: int, address: str) -> int:
     return 0
 
 
+@pytest.mark.bound("MAX_CONNECTIONS")
 def test_two_addresses_with_slow_connections_do_not_block_a_third() -> None:
     with helpers.site() as web:
         ended, slow = threading.Event(), dict[tuple[str, int], socket.socket]()
