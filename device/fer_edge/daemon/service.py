@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fer_edge.contract.whole import whole_file
 from fer_edge.errors import UsageError
 
 NAME = "fer-edge"
@@ -198,10 +199,7 @@ def _protect(path: Path, group: int) -> None:
 
 def _write(path: Path, text: str, mode: int = 0o644, group: int = -1) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.new")
-    new.unlink(missing_ok=True)
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    os.chown(new, -1, group)
-    new.chmod(mode)
-    new.replace(path)
+    with whole_file(path, 0o600) as file:
+        file.write_text(text, encoding="utf-8")
+        os.chown(file, -1, group)
+        file.chmod(mode)

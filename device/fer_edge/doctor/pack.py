@@ -11,7 +11,6 @@ import os
 import platform
 import re
 import socket
-import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from fer_edge import __version__
 from fer_edge.board.commands import Run
 from fer_edge.board.identify import read_text
 from fer_edge.contract.bounds import REPORT_FILE_BYTES as _MAX_FILE
+from fer_edge.contract.whole import whole_file
 from fer_edge.errors import UsageError
 from fer_edge.setting import tuned
 
@@ -96,16 +96,9 @@ def pack(target: Path, doctor_json: str, root: Path, run: Run) -> list[str]:
         f"fer-edge {__version__} doctor report. Texts only; host and user names replaced, serial numbers left out.\n"
         f"{listing}"
     )
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            for inside, text in contents.items():
-                archive.writestr(inside, scrub(text, names))
-        os.chmod(name, 0o644)
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with whole_file(target) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for inside, text in contents.items():
+            archive.writestr(inside, scrub(text, names))
     return list(contents)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from fer_edge.contract.whole import whole_file
 from fer_edge.errors import ImageError
 from fer_edge.types import FaceBox, FaceReading, RgbImage
 
@@ -118,13 +118,9 @@ def write_picture(path: Path, image: RgbImage) -> None:
         ok = False
     if not ok:
         raise ImageError(f"picture {path}: cannot write {path.suffix!r} files; expected .jpg or .png")
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content.tobytes())
-        os.replace(temporary, path)
+        with whole_file(path) as file:
+            file.write_bytes(content.tobytes())
     except OSError as error:
         raise ImageError(f"picture {path}: {error.strerror}; expected a place that can be written") from error
-    finally:
-        if temporary.parent.is_dir():
-            temporary.unlink(missing_ok=True)

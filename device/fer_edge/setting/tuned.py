@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from fer_edge.contract import codec, places
 from fer_edge.contract.bundle import Bundle
 from fer_edge.contract.errors import SchemaError
 from fer_edge.contract.regular import read_regular
+from fer_edge.contract.whole import whole_file
 from fer_edge.setting.setting import Setting, setting_for
 
 SCHEMA = "fer-edge/tune/1"
@@ -177,8 +177,6 @@ def _read(path: Path) -> tuple[Tuned, ...]:
 
 def _write(path: Path, document: TuneDoc) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(codec.dumps(SCHEMA, document))
-    os.chmod(name, 0o644)
-    os.replace(name, path)
+    with whole_file(path) as file:
+        file.write_text(codec.dumps(SCHEMA, document), encoding="utf-8")
+        file.chmod(0o644)  # the service reads what root measured, whatever root's umask

@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from fer_edge.contract.whole import unfinished_file
 from fer_edge.errors import UsageError
 from fer_edge.pictures.annotate import annotate, blur_faces
 from fer_edge.pictures.recent import RecentFaces
@@ -52,16 +53,20 @@ class VideoSink:
     def __init__(self, path: Path, fps: float, blur: bool = False) -> None:
         self._path, self._fps = path, fps if fps > 0 else 25.0
         self._recent = RecentFaces() if blur else None
-        self._temporary = path.with_name(f".{path.name}.tmp")
         self._codec, self._options = _encoder(path)
         self._container: Any = None
         self._stream: Any = None
         self._size_hw = (0, 0)
         self._zero_s, self._last_ticks, self._failed = 0.0, -1, False
         with self._said():
-            self._container = _av().open(
-                str(self._temporary), "w", format=path.suffix.lower()[1:], options=OPTIONS[path.suffix.lower()]
-            )
+            self._unfinished = unfinished_file(path)
+            try:
+                self._container = _av().open(
+                    str(self._unfinished), "w", format=path.suffix.lower()[1:], options=OPTIONS[path.suffix.lower()]
+                )
+            except BaseException:
+                self._unfinished.unlink(missing_ok=True)
+                raise
 
     def publish(self, reading: FrameReading) -> None:
         """Encodes one picture.
@@ -105,9 +110,9 @@ class VideoSink:
             with self._said():
                 container.mux(self._stream.encode(None))
                 container.close()
-                os.replace(self._temporary, self._path)
+                os.replace(self._unfinished, self._path)
         finally:
-            self._temporary.unlink(missing_ok=True)
+            self._unfinished.unlink(missing_ok=True)
 
     def _begin(self, image: RgbImage) -> None:
         height, width = image.shape[:2]

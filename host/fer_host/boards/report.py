@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from fer_edge.contract import bench as schema
 from fer_edge.contract.bench import BenchDoc
 from fer_edge.contract.errors import SchemaError
 from fer_edge.contract.regular import read_regular
+from fer_edge.contract.whole import whole_file
 from fer_host.errors import DataError
 
 MIB = 1 << 20
@@ -164,12 +163,5 @@ def _plot(points: Sequence[tuple[BenchDoc, float, float]], figure: Figure, targe
 
 def _replace(target: Path, write: Callable[[Path], object]) -> None:
     """Writes beside the target and renames."""
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    os.close(descriptor)
-    try:
-        write(Path(name))
-        os.chmod(name, 0o644)
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with whole_file(target) as file:
+        write(file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from fer_edge.contract.preprocess import preprocess
 from fer_edge.contract.specs import AlignSpec
 from fer_host.device_pipeline import FaceDetector, LiteRunner, crop_face, largest_face, open_source, read_photo
 from fer_host.errors import ToolError
+from fer_host.files.artifacts import write_bytes
 from fer_host.models.weights import package_file
 from fer_host.recipe.recipe import Recipe
 
@@ -31,10 +31,11 @@ N_DRAWN = 2  # pictures of a drawn face, in two moods
 def write_sample_photos(target: Path) -> list[Path]:
     """Copies the packaged photos: all into a folder, or the astronaut to a .png file."""
     if target.suffix == ".png":
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return [Path(shutil.copyfile(package_file(*PHOTOS["astronaut.png"]), target))]
-    target.mkdir(parents=True, exist_ok=True)
-    return [Path(shutil.copyfile(package_file(*source), target / name)) for name, source in PHOTOS.items()]
+        write_bytes(target, package_file(*PHOTOS["astronaut.png"]).read_bytes())
+        return [target]
+    for name, source in PHOTOS.items():
+        write_bytes(target / name, package_file(*source).read_bytes())
+    return [target / name for name in PHOTOS]
 
 
 def golden_crops(detector: FaceDetector, align: AlignSpec, n: int = N_PARITY, seed: int = 0) -> NDArray[np.uint8]:

@@ -9,7 +9,6 @@ import contextlib
 import copy
 import importlib.util
 import io
-import os
 import warnings
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from fer_edge.contract.whole import whole_file
 from fer_host.convert.onnx_file import load_onnx
 from fer_host.convert.onnx_rewrites import rewrite_onnx
 from fer_host.convert.rewrites import rewrite
@@ -67,25 +67,25 @@ def export_onnx(
         write_bytes(path, rewrite_onnx(onnx.load_from_string(model.content)).SerializeToString(deterministic=True))
         return
     frozen = rewrite(model).eval()
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")  # the tracing exporter is deprecated; the new one's graphs onnx2tf rejects
-            torch.onnx.export(
-                frozen,
-                (torch.zeros(1, channels, *input_hw),),
-                temporary,
-                input_names=[INPUT_NAME],
-                output_names=[OUTPUT_NAME],
-                opset_version=OPSET,
-                dynamo=False,
-            )
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise ToolError(f"torch.onnx could not export {type(model).__name__}: {_first_line(error)}") from error
-    if is_own:
-        rewritten = rewrite_onnx(onnx.load(temporary)).SerializeToString(deterministic=True)
-        temporary.write_bytes(rewritten)
-    os.replace(temporary, path)
+    with whole_file(path) as file:
+        try:
+            with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+                warnings.simplefilter(
+                    "ignore"
+                )  # the tracing exporter is deprecated; onnx2tf rejects the new one's graphs
+                torch.onnx.export(
+                    frozen,
+                    (torch.zeros(1, channels, *input_hw),),
+                    file,
+                    input_names=[INPUT_NAME],
+                    output_names=[OUTPUT_NAME],
+                    opset_version=OPSET,
+                    dynamo=False,
+                )
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise ToolError(f"torch.onnx could not export {type(model).__name__}: {_first_line(error)}") from error
+        if is_own:
+            file.write_bytes(rewrite_onnx(onnx.load(file)).SerializeToString(deterministic=True))
 
 
 def simplify_onnx(source: Path, target: Path) -> None:

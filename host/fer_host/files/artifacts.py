@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.contract.whole import whole_file
 from fer_host.errors import HostError
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -75,13 +75,8 @@ def write_bytes(path: Path, content: bytes | bytearray) -> None:
         HostError: no space left on the file system.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with one_line_if_disk_full(path):
-        try:
-            temporary.write_bytes(content)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with one_line_if_disk_full(path), whole_file(path) as file:
+        file.write_bytes(content)
 
 
 def write_json(path: Path, value: Any) -> None:

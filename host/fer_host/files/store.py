@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -25,6 +26,7 @@ from fer_host.files.artifacts import digest_json, one_line_if_disk_full, sha256_
 SCHEMA = "fer-edge/stage/1"
 RECORD_NAME = "stage.json"
 _TEMPORARY = ".tmp-"
+_OURS = re.compile(r"\.tmp-(old-\.tmp-)?\d\d-.")
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,8 @@ class Store:
             self._lock.close()
             raise HostError(f"{self.root}: another fer-host is building there; wait for it") from error
         for left_over in self.root.glob(f"{_TEMPORARY}*"):  # of a killed build: the lock says nobody works in it
-            shutil.rmtree(left_over, ignore_errors=True)
+            if _OURS.match(left_over.name):
+                shutil.rmtree(left_over, ignore_errors=True)
         return self
 
     def __exit__(

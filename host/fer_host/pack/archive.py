@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import os
 import shutil
 import tarfile
 import tempfile
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from fer_edge.contract.bundle import DIGEST_NAME, MANIFEST_NAME, open_bundle
 from fer_edge.contract.manifest import Manifest
+from fer_edge.contract.whole import whole_file
 from fer_host.errors import PackError
 from fer_host.files.paths import ROOT, WHEELS
 from fer_host.pack.licenses import licenses_text
@@ -108,18 +108,14 @@ def _copy_bundle(bundle_path: Path, manifest: Manifest, target: Path) -> int:
 def _write(folder: Path, target: Path) -> Path:
     """A tar.gz of ``folder`` without the time, names or umask of the machine that made it."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with (
-            temporary.open("wb") as file,
-            gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=int(EPOCH)) as packed,
-            tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as archive,
-        ):
-            for path in [folder, *sorted(folder.rglob("*"))]:
-                archive.add(path, path.relative_to(folder.parent).as_posix(), recursive=False, filter=_anonymous)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        whole_file(target) as unfinished,
+        unfinished.open("wb") as file,
+        gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=int(EPOCH)) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as archive,
+    ):
+        for path in [folder, *sorted(folder.rglob("*"))]:
+            archive.add(path, path.relative_to(folder.parent).as_posix(), recursive=False, filter=_anonymous)
     return target
 
 

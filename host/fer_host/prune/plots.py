@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fer_edge.contract.whole import whole_file
+
 if TYPE_CHECKING:
     from fer_host.prune.state import Step
 
@@ -47,6 +49,5 @@ def _pyplot() -> Any:
 
 def _save(figure: Any, path: Path) -> None:
     figure.tight_layout()
-    temporary = path.with_name(path.name + ".tmp")
-    figure.savefig(temporary, format="png")
-    temporary.replace(path)
+    with whole_file(path) as file:
+        figure.savefig(file, format="png")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fer_edge.contract.whole import whole_file
 from fer_host.quantize.grid import WIDTHS
 from fer_host.quantize.policy import BitPolicy
 from fer_host.quantize.sensitivity import SensitivityTable
@@ -98,7 +99,6 @@ def _save(figure: Any, path: Path) -> None:
     from matplotlib import pyplot
 
     figure.tight_layout()
-    temporary = path.with_name(path.name + ".tmp")
-    figure.savefig(temporary, format="png")
+    with whole_file(path) as file:
+        figure.savefig(file, format="png")
     pyplot.close(figure)
-    temporary.replace(path)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+
+from fer_edge.contract.whole import whole_file
 
 
 def save_checkpoint(
@@ -15,15 +16,14 @@ def save_checkpoint(
 ) -> None:
     """Writes all that a resumed run needs."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
     state = {
         "model": model.state_dict(),
         "average": average.state_dict(),
         "optimizer": optimizer.state_dict(),
         "progress": dict(progress),
     }
-    torch.save(state, temporary)
-    os.replace(temporary, path)
+    with whole_file(path) as file:
+        torch.save(state, file)
 
 
 def load_checkpoint(

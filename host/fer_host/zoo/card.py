@@ -12,6 +12,7 @@ import numpy as np
 from fer_edge.contract import codec
 from fer_edge.contract.labels import Calibration
 from fer_edge.contract.manifest import Metric
+from fer_edge.contract.whole import whole_file
 from fer_host.evaluate.metrics import Scores
 from fer_host.files.artifacts import write_bytes
 from fer_host.recipe.recipe import Recipe
@@ -238,7 +239,6 @@ def plot_confusion(confusion: np.ndarray[Any, Any], names: tuple[str, ...], path
             if count:
                 axes.text(j, i, str(count), ha="center", va="center", color="white" if shares[i, j] > 0.5 else "black")
     figure.tight_layout()
-    temporary = path.with_name(path.name + ".tmp")
-    figure.savefig(temporary, format="png")
+    with whole_file(path) as file:
+        figure.savefig(file, format="png")
     pyplot.close(figure)
-    temporary.replace(path)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.contract.whole import whole_file
 from fer_host.evaluate.metrics import risk_coverage
 
 _BINS = 15
@@ -53,7 +54,6 @@ def plot_sureness(answers: list[Answers], path: Path, title: str) -> None:
         right.set_ylabel("share that is right")
     figure.suptitle(title)
     figure.tight_layout()
-    temporary = path.with_name(path.name + ".tmp")
-    figure.savefig(temporary, format="png")
+    with whole_file(path) as file:
+        figure.savefig(file, format="png")
     pyplot.close(figure)
-    temporary.replace(path)

@@ -14,7 +14,7 @@ import pytest
 
 from fer_edge.contract.bundle import open_bundle
 from fer_host.errors import PackError, ToolError
-from fer_host.pack import archive, pack, wheels
+from fer_host.pack import pack, wheels
 from fer_host.pack.targets import TARGETS, find_target
 
 BOOKWORM = TARGETS["pi-bookworm"]
@@ -222,7 +222,7 @@ def test_a_failed_write_leaves_the_archive_before(
     def fail(source: object, target: object) -> None:
         raise OSError(28, "No space left on device", str(target))
 
-    monkeypatch.setattr(archive.os, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="No space left"):
         pack(bundle, tmp_path)
     assert path.read_bytes() == before

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from fer_edge.contract import bench as schema
 from fer_edge.contract.bench import BenchDoc
+from fer_edge.contract.whole import whole_file
 from fer_edge.errors import UsageError
 from fer_edge.profiler.report.html import as_html
 from fer_edge.profiler.report.text import as_markdown, as_soak, as_table
@@ -41,12 +40,5 @@ def write(document: BenchDoc, path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Writes beside the target and renames."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as file:
+        file.write_text(text, encoding="utf-8")

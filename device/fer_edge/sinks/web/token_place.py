@@ -14,6 +14,7 @@ from pathlib import Path
 
 from fer_edge.contract import bounds, places
 from fer_edge.contract.regular import read_regular
+from fer_edge.contract.whole import whole_file
 from fer_edge.errors import UsageError
 from fer_edge.sinks.secret import first_line
 from fer_edge.sinks.web.guard import LEAST_TOKEN, Token, is_own_address
@@ -69,13 +70,10 @@ def _kept(path: Path) -> Token:
             if len(text) >= LEAST_TOKEN:
                 return Token(text)
     token = Token()
-    new = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        new.unlink(missing_ok=True)
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            file.write(f"{token.text}\n")
-        new.replace(path)
+        with whole_file(path, 0o600) as file:
+            file.write_text(f"{token.text}\n", encoding="ascii")
     except OSError as error:
         raise UsageError(f"web token {path}: {error.strerror}; expected a usable place, or --web-token-file") from error
     return token
