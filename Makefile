@@ -16,7 +16,7 @@ PIP_FLAGS := --disable-pip-version-check -qq -c constraints.txt
 # TORCH_INDEX=<wheel index> takes torch from there, e.g. from PyTorch's CPU index to save gigabytes of CUDA packages.
 TORCH_FLAGS := $(if $(TORCH_INDEX),--index-url "$(TORCH_INDEX)")
 
-.PHONY: help convert bundle builtin demo train test test-arm64 test-zoo test-vm check bench clean
+.PHONY: help convert bundle builtin demo train test test-arm64 test-zoo test-vm check bench audit clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -132,6 +132,15 @@ bench: $(VENV)/.ready ## time the pipeline and the network alone on this machine
 	@$(BIN)/fer-edge bench --bundle dist/hawqc_mbv2
 	@for m in host/zoo/*.safetensors; do m=$$(basename $$m .safetensors); [ -d dist/$$m ] || $(BIN)/fer-host convert $$m --quiet; done
 	@$(BIN)/python benchmarks/zoo.py
+
+# pip-audit in an environment of its own: nothing else needs it.
+build/audit/.ready:
+	@$(PYTHON) -m venv build/audit
+	@build/audit/bin/pip install --disable-pip-version-check -qq pip-audit==2.10.1
+	@touch $@
+
+audit: $(VENV)/.ready build/audit/.ready ## [SERVICE=pypi|osv] known faults in what is installed and packed, by pip-audit; needs a network
+	@$(BIN)/python benchmarks/audit.py --pip-audit build/audit/bin/pip-audit $(if $(SERVICE),--service "$(SERVICE)")
 
 clean: ## remove environments, builds and bundles (trained weights and calibration sets stay)
 	rm -rf $(VENV) $(DEVICE_VENV) build dist device/*.egg-info host/*.egg-info device/build host/build

@@ -88,6 +88,24 @@ def test_the_signers_key_is_accepted(unpacked: Path, keys: Path, tmp_path: Path)
     assert passed(install(unpacked))  # who asks for none gets none checked
 
 
+def test_by_hand_as_the_manual_says(unpacked: Path, keys: Path, tmp_path: Path) -> None:
+    """Before anything of the archive runs: docs/signatures.md."""
+    signers(tmp_path, ("fer-edge", "", keys / "ours.pub"))
+    page = (Path(__file__).parents[2] / "docs" / "signatures.md").read_text()
+    (verify,) = [line for line in page.splitlines() if line.startswith("ssh-keygen -Y verify")]
+    script = verify.replace("../signers", str(tmp_path / "allowed_signers"))
+    done = subprocess.run(["sh", "-c", script], cwd=unpacked, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (unpacked / "SHA256SUMS").write_text("")
+    assert subprocess.run(["sh", "-c", script], cwd=unpacked, capture_output=True, check=False).returncode != 0
+
+
+def test_make_hands_the_key_on() -> None:
+    command = ["make", "-n", "-o", ".venv/.ready", "bundle", "MODEL=x", "SIGN=a key"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    assert '--sign "a key"' in done.stdout
+
+
 def test_unsigned_is_refused(unpacked: Path, keys: Path, refused: Refused) -> None:
     (unpacked / "SHA256SUMS.sig").unlink()
     refused(install(unpacked, "--require-signature", keys / "ours.pub"), "is not signed", "make bundle SIGN=key")
