@@ -57,6 +57,8 @@ class ConfigError(EdgeError, ValueError):
         each: all mistakes, where there are several; the message is then the first one's, with their number.
     """
 
+    path: str
+
     def __init__(self, message: str, path: str = "", each: Sequence[ConfigError] = ()) -> None:
         super().__init__(message)
         self.path, self.each = path, tuple(each) or (self,)

@@ -12,6 +12,7 @@ from fer_edge.classifier.crop import crop_face
 from fer_edge.classifier.runner import LiteRunner
 from fer_edge.contract.answer import answer
 from fer_edge.contract.bundle import Bundle
+from fer_edge.contract.labels import LabelSet
 from fer_edge.contract.manifest import Manifest, Variant
 from fer_edge.contract.preprocess import preprocess
 from fer_edge.detectors import make_detector
@@ -40,6 +41,8 @@ class Pipeline:
             none in a photo.
     """
 
+    zones: Zones
+
     def __init__(
         self,
         manifest: Manifest,
@@ -55,7 +58,7 @@ class Pipeline:
         self.detector = detector
         self.runner = runner
         self.tracker = tracker
-        self.labels = manifest.label_set()
+        self.labels: LabelSet = manifest.label_set()
         self.zones = zones or Zones()
         self.baseline = baseline
         self._resting = tracker  # while it is switched off

@@ -138,6 +138,10 @@ class HealthMonitor:
         command: runs vcgencmd.
     """
 
+    settings: HealthSettings
+    health: Health
+    rate_factor: float
+
     def __init__(self, settings: HealthSettings, root: Path = Path("/"), command: Run = run) -> None:
         self.settings = settings
         self._root, self._command = root, command

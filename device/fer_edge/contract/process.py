@@ -94,6 +94,8 @@ class Interrupt:
     ``leave`` nothing has to be put in order, and SIGINT ends the process at once, which a shell reports as 130 too.
     """
 
+    came: bool
+
     def __init__(self) -> None:
         self.came = False
 

@@ -67,6 +67,13 @@ class Launcher:
         EdgeError: a source, bundle or value that cannot be used.
     """
 
+    config: Config
+    is_camera: bool
+    name: str
+    setting: Setting
+    pipeline: Pipeline
+    monitor: HealthMonitor
+
     def __init__(
         self,
         config: Config,

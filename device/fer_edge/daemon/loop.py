@@ -45,6 +45,9 @@ class Daemon:
         switch: turned off, the source is let go until it is turned on again.
     """
 
+    pipeline: Pipeline
+    health: HealthMonitor | None
+
     def __init__(
         self,
         connect: Connect,

@@ -20,6 +20,8 @@ class Notifier:
         clock: monotonic, in s.
     """
 
+    watchdog_s: float | None
+
     def __init__(self, environ: Mapping[str, str] | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         environ = os.environ if environ is None else environ
         self._clock = clock

@@ -89,6 +89,9 @@ class BlazeFace:
         RunnerError: the network cannot be loaded or is not this detector.
     """
 
+    score: float
+    nms_iou: float
+
     def __init__(self, model: bytes, thresholds: dict[str, float], threads: int = 1, spec: Network = SHORT) -> None:
         if set(thresholds) != set(THRESHOLDS) or not all(0 <= value <= 1 for value in thresholds.values()):
             raise BundleError(f"detector thresholds: found {thresholds}, expected {' and '.join(THRESHOLDS)} in 0..1")

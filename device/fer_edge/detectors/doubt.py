@@ -61,6 +61,8 @@ class DoubtingDetector(FaceDetector):
         open_opinion: makes the second opinion when the first doubtful face is found; None keeps doubtful ones.
     """
 
+    detector: FaceDetector
+
     def __init__(self, detector: FaceDetector, open_opinion: Callable[[], SecondOpinion] | None) -> None:
         self.detector, self._open_opinion = detector, open_opinion
         self._opinion: SecondOpinion | None = None

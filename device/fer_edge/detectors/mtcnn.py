@@ -51,6 +51,9 @@ class Mtcnn(FaceDetector):
         RunnerError: a network cannot be loaded or is not this detector's.
     """
 
+    limits: dict[str, float]
+    min_face_px: float
+
     def __init__(
         self,
         models: Sequence[bytes],
@@ -119,6 +122,8 @@ class Mtcnn(FaceDetector):
 
 class Refiner:
     """R-Net or O-Net: one box at a time, because a batch's memory would be planned anew for every number of boxes."""
+
+    channels: int
 
     def __init__(self, model: bytes, name: str, threads: int) -> None:
         self._what = f"detector mtcnn {name}"

@@ -33,6 +33,9 @@ class Machine:
             outputs. Python, its packages, the bundle, disk and clock are always this machine's.
     """
 
+    given_bundle: Path | None
+    root: Path
+
     def __init__(self, bundle: Path | None = None, root: Path = Path("/")) -> None:
         self.given_bundle, self.root = bundle, root
         self.run: Run = run if root == Path("/") else recorded(root)

@@ -27,6 +27,8 @@ class Sampler:
         root: of /sys.
     """
 
+    probe: PowerProbe | None
+
     def __init__(self, probe: PowerProbe | None, root: Path = Path("/")) -> None:
         self.probe, self._root = probe, root
         self.power: list[Sample] = []

@@ -37,6 +37,8 @@ class Subject:
 class ModelWork:
     """The classifier alone on random inputs, one at a time."""
 
+    network_bytes: int | None
+
     headline = "infer"
 
     def __init__(self, subject: Subject) -> None:
@@ -63,6 +65,12 @@ class PipelineWork:
     Raises:
         UsageError: the source has no frame, or none with a face, so that align and infer would never run.
     """
+
+    pipeline: Pipeline
+    network_bytes: int | None
+    note: str
+    n_inferences: int
+    n_steps: int
 
     headline = "total"
 
@@ -98,6 +106,11 @@ class CameraWork:
 
     ``wait`` is the time until a frame came, ``total`` the pipeline's own, ``age`` from capture to the end.
     """
+
+    pipeline: Pipeline
+    network_bytes: int | None
+    n_inferences: int
+    n_steps: int
 
     headline = "total"
 

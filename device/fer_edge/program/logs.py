@@ -42,6 +42,8 @@ class RateLimit(logging.Filter):
         clock: monotonic, in s.
     """
 
+    interval_s: float
+
     def __init__(self, interval_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self.interval_s, self._clock = interval_s, clock

@@ -51,6 +51,10 @@ class GuardedThread:
             minute without an error.
     """
 
+    name: str
+    errors: int
+    is_done: bool
+
     def __init__(self, name: str, work: Callable[[], None], first_wait_s: float | None = None) -> None:
         self.name, self.errors = name, 0
         self._work, self._first_wait_s = work, first_wait_s or FIRST_WAIT_S

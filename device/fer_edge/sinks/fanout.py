@@ -31,6 +31,8 @@ class QueuedSink:
         close_s: longest time that ``close`` waits for those that still wait to be delivered.
     """
 
+    name: str
+
     def __init__(self, sink: Sink, capacity: int = 64, close_s: float = 2.0) -> None:
         self.name, self._sink, self._capacity, self._close_s = sink.name, sink, capacity, close_s
         self._waiting: deque[FrameReading] = deque()
@@ -117,6 +119,8 @@ class Fanout:
         sinks: each quick by itself, or in a ``QueuedSink``.
     """
 
+    sinks: tuple[Sink, ...]
+
     name = "all"
 
     def __init__(self, sinks: Iterable[Sink]) -> None:
@@ -160,6 +164,8 @@ class Together:
     Args:
         sinks: each quick enough to wait for.
     """
+
+    sinks: tuple[Sink, ...]
 
     name = "files"
 

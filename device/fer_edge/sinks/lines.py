@@ -30,6 +30,8 @@ class LineFile:
         UsageError: the file cannot be opened.
     """
 
+    dropped: int
+
     def __init__(self, flag: str, target: str, strict: bool, head: bytes = b"", newline: bytes = b"\n") -> None:
         self._own, self._strict = target != "-", strict
         self._what, self._head, self._newline = f"{flag} {target}", head, newline

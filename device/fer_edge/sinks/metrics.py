@@ -39,6 +39,9 @@ class MetricsSettings(Limited):
 class Histogram:
     """Counts of durations in ``BUCKETS_S`` and above, and their sum."""
 
+    counts: list[int]
+    sum_s: float
+
     def __init__(self) -> None:
         self.counts, self.sum_s = [0] * (len(BUCKETS_S) + 1), 0.0
 

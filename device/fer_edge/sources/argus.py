@@ -81,6 +81,12 @@ class GstreamerCamera(Camera):
         label: what kind of camera it is, for ``description``.
     """
 
+    name: str
+    pipeline: str
+    wanted: CameraOptions
+    label: str
+    description: str
+
     def __init__(self, name: str, pipeline: str, wanted: CameraOptions, label: str = "Argus") -> None:
         self.name, self.pipeline, self.wanted, self.label = name, pipeline, wanted, label
         self.description = ""

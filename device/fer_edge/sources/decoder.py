@@ -51,6 +51,11 @@ class Decoder:
         patience_s: longest time without a picture; a read that takes so long has ended.
     """
 
+    read_frames: int
+    fps: float
+    announced: int
+    stamps: Stamps
+
     def __init__(
         self,
         place: str,

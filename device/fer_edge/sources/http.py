@@ -41,6 +41,10 @@ class HttpCamera(Camera):
         url: with it.
     """
 
+    name: str
+    description: str
+    dropped: int
+
     def __init__(self, name: str, url: str) -> None:
         self.name, self.description = name, ""
         self.corrupt = self.dropped = 0

@@ -24,6 +24,9 @@ class ImagesSource(FrameSource):
         SourceError: no such folder, or no photo in it.
     """
 
+    paths: tuple[Path, ...]
+    name: str
+
     def __init__(self, uri: SourceUri) -> None:
         folder = Path(uri.path)
         if not folder.is_dir():

@@ -26,7 +26,7 @@ class JpegPictures:
 
     lost = 0
     is_whole = True  # each stands by itself
-    damaged = False  # the last one, as far as libjpeg complains
+    damaged: bool = False  # the last one, as far as libjpeg complains
 
     def __init__(self, place: str, parameters: Sequence[int], is_file: bool) -> None:
         self.capture = cv2.VideoCapture(place, cv2.CAP_FFMPEG, [*parameters, cv2.CAP_PROP_FORMAT, -1])

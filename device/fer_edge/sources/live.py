@@ -91,6 +91,8 @@ class LiveSource(FrameSource):
         SourceError: the camera cannot be opened, or gives no frame.
     """
 
+    name: str
+
     def __init__(
         self,
         camera: Camera,

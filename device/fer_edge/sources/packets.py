@@ -17,6 +17,13 @@ class PacketWatch:
         place: a file's path.
     """
 
+    codec: bytes
+    shown: int
+    packet: bytes
+    stamp_ms: float
+    ended: bool
+    changed: bool
+
     def __init__(self, place: str) -> None:
         self._capture = cv2.VideoCapture(place, cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
         self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # 4.6 turns the packet's bytes

@@ -35,6 +35,8 @@ class ClipPictures:
         place: the file's path.
     """
 
+    stamp_ms: float
+
     def __init__(self, capture: cv2.VideoCapture, place: str) -> None:
         self.capture, self._packets = capture, PacketWatch(place)
         self._parts: _Parts | None = None

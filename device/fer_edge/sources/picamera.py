@@ -40,6 +40,12 @@ class PicameraCamera(Camera):
         proc: the proc file system, in which the owner of a busy camera is looked up.
     """
 
+    name: str
+    number: int
+    wanted: CameraOptions
+    frame_s: float
+    description: str
+
     def __init__(
         self,
         name: str,

@@ -90,6 +90,9 @@ class ReconnectingSource(FrameSource):
         first: a source that is open already.
     """
 
+    waiting_for: str
+    name: str
+
     def __init__(
         self,
         open_source: Callable[[], FrameSource],

@@ -24,6 +24,11 @@ class RtspCamera(Camera):
         url: with it.
     """
 
+    name: str
+    url: str
+    description: str
+    corrupt: int
+
     def __init__(self, name: str, url: str) -> None:
         self.name, self.url, self.description = name, url, ""
         self._decoder: Decoder | None = None

@@ -28,6 +28,12 @@ class SyntheticSource(FrameSource):
         SourceError: options that do not go together.
     """
 
+    width: int
+    height: int
+    n: int | None
+    faces: int
+    name: str
+
     def __init__(self, uri: SourceUri, realtime: bool = False, rate: float | None = None) -> None:
         options = uri.options
         self.width, self.height = options.get("width", 640), options.get("height", 480)

@@ -17,6 +17,8 @@ class TurnedSource(FrameSource):
         orientation: EXIF code of how its pictures lie.
     """
 
+    name: str
+
     def __init__(self, source: FrameSource, orientation: int) -> None:
         self.name, self._source, self._orientation = source.name, source, orientation
 

@@ -33,6 +33,12 @@ class V4l2Camera(Camera):
         ask: how the node is asked what it is.
     """
 
+    name: str
+    device: Path
+    wanted: CameraOptions
+    description: str
+    corrupt: int
+
     def __init__(
         self, name: str, device: Path, wanted: CameraOptions, ask: Callable[[Path], Capability] = query
     ) -> None:
@@ -133,6 +139,9 @@ class V4l2Opener:
     Raises:
         SourceError: options out of range.
     """
+
+    uri: SourceUri
+    wanted: CameraOptions
 
     def __init__(self, uri: SourceUri, root: Path = Path("/")) -> None:
         self.uri, self.wanted, self._root = uri, camera_options(uri), root

@@ -31,6 +31,9 @@ class VideoFileSource(FrameSource):
         SourceError: no such file, or not a video.
     """
 
+    fps: float
+    name: str
+
     def __init__(self, uri: SourceUri, play: Playback) -> None:
         self._path = Path(uri.path)
         if not self._path.is_file():

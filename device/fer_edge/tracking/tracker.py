@@ -32,6 +32,8 @@ class Tracker:
         settings: see ``TrackSettings``.
     """
 
+    settings: TrackSettings
+
     def __init__(self, settings: TrackSettings | None = None) -> None:
         self.settings = settings or TrackSettings()
         self.reset()

@@ -17,6 +17,9 @@ CHIPS = ("ina219", "ina220", "ina226", "ina230", "ina231", "ina260", "ina237", "
 class InaProbe:
     """One chip: its own product where it has one, else voltage times current."""
 
+    name: str
+    coverage: str
+
     period_s = FILE_PERIOD_S
 
     def __init__(self, folder: Path, chip: str) -> None:

@@ -33,6 +33,9 @@ class Rail(NamedTuple):
 class Ina3221Probe:
     """One total rail, or the sum of all."""
 
+    name: str
+    coverage: str
+
     period_s = FILE_PERIOD_S
 
     def __init__(self, name: str, rails: tuple[Rail, ...], is_total: bool) -> None:

@@ -15,6 +15,9 @@ from fer_edge.profiler.power.probe import FILE_PERIOD_S, Found, whole
 class RaplProbe:
     """Mean power of all packages since the reading before; the counters wrap at ``max_energy_range_uj``."""
 
+    name: str
+    coverage: str
+
     period_s = FILE_PERIOD_S
 
     def __init__(self, zones: tuple[Path, ...], clock: Callable[[], float] = time.monotonic) -> None:

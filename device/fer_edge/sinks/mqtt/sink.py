@@ -54,6 +54,15 @@ class MqttSink:
             is no error: it is tried again for as long as it takes.
     """
 
+    settings: MqttSettings
+    labels: tuple[str, ...]
+    topics: Topics
+    device: Device
+    dropped: int
+    reconnects: int
+    errors: int
+    connected: bool
+
     name = "mqtt"
 
     def __init__(

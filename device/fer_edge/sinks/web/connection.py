@@ -68,6 +68,8 @@ class LimitedServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         UsageError: it cannot listen there.
     """
 
+    places: Places
+
     daemon_threads = True
     block_on_close = False
     allow_reuse_address = True

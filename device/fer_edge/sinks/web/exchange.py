@@ -17,6 +17,9 @@ from fer_edge.sinks.web.framing import BadFraming, Lines, check_request_line, ch
 class Refused(Exception):  # noqa: N818  # an ending, named for what it is
     """A request that is answered with a refusal."""
 
+    status: HTTPStatus
+    kind: str
+
     def __init__(self, status: HTTPStatus, kind: str, message: str) -> None:
         super().__init__(message)
         self.status, self.kind = status, kind

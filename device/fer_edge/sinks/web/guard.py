@@ -33,6 +33,9 @@ class Token:
         UsageError: a token that is too short.
     """
 
+    text: str
+    cookie: str
+
     def __init__(self, text: str = "") -> None:
         if text and not (LEAST_TOKEN <= len(text) <= bounds.TOKEN_CHARS and text.isascii() and text.isprintable()):
             raise UsageError(

@@ -38,6 +38,10 @@ class Live:
         settings: how pictures are made.
     """
 
+    closed: bool
+    encoded: int
+    history: History
+
     def __init__(self, settings: WebSettings) -> None:
         self._settings, self.closed, self.encoded = settings, False, 0
         self._news = threading.Condition()

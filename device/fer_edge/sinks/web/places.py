@@ -65,6 +65,9 @@ def to_give_up(places: Iterable[Place], peer: str) -> Place | None:
 class Places:
     """The open connections. Nothing is kept of a client that has none."""
 
+    refused: int
+    given_up: int
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open: dict[socket.socket, Place] = {}

@@ -33,6 +33,8 @@ class WebSink:
         UsageError: a setting that cannot be used, or an address that cannot be listened on.
     """
 
+    live: Live
+
     name = "web"
 
     def __init__(

@@ -45,6 +45,15 @@ class Site:
         running: what reads, for the page to say.
     """
 
+    settings: WebSettings
+    controls: Controls
+    live: Live
+    metrics: MetricsSink | None
+    page: bool
+    cookie_name: str
+    files: dict[str, tuple[bytes, str]]
+    login: bytes
+
     def __init__(
         self,
         settings: WebSettings,
