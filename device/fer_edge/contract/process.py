@@ -23,6 +23,8 @@ from fer_edge.contract.errors import EdgeError
 from fer_edge.contract.redact import redacted
 
 DONE, REFUSED, INCOMPLETE, INTERRUPTED = 0, 2, 3, 130
+# what the dynamic loader, OpenCV and the C library say
+_NO_MEMORY = ("failed to map segment", "Insufficient memory", "annot allocate memory", "can't start new thread")
 HEARD_S = 0.05  # longer than a destructor takes
 
 
@@ -70,12 +72,36 @@ def status_of(program: str, command: Callable[[], int], errors: tuple[type[Excep
     except BrokenPipeError:  # `fer-edge … | head`: nobody reads on, which is no error
         return DONE
     except OSError as error:  # a place that cannot be read or written; without a name it is a bug of ours
+        if error.errno == errno.ENOMEM:
+            return _no_memory(program)
         if error.filename is None:
             raise
         line = EdgeError(f"{_text(error.filename)}: {error.strerror}; expected a usable place")
         print(f"{program}: error: {line}", file=sys.stderr)
         return REFUSED
+    except Exception as error:
+        if not _is_of_memory(error):
+            raise
+        return _no_memory(program)
     return status
+
+
+def _is_of_memory(error: BaseException | None) -> bool:
+    """Whether there was no memory left: Python's error, a library that could not be loaded, or a C++ library's own."""
+    while error is not None:
+        said = str(error)
+        if isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY):
+            return True
+        error = error.__cause__
+    return False
+
+
+def _no_memory(program: str) -> int:
+    print(
+        f"{program}: error: memory: not enough left for this; expected more, a higher limit, or a smaller input",
+        file=sys.stderr,
+    )
+    return REFUSED
 
 
 def _excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

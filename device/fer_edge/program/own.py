@@ -23,6 +23,7 @@ ENVIRONMENT = {
     "OPENCV_FFMPEG_LOGLEVEL": "-8",  # likewise FFmpeg's
     "OPENCV_FFMPEG_CAPTURE_OPTIONS": "rtsp_transport;tcp",  # as sources/opencv.py, but once and for all threads
     "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": "3",  # s; OpenCV's own is 10
+    "OPENBLAS_NUM_THREADS": "1",  # NumPy's matrices here are small; where no thread can be started, OpenBLAS hangs
     "LIBCAMERA_LOG_LEVELS": "*:WARN",  # without a page of INFO at each start
 }
 
