@@ -51,14 +51,16 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
     def mended(match: re.Match[str]) -> str:
         path = _target(here, match)
-        if path is None or root / "docs" in path.parents:
+        docs, up = root / "docs", "../" * page.file.src_uri.count("/")
+        if path is None or (docs in path.parents and docs in here.parents):
             return match[0]
+        if docs in path.parents:  # back from a page outside, such as SECURITY.md
+            return f"{match[1]}[{match['text']}]({up}{path.relative_to(docs).as_posix()}{match['anchor'] or ''})"
         if not path.exists():
             raise PluginError(f"{page.file.src_uri}: link to {match['target']}; there is no such file")
         copy = files.get_file_from_path(path.relative_to(root).as_posix())
         if copy is None:  # code, a recipe, a folder: the site does not show it
             return f"{match['text']} (`{path.relative_to(root).as_posix()}`)"
-        up = "../" * page.file.src_uri.count("/")
         return f"{match[1]}[{match['text']}]({up}{copy.src_uri}{match['anchor'] or ''})"
 
     return LINK.sub(mended, markdown)
