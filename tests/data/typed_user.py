@@ -36,7 +36,17 @@ def photos(reader: fer_edge.Reader) -> list[fer_edge.Reading]:
         x, y, width, height = face.box
         share: float = face.probabilities[face.label]
         inside = reading.inside(face)
-        print(x + width, y + height, share, face.landmarks["nose"], face.score, face.zone, face.uncertain, inside)
+        print(
+            x + width,
+            y + height,
+            share,
+            face.landmarks["nose"],
+            face.score,
+            face.zone,
+            face.uncertain,
+            face.shift,
+            inside,
+        )
     cv2.imwrite("out.png", fer_edge.annotate(image, reading, order="bgr", blur=True))
     cv2.imshow("faces", fer_edge.blur(image, reading, order="bgr"))
     gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
@@ -86,7 +96,7 @@ def main() -> int:
         fer_edge.VerifyError,
     )
     try:
-        with fer_edge.open_reader(threads=2, tiles=(0,), labels="fer7") as reader:
+        with fer_edge.open_reader(threads=2, tiles=(0,), labels="fer7", baseline=Path("me.json")) as reader:
             print(reader.labels, reader.model, reader.bundle / "manifest.json", fer_edge.__version__)
             photos(reader)
             video(reader)

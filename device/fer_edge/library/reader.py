@@ -10,16 +10,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.contract.baseline import load as load_baseline
 from fer_edge.contract.bundle import Bundle, open_bundle
-from fer_edge.contract.preprocess import preprocess
 from fer_edge.detectors import PHOTO_TILES
-from fer_edge.library.arrays import Order, as_crop
+from fer_edge.library.arrays import Order
 from fer_edge.library.batch import in_threads
 from fer_edge.library.boxes import Given, own_face, with_landmarks
 from fer_edge.library.changes import OnChange
+from fer_edge.library.crops import read_crops
 from fer_edge.library.following import Following, FrameLike, readings
 from fer_edge.library.lending import Lender
 from fer_edge.library.pictures import Picture, is_path, prepared
@@ -35,8 +35,6 @@ from fer_edge.tracking.track import TrackSettings
 from fer_edge.tracking.tracker import Tracker
 from fer_edge.types import Frame, FrameReading
 
-CROPS = 8  # at once: more gain nothing, see LiteRunner
-
 
 class Reader:
     """Reads expressions, with one bundle; safe from any thread. Made by ``open_reader``.
@@ -48,6 +46,7 @@ class Reader:
         bundle: that was opened.
         told: variant, threads, detector and least score; None each for the default.
         tiles: grids searched for small faces; None as the command: in photos and clips, not in live pictures.
+        baseline: log-odds of the neutral of whoever is seen.
     """
 
     def __init__(
@@ -55,13 +54,14 @@ class Reader:
         bundle: Bundle,
         told: tuple[str | None, int | None, str | None, float | None],
         tiles: tuple[int, ...] | None,
+        baseline: tuple[float, ...] | None = None,
     ) -> None:
-        self._bundle, self._told, self._tiles = bundle, told, tiles
+        self._bundle, self._told, self._tiles, self._baseline = bundle, told, tiles, baseline
         self._setting = tuned.choose(bundle, *told, is_live=False)
         most = default_threads()
         # one is opened here: what cannot run is said now, and the first picture takes no longer than the others
         self._photos: Lender[Pipeline] = Lender(self._open_photos, most, most, (self._open_photos(),))
-        self._boxes: Lender[Pipeline] = Lender(lambda n: open_pipeline(bundle, self._one_of(n)), most, most)
+        self._boxes: Lender[Pipeline] = Lender(lambda n: self._open(self._one_of(n), ()), most, most)
         self._clips: Lender[Pipeline] = Lender(lambda _: self._open_photos(), None, 1)
         self._live: Lender[Pipeline] = Lender(lambda _: self._open_live(), None, 1)
 
@@ -138,22 +138,8 @@ class Reader:
         Raises:
             ImageError: one of them is no picture; the message has its place in the list.
         """
-        manifest, found, sizes = self._bundle.manifest, [], []
         with self._boxes.lend() as pipeline:
-            waiting: list[NDArray[np.float32]] = []
-            for i, crop in enumerate(crops):
-                pixels = as_crop(crop, order, f"crops[{i}]")
-                sizes.append(pixels.shape[:2])
-                waiting.append(preprocess(pixels, manifest.input, pipeline.variant.input_hw))
-                if len(waiting) == CROPS:
-                    found += pipeline.answer(np.stack(waiting))
-                    waiting = []
-            if waiting:
-                found += pipeline.answer(np.stack(waiting))
-        return [
-            Face((0.0, 0.0, float(w), float(h)), {}, 1.0, self.labels[int(np.argmax(row))], self._by_label(row))
-            for (h, w), row in zip(sizes, found, strict=True)
-        ]
+            return read_crops(pipeline, crops, order)
 
     # -- videos ------------------------------------------------------------------------------------------------------
 
@@ -253,17 +239,17 @@ class Reader:
 
     def _open_photos(self, n_before: int = 0) -> Pipeline:
         """Of photos, and of clips, whose frames wait as photos do."""
-        return open_pipeline(self._bundle, self._one_of(n_before), self._grids(PHOTO_TILES))
+        return self._open(self._one_of(n_before), self._grids(PHOTO_TILES))
 
     def _open_live(self) -> Pipeline:
         setting = tuned.choose(self._bundle, *self._told, is_live=True)
-        return open_pipeline(self._bundle, setting, self._grids(()))
+        return self._open(setting, self._grids(()))
+
+    def _open(self, setting: Setting, grids: tuple[int, ...]) -> Pipeline:
+        return open_pipeline(self._bundle, setting, grids, baseline=self._baseline)
 
     def _grids(self, default: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(grid for grid in (default if self._tiles is None else self._tiles) if grid > 1)
-
-    def _by_label(self, row: Sequence[float]) -> dict[str, float]:
-        return dict(zip(self.labels, row, strict=True))
 
 
 def running_of(reader: Reader) -> Running:
@@ -280,6 +266,7 @@ def open_reader(
     min_score: float | None = None,
     tiles: Sequence[int] | None = None,
     labels: str | None = None,
+    baseline: str | os.PathLike[str] | None = None,
 ) -> Reader:
     """Opens a bundle for reading; without arguments as the command does.
 
@@ -292,11 +279,13 @@ def open_reader(
         min_score: least score of a face, 0..1; None takes the detector's own.
         tiles: grids searched for small faces, (0,) for none; None searches photos and clips with (2, 3).
         labels: set to answer in, "ferplus8" or "fer7", where the bundle has both.
+        baseline: file of ``fer-edge baseline``, the neutral of the one person who is seen, for ``Face.shift``.
 
     Raises:
         BundleError: there is none, or it is damaged.
-        SchemaError: it has no such variant, detector or set of labels.
+        SchemaError: it has no such variant, detector or set of labels, or the baseline is another bundle's.
         RunnerError: no interpreter here can run it.
     """
     opened = open_bundle(find_bundle(None if bundle is None else Path(bundle))).answering_in(labels)
-    return Reader(opened, (variant, threads, detector, min_score), None if tiles is None else tuple(tiles))
+    own = None if baseline is None else load_baseline(baseline, opened).log_odds
+    return Reader(opened, (variant, threads, detector, min_score), None if tiles is None else tuple(tiles), own)

@@ -29,8 +29,8 @@ class Face:
         track: the same number for the same face over the frames of one ``follow``; None elsewhere.
         uncertain: no label leads clearly; None outside ``follow``.
         zone: name of the zone that the face is in; None without zones.
-        shift: by label, how far the face is from its own neutral, in log-odds; None outside ``follow``, and until a
-            second of neutral was seen. It says what changed in this face, not who it is or what it feels.
+        shift: by label, how far the face is from its own neutral, in log-odds; None in ``read`` without a baseline, and
+            until a second of neutral was seen. It says what changed in this face, not who it is or what it feels.
     """
 
     box: Box

@@ -21,7 +21,8 @@ NAMES = (
 SIGNATURES = {
     "open_reader": "(bundle: 'str | os.PathLike[str] | None' = None, *, variant: 'str | None' = None, "
     "threads: 'int | None' = None, detector: 'str | None' = None, min_score: 'float | None' = None, "
-    "tiles: 'Sequence[int] | None' = None, labels: 'str | None' = None) -> 'Reader'",
+    "tiles: 'Sequence[int] | None' = None, labels: 'str | None' = None, "
+    "baseline: 'str | os.PathLike[str] | None' = None) -> 'Reader'",
     "open_source": "(uri: 'str | os.PathLike[str] | None' = None, *, realtime: 'bool' = False, loop: 'bool' = False, "
     "rate: 'float | None' = None, reconnect: 'bool' = False) -> 'Frames'",
     "Reader.read": "(self, picture: 'Picture', *, order: 'Order' = 'rgb', faces: 'Sequence[Given] | None' = None) "

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 import fer_edge
+from fer_edge.contract.baseline import BaselineDoc, dumps
+from fer_edge.contract.bundle import open_bundle
 from fer_edge.errors import BundleError, ImageError, LandmarkError, RunnerError, SchemaError
 from fer_edge.types import RgbImage
 
@@ -179,6 +181,20 @@ def test_what_is_told_is_taken(bundle_path: Path, tmp_path: Path) -> None:
         fer_edge.open_reader(bundle_path, variant="int3")
     with pytest.raises(BundleError, match="no manifest"):
         fer_edge.open_reader(tmp_path)
+
+
+def test_a_baseline_tells_the_shift(bundle_path: Path, astronaut: RgbImage, tmp_path: Path) -> None:
+    bundle, path = open_bundle(bundle_path), tmp_path / "me.json"
+    labels = bundle.manifest.labels
+    path.write_text(dumps(BaselineDoc(bundle.manifest.model_id, bundle.sha256, labels, (0.0,) * len(labels), 1, "")))
+    reader = fer_edge.open_reader(bundle_path, threads=1, baseline=path)
+    (face,) = reader.read(astronaut).faces
+    assert face.shift is not None
+    assert set(face.shift) == set(labels)
+    assert reader.read(astronaut, faces=[face]).faces[0].shift == pytest.approx(face.shift, abs=0.1)
+    path.write_text(dumps(BaselineDoc("other", "0" * 64, labels, (0.0,) * len(labels), 1, "")))
+    with pytest.raises(SchemaError, match="baseline"):
+        fer_edge.open_reader(bundle_path, baseline=path)
 
 
 def test_without_an_argument_it_is_the_command_s(
