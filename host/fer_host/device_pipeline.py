@@ -14,7 +14,8 @@ from fer_edge.classifier.crop import crop_face
 from fer_edge.classifier.runner import LiteRunner
 from fer_edge.classifier.runtime import open_interpreter
 from fer_edge.contract.specs import AlignSpec
-from fer_edge.detectors import make_detector
+from fer_edge.detectors import PHOTO_TILES, make_detector
+from fer_edge.detectors.doubt import DoubtingDetector, SecondOpinion
 from fer_edge.errors import ImageError, RunnerError, SourceError
 from fer_edge.pictures.formats import SUFFIXES
 from fer_edge.pictures.photo import read_photo
@@ -26,12 +27,15 @@ PHOTO_SUFFIXES = tuple(SUFFIXES)
 
 __all__ = [
     "PHOTO_SUFFIXES",
+    "PHOTO_TILES",
+    "DoubtingDetector",
     "FaceBox",
     "FaceDetector",
     "ImageError",
     "LiteRunner",
     "RgbImage",
     "RunnerError",
+    "SecondOpinion",
     "SourceError",
     "TrackSettings",
     "crop_face",

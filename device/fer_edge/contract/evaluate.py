@@ -36,10 +36,34 @@ class Sure:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Figures of one group of people, or of pictures.
+
+    Attributes:
+        column: what they are grouped by.
+        value: the group.
+        n: its pictures.
+        accuracy: of them.
+        interval: 95% interval of the accuracy (Wilson 1927), as if pictures were independent.
+        mean_probability: of the true label.
+        recall: by label, of those that occur.
+    """
+
+    column: str
+    value: str
+    n: int
+    accuracy: float
+    interval: tuple[float, float]
+    mean_probability: float
+    recall: dict[str, float]
+
+
+@dataclass(frozen=True)
 class EvaluateDoc:
     """Accuracy of one variant on one data set through the device's own preprocess and interpreter.
 
     ``occluded`` names the part of the face behind a gray bar; ``views`` says how many crops of a face were averaged.
+    ``names`` are the labels in the order of ``confusion``, where ``labels`` is "own".
     """
 
     variant: str
@@ -57,6 +81,8 @@ class EvaluateDoc:
     occluded: Literal["eyes", "mouth"] | None = None
     views: int | None = None
     sure: Sure | None = None
+    names: tuple[str, ...] | None = None
+    groups: tuple[Group, ...] | None = None
 
 
 def dumps(document: EvaluateDoc) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 STDOUT = 1
-WRITTEN = ("out", "report")  # names of arguments
+WRITTEN = ("out", "report", "confusion", "csv", "wrong", "groups_plot")  # names of arguments
 FileId = tuple[int, int] | str  # device and inode; the real path of what is not there yet
 
 
@@ -43,10 +43,10 @@ def clash(outputs: Mapping[str, str | os.PathLike[str]], inputs: Iterable[str | 
 
 
 def clash_of(arguments: Namespace) -> str:
-    """As ``clash``, of a command line: its ``--out`` and ``--report`` against every other file that it names."""
+    """As ``clash``, of a command line: what it is to write (``WRITTEN``) against every other file that it names."""
     given = {name: _paths(value) for name, value in vars(arguments).items()}
     inputs = [path for name, paths in given.items() if name not in WRITTEN for path in paths]
-    outputs = ((f"--{name}", path) for name in WRITTEN for path in given.get(name, ()))
+    outputs = ((f"--{name.replace('_', '-')}", path) for name in WRITTEN for path in given.get(name, ()))
     return next((problem for flag, path in outputs if (problem := clash({flag: path}, inputs))), "")
 
 

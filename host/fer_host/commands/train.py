@@ -56,7 +56,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     evaluate = commands.add_parser("evaluate", help="a bundle's accuracy through the device's own code")
     evaluate.add_argument("bundle", type=Path, metavar="BUNDLE")
     evaluate.add_argument("--data", type=Path, required=True, metavar="PATH", help="npz, CSV, or a data set's folder")
-    evaluate.add_argument("--labels", choices=tuple(PROTOCOLS), help="default: what the bundle was trained on")
+    evaluate.add_argument("--labels", choices=(*PROTOCOLS, "own"), help="default: what the bundle was trained on")
     evaluate.add_argument("--usage", help="split of the set (default: every row that is not Training)")
     evaluate.add_argument("--variant", help="default: the bundle's default variant")
     evaluate.add_argument("--per-class", type=positive, metavar="N", help="a balanced, seeded draw of N a class")
@@ -65,6 +65,17 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     evaluate.add_argument("--occlude", choices=("eyes", "mouth"), help="put a gray bar over this part of every face")
     evaluate.add_argument("--ten-crop", action="store_true", help="average ten crops of each face, as some papers do")
     evaluate.add_argument("--threads", type=positive, default=1)
+    evaluate.add_argument("--confusion", type=Path, metavar="FILE.png", help="write the confusion matrix as a picture")
+    evaluate.add_argument("--csv", type=Path, metavar="FILE.csv", help="write each picture's label and answer")
+    evaluate.add_argument(
+        "--wrong", type=Path, metavar="FILE.jpg", help="write the wrong answers as one sheet of faces"
+    )
+    evaluate.add_argument(
+        "--groups", type=Path, metavar="FILE.csv", help="figures by group: columns image (or person) and groups"
+    )
+    evaluate.add_argument(
+        "--groups-plot", type=Path, metavar="FILE.png", help="write the figures by group as a picture"
+    )
     evaluate.add_argument("--json", action="store_true", help="print the fer-edge/evaluate/1 document")
     evaluate.set_defaults(run=_evaluate)
 
@@ -165,15 +176,28 @@ def _kfold(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    import dataclasses
+
+    import numpy as np
+
     from fer_edge.contract import evaluate as schema
     from fer_edge.contract.bundle import open_bundle
+    from fer_host.errors import DataError
     from fer_host.evaluate.evaluate import evaluate, format_table
+    from fer_host.evaluate.groups import by_group, format_groups, plot_groups, read_groups
+    from fer_host.evaluate.judged import Judged
+    from fer_host.evaluate.outputs import write_rows, write_wrong
+    from fer_host.zoo.card import plot_confusion
 
-    bundle = open_bundle(arguments.bundle)
+    if arguments.groups_plot is not None and arguments.groups is None:
+        raise DataError("--groups-plot: expected --groups FILE.csv as well")
+    bundle, judged = open_bundle(arguments.bundle), list[Judged]()
+    own = {each.id for each in bundle.manifest.sets} == {"own"}
+    known = "ferplus8" if "contempt" in bundle.manifest.labels else "fer7"
     document = evaluate(
         bundle,
         arguments.data,
-        arguments.labels or ("ferplus8" if "contempt" in bundle.manifest.labels else "fer7"),
+        arguments.labels or ("own" if own else known),
         usage=arguments.usage,
         variant_id=arguments.variant,
         per_class=arguments.per_class,
@@ -182,8 +206,22 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         occluded=arguments.occlude,
         ten_crop=arguments.ten_crop,
         threads=arguments.threads,
+        keep=judged.append,
     )
-    print(schema.dumps(document) if arguments.json else format_table(document), end="")
+    text = format_table(document)
+    if arguments.groups is not None:
+        groups = by_group(judged[0], read_groups(arguments.groups, judged[0].images))
+        document, text = dataclasses.replace(document, groups=groups), f"{text}\n{format_groups(groups)}"
+        if arguments.groups_plot is not None:
+            plot_groups(groups, arguments.groups_plot, f"{bundle.manifest.model_id}, {document.data}")
+    if arguments.confusion is not None:
+        counts, names = np.array(document.confusion), judged[0].names
+        plot_confusion(counts, names, arguments.confusion, f"{bundle.manifest.model_id}, {document.data}")
+    if arguments.csv is not None:
+        write_rows(judged[0], arguments.csv)
+    if arguments.wrong is not None:
+        text += f"{write_wrong(judged[0], arguments.wrong)} wrong answers: {arguments.wrong}\n"
+    print(schema.dumps(document) if arguments.json else text, end="")
     return 0
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from fer_edge.contract.specs import DetectorSpec
 from fer_host.detector.convert import convert_network
-from fer_host.device_pipeline import FaceDetector, make_detector
+from fer_host.device_pipeline import PHOTO_TILES, DoubtingDetector, FaceDetector, SecondOpinion, make_detector
 from fer_host.errors import WeightsError
 from fer_host.files.artifacts import sha256_bytes
 from fer_host.files.paths import BUILD
 from fer_host.files.store import Store
 from fer_host.models.weights import package_file
-from fer_host.recipe.recipe import DetectorNetwork, DetectorRecipe, load_detector
+from fer_host.recipe.recipe import DetectorNetwork, DetectorRecipe, Recipe, load_detector
 
 
 def detector_contents(recipe: DetectorRecipe) -> dict[str, bytes]:
@@ -47,6 +47,22 @@ def _source(recipe: DetectorRecipe, network: DetectorNetwork) -> Path:
 def detector_spec(recipe: DetectorRecipe) -> DetectorSpec:
     """The manifest's entry."""
     return DetectorSpec(recipe.id, tuple(network.role for network in recipe.networks), dict(recipe.thresholds))
+
+
+def load_photo_detector(recipe: Recipe) -> FaceDetector:
+    """What finds faces in photos as ``fer-edge image`` does: in tiles too, doubtful finds looked at once more."""
+    own = load_detector(recipe.detector)
+    found = make_detector(detector_spec(own), detector_contents(own).__getitem__, PHOTO_TILES)
+    if recipe.detector == "mtcnn" or "mtcnn" not in recipe.other_detectors:
+        return found
+
+    def opinion() -> SecondOpinion:
+        other = load_detector("mtcnn")
+        contents = detector_contents(other)
+        rnet, onet = (contents[role] for role in detector_spec(other).files[1:])
+        return SecondOpinion((rnet, onet))
+
+    return DoubtingDetector(found, opinion)
 
 
 def load_detector_model(name: str) -> FaceDetector:

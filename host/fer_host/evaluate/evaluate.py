@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,24 +18,29 @@ from fer_edge.contract.evaluate import EvaluateDoc, Sure, WithoutDuplicates
 from fer_edge.contract.labels import LABEL_SETS, PROTOCOLS
 from fer_edge.contract.manifest import Variant
 from fer_edge.contract.preprocess import preprocess
-from fer_host.data.faces import ALL, TRAINING, FaceData, FaceFiles, describe
+from fer_host.data.faces import ALL, TRAINING, FaceData, FaceFiles, FaceRows, describe
 from fer_host.data.load import open_data
 from fer_host.data.occlude import Part, occlude
 from fer_host.device_pipeline import LiteRunner, TrackSettings, face_cropper, make_detector
 from fer_host.errors import DataError
+from fer_host.evaluate.judged import Judged
 from fer_host.evaluate.metrics import drop_label, score, surest
 from fer_host.evaluate.ten_crop import N_CROPS, ten_crops
 
 
 @dataclass(frozen=True)
 class LabelledCrops:
-    """Crops with labels in the order of a label set; ``n_dropped`` rows had no label in it (or no face)."""
+    """Crops with labels in the order of a label set; ``n_dropped`` rows had no label in it (or no face).
+
+    ``images`` are the pictures' names, as ``Judged`` has them.
+    """
 
     crops: list[NDArray[np.uint8]]
     labels: NDArray[np.int64]
     duplicate: NDArray[np.bool_]
     n_dropped: int
     source: str
+    images: tuple[str, ...]
 
 
 def evaluate(
@@ -51,6 +56,7 @@ def evaluate(
     occluded: Part | None = None,
     ten_crop: bool = False,
     threads: int = 1,
+    keep: Callable[[Judged], None] | None = None,
 ) -> EvaluateDoc:
     """Scores one variant of a bundle.
 
@@ -58,8 +64,9 @@ def evaluate(
         bundle: a bundle with eight emotions, the seven of ``fer7``, or both.
         data: FER2013's npz, or any data set that ``open_data`` recognizes. Photos that are no crops go through the
             bundle's detector and crop unless ``crops_as_is``.
-        labels: the protocol: "ferplus8", "ferplus8_majority" (only rows on which more than half of the crowd agreed)
-            or "fer7". A bundle that answers in the protocol's own label set is asked in it.
+        labels: the protocol: "ferplus8", "ferplus8_majority" (only rows on which more than half of the crowd agreed),
+            "fer7", or "own" for labels of the user's own, which the bundle names. A bundle that answers in the
+            protocol's own label set is asked in it.
         usage: a split of the set; None takes every row that is not Training.
         variant_id: None takes the bundle's default variant.
         per_class: draw this many of each class (seeded), as the thesis' app test does.
@@ -68,12 +75,13 @@ def evaluate(
         occluded: part of every face that goes behind a gray bar.
         ten_crop: average the probabilities of ten crops of each face, as some papers do; a device looks once.
         threads: of the interpreter.
+        keep: called with every picture and its answer.
 
     Raises:
         DataError: no row is left, or the label set does not fit the bundle.
     """
-    label_set = PROTOCOLS[labels]
-    names = LABEL_SETS[label_set]
+    label_set = PROTOCOLS.get(labels, labels)
+    names = label_names(bundle, labels)
     if label_set in {each.id for each in bundle.manifest.sets}:
         bundle = bundle.answering_in(label_set)
     manifest = bundle.manifest
@@ -92,6 +100,8 @@ def evaluate(
     kept = [name for name in manifest.labels if name in names]
     outputs = outputs[:, [kept.index(name) for name in names]]
     scores = score(outputs, rows.labels)
+    if keep is not None:
+        keep(Judged(tuple(names), rows.images, tuple(rows.crops), rows.labels, outputs))
     fresh = ~rows.duplicate
     return EvaluateDoc(
         variant=variant.id,
@@ -113,6 +123,7 @@ def evaluate(
         occluded=occluded,
         views=N_CROPS if ten_crop else None,
         sure=_sureness(outputs, rows.labels),
+        names=tuple(names) if labels == "own" else None,
     )
 
 
@@ -142,11 +153,11 @@ def predict(
 
 def _labelled(bundle: Bundle, path: Path, labels: str, usage: str | None, crops_as_is: bool) -> LabelledCrops:
     """The rows of a split that have a label of this set, and a face."""
-    data = open_data(path)
+    data = open_data(path, label_names(bundle, labels) if labels == "own" else ())
     known = sorted(set(data.usage.tolist()))
     if usage is not None and usage not in known:
         raise DataError(f"usage {usage!r}: not in {path}; expected one of {', '.join(known)}")
-    split = data.select(data.usage == usage if usage else data.usage != TRAINING)
+    split = data.select(_mask(data, usage))
     rows = split.select(split.labels(labels) >= 0)
     if not len(rows):
         raise DataError(
@@ -154,6 +165,8 @@ def _labelled(bundle: Bundle, path: Path, labels: str, usage: str | None, crops_
             f"expected some: choose other --labels or another --usage ({', '.join(known)})"
         )
     crops: list[NDArray[np.uint8]] = list(rows.images) if isinstance(rows, FaceData) else []
+    indices = np.flatnonzero(_mask(data, usage) & (data.labels(labels) >= 0))
+    images = tuple(f"row {i}" for i in indices)
     if isinstance(rows, FaceFiles):
         print(f"data {path}: taken for {describe(data)}", file=sys.stderr)
         if known == [ALL]:
@@ -163,8 +176,23 @@ def _labelled(bundle: Bundle, path: Path, labels: str, usage: str | None, crops_
                 file=sys.stderr,
             )
         rows, crops = _opened(rows, bundle, crops_as_is)
+        images = tuple(_named(file, path) for file in rows.files)
     source = str(path) if path.is_dir() else usage or "not Training"
-    return LabelledCrops(crops, rows.labels(labels), rows.duplicate, len(split) - len(rows), source)
+    return LabelledCrops(crops, rows.labels(labels), rows.duplicate, len(split) - len(rows), source, images)
+
+
+def label_names(bundle: Bundle, labels: str) -> tuple[str, ...]:
+    """The labels that a protocol scores, in order."""
+    return bundle.manifest.labels if labels == "own" else LABEL_SETS[PROTOCOLS[labels]]
+
+
+def _mask(data: FaceRows, usage: str | None) -> NDArray[np.bool_]:
+    return np.asarray(data.usage == usage if usage else data.usage != TRAINING)
+
+
+def _named(file: Path, data: Path) -> str:
+    home = data if data.is_dir() else data.parent
+    return file.relative_to(home).as_posix() if file.is_relative_to(home) else str(file)
 
 
 def _opened(rows: FaceFiles, bundle: Bundle, crops_as_is: bool) -> tuple[FaceFiles, list[NDArray[np.uint8]]]:
@@ -192,12 +220,13 @@ def _balanced(rows: LabelledCrops, per_class: int, seed: int, names: Sequence[st
         picked += random.permutation(members)[:per_class].tolist()
     keep = np.array(sorted(picked), dtype=np.int64)
     n_dropped = rows.n_dropped + len(rows.labels) - len(keep)
-    return LabelledCrops([rows.crops[i] for i in keep], rows.labels[keep], rows.duplicate[keep], n_dropped, rows.source)
+    crops, images = [rows.crops[i] for i in keep], tuple(rows.images[i] for i in keep)
+    return LabelledCrops(crops, rows.labels[keep], rows.duplicate[keep], n_dropped, rows.source, images)
 
 
 def format_table(document: EvaluateDoc) -> str:
     """The document for the terminal."""
-    names = LABEL_SETS[PROTOCOLS[document.labels]]
+    names = document.names or LABEL_SETS[PROTOCOLS[document.labels]]
     lines = [
         f"{document.variant} on {document.data} ({document.labels}): "
         f"accuracy {document.accuracy:.2%} of n = {document.n} ({document.n_dropped} dropped), "

@@ -19,8 +19,8 @@ from torch import nn
 from torch.nn import functional
 
 from fer_edge.contract.preprocess import preprocess
-from fer_host.detector.networks import load_detector_model
-from fer_host.device_pipeline import PHOTO_SUFFIXES, RgbImage, face_cropper, photo_files, read_photo
+from fer_host.detector.networks import load_photo_detector
+from fer_host.device_pipeline import PHOTO_SUFFIXES, RgbImage, crop_face, photo_files, read_photo
 from fer_host.errors import DataError, RecipeError
 from fer_host.files.artifacts import write_bytes
 from fer_host.models.weights import load_network
@@ -51,7 +51,7 @@ class Heat:
 
 @dataclass(frozen=True)
 class Explained:
-    """One photo's outcome; ``picture`` is None where no face was found."""
+    """One face's outcome; ``picture`` is None where no face was found."""
 
     photo: Path
     picture: Path | None
@@ -76,7 +76,7 @@ def explain(
     method: Method = "grad-cam",
     map_px: int = 1,
 ) -> Iterable[Explained]:
-    """Writes one PNG a photo: the face, and the face under its heat map with label and probability.
+    """Writes one PNG for each face that ``fer-edge image`` finds: the face, and it under its heat map with the answer.
 
     Args:
         recipe: the network, its input, its detector and crop.
@@ -100,21 +100,22 @@ def explain(
             f"photos: found none in the folders given; expected files ending in {', '.join(PHOTO_SUFFIXES)}"
         )
     network = load_network(recipe, weights)
-    crop = face_cropper(load_detector_model(recipe.detector), recipe.align)
+    detector = load_photo_detector(recipe)
     taken: set[Path] = set()
     for file in files:
-        face = crop(read_photo(file).image)
-        if face is None:
+        image = read_photo(file).image
+        faces = [crop_face(image, face.landmarks, recipe.align) for face in detector.detect(image)]
+        if not faces:
             yield Explained(file, None)
-            continue
-        x = torch.from_numpy(preprocess(face, recipe.input, recipe.input_hw)).permute(2, 0, 1)[None]
-        index = None if label is None else names.index(label)
-        found = heat_map(network, x, index, method, map_px, n_classes=len(names))
-        name, probability = names[found.index], float(found.probabilities[found.index])
-        picture = _free_name(out, file.stem, taken)
-        content = cv2.imencode(".png", cv2.cvtColor(draw(face, found.heat, name, probability), cv2.COLOR_RGB2BGR))[1]
-        write_bytes(picture, content.tobytes())
-        yield Explained(file, picture, name, probability, found.map_px)
+        for face in faces:
+            x = torch.from_numpy(preprocess(face, recipe.input, recipe.input_hw)).permute(2, 0, 1)[None]
+            index = None if label is None else names.index(label)
+            found = heat_map(network, x, index, method, map_px, n_classes=len(names))
+            name, probability = names[found.index], float(found.probabilities[found.index])
+            picture = _free_name(out, file.stem, taken)
+            drawn = cv2.cvtColor(draw(face, found.heat, name, probability), cv2.COLOR_RGB2BGR)
+            write_bytes(picture, cv2.imencode(".png", drawn)[1].tobytes())
+            yield Explained(file, picture, name, probability, found.map_px)
 
 
 def heat_map(
