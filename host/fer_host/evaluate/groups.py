@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fer_edge.contract.evaluate import Group
+from fer_edge.contract.whole import whole_file
 from fer_host.errors import DataError
 from fer_host.evaluate.intervals import wilson
 from fer_host.evaluate.judged import Judged
@@ -166,7 +167,6 @@ def plot_groups(groups: Sequence[Group], path: Path, title: str) -> None:
     axes.set_xlabel("accuracy, with its 95% interval")
     axes.set_title(title)
     figure.tight_layout()
-    temporary = path.with_name(path.name + ".tmp")
-    figure.savefig(temporary, format="png")
+    with whole_file(path) as file:
+        figure.savefig(file, format="png")
     pyplot.close(figure)
-    temporary.replace(path)

@@ -21,9 +21,9 @@ from unittest import mock
 import torch
 from torch import nn
 
+from fer_edge.contract.bounds import BUNDLE_FILE_BYTES
 from fer_host.errors import WeightsError
 
-_LARGEST_BYTES = 1 << 28
 # What torch 2.6 to 2.13 write for a network of tensors; the first part is the archive's own name.
 _FILES = re.compile(
     r"[^/]+/(archive_format|archive_version|version|byteorder|\.format_version|\.storage_alignment|\.data/.*"
@@ -78,14 +78,14 @@ def _checked(path: Path) -> bytes:
     """The file's bytes, if it holds nothing but a plain network."""
     if not path.is_file():
         raise WeightsError(f"network {path}: no such file; expected what torch.export.save writes")
-    if path.stat().st_size > _LARGEST_BYTES:
-        raise WeightsError(f"network {path}: {path.stat().st_size} bytes, expected at most {_LARGEST_BYTES}")
+    if path.stat().st_size > BUNDLE_FILE_BYTES:
+        raise WeightsError(f"network {path}: {path.stat().st_size} bytes, expected at most {BUNDLE_FILE_BYTES}")
     content = path.read_bytes()
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = archive.namelist()
-            if sum(entry.file_size for entry in archive.infolist()) > 2 * _LARGEST_BYTES:
-                raise WeightsError(f"network {path}: unpacks to more than {2 * _LARGEST_BYTES} bytes")
+            if sum(entry.file_size for entry in archive.infolist()) > 2 * BUNDLE_FILE_BYTES:
+                raise WeightsError(f"network {path}: unpacks to more than {2 * BUNDLE_FILE_BYTES} bytes")
             odd = [name for name in names if not _FILES.fullmatch(name)]
             if odd or not any("/models/" in name for name in names):
                 raise WeightsError(

@@ -15,12 +15,12 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from onnx import external_data_helper, version_converter
 from torch import nn
 
+from fer_edge.contract.bounds import BUNDLE_FILE_BYTES
 from fer_host.errors import WeightsError
 from fer_host.files.artifacts import sha256_bytes
 
 OPSET = 17
 _OPSETS = (11, 18)  # that onnx2tf takes as they are, where onnx cannot bring a file to 17
-_LARGEST_BYTES = 1 << 28
 INPUT_NAME, OUTPUT_NAME = "input", "logits"
 
 
@@ -98,8 +98,8 @@ def open_onnx(path: Path, n_classes: int, channels: int, size_px: int) -> OnnxNe
 def _load(path: Path) -> onnx.ModelProto:
     if not path.is_file():
         raise WeightsError(f"network {path}: no such file; expected an ONNX file")
-    if path.stat().st_size > _LARGEST_BYTES:
-        raise WeightsError(f"network {path}: {path.stat().st_size} bytes, expected at most {_LARGEST_BYTES}")
+    if path.stat().st_size > BUNDLE_FILE_BYTES:
+        raise WeightsError(f"network {path}: {path.stat().st_size} bytes, expected at most {BUNDLE_FILE_BYTES}")
     try:
         model = onnx.load(path, load_external_data=False)
     except (DecodeError, ValueError) as error:
@@ -114,8 +114,10 @@ def _load(path: Path) -> onnx.ModelProto:
             raise WeightsError(
                 f"network {path}: keeps {tensor.name!r} in {location!r}; expected a file in the network's own folder"
             )
-        if place.stat().st_size > _LARGEST_BYTES:
-            raise WeightsError(f"network {path}: {location} has {place.stat().st_size} bytes, at most {_LARGEST_BYTES}")
+        if place.stat().st_size > BUNDLE_FILE_BYTES:
+            raise WeightsError(
+                f"network {path}: {location} has {place.stat().st_size} bytes, at most {BUNDLE_FILE_BYTES}"
+            )
     try:
         external_data_helper.load_external_data_for_model(model, str(home))
     except Exception as error:  # onnx has a checker of its own, which raises ValidationError and others
