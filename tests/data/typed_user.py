@@ -53,10 +53,11 @@ def photos(reader: fer_edge.Reader) -> list[fer_edge.Reading]:
     crops: list[fer_edge.Face] = reader.read_crops([image[10:90, 10:90], gray], order="bgr")
     boxes = cv2.CascadeClassifier("haar.xml").detectMultiScale(gray)
     own = reader.read(image, order="bgr", faces=[*boxes, (1, 2, 30, 40), {"box": (1, 2, 3, 4)}, *crops])
+    same = reader.read(image, order="bgr", faces=np.array([[1, 2, 30, 40]]))
     frame = fer_edge.Frame(image[:, :, ::-1], 3, source="robot", t_media_s=0.5)
     rgb = np.zeros((480, 640, 3), np.uint8)
     many = reader.read_batch([Path("a.jpg"), "b.jpg", b"...", image, rgb, frame])
-    return [own, reader.read(frame), reader.read(rgb), *many]
+    return [own, same, reader.read(frame), reader.read(rgb), *many]
 
 
 def video(reader: fer_edge.Reader) -> dict[str, object]:

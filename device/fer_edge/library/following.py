@@ -91,7 +91,10 @@ def checked(frames: Iterable[FrameLike]) -> Iterable[FrameLike]:
     if isinstance(frames, np.ndarray | Frame):
         raise ImageError("frames: found one picture, expected one after the other, e.g. of a generator; or use read()")
     if not isinstance(frames, Iterable):
-        raise ImageError(
-            f"frames: found {type(frames).__name__}, expected frames one after the other, e.g. a generator"
+        how = (
+            "a generator that yields what its read() gives, or open_source"
+            if hasattr(frames, "read")
+            else "a generator"
         )
+        raise ImageError(f"frames: found {type(frames).__name__}, expected pictures one after the other: {how}")
     return frames

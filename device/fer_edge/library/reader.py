@@ -88,7 +88,7 @@ class Reader:
 
     # -- pictures ----------------------------------------------------------------------------------------------------
 
-    def read(self, picture: Picture, *, order: Order = "rgb", faces: Sequence[Given] | None = None) -> Reading:
+    def read(self, picture: Picture, *, order: Order = "rgb", faces: Iterable[Given] | None = None) -> Reading:
         """All faces of one picture, as ``fer-edge image`` reads a photo: the same answer to the last digit.
 
         Args:
@@ -213,7 +213,7 @@ class Reader:
         with self._photos.lend() as pipeline:
             return pipeline.read_frame(frame)
 
-    def _read_faces(self, frame: Frame, given: Sequence[Given]) -> FrameReading:
+    def _read_faces(self, frame: Frame, given: Iterable[Given]) -> FrameReading:
         whole_hw = frame.original_hw or (frame.image.shape[0], frame.image.shape[1])
         boxes = [own_face(face, i, whole_hw).scaled(frame.scale) for i, face in enumerate(given)]
         with self._boxes.lend() as pipeline:

@@ -25,7 +25,7 @@ SIGNATURES = {
     "baseline: 'str | os.PathLike[str] | None' = None) -> 'Reader'",
     "open_source": "(uri: 'str | os.PathLike[str] | None' = None, *, realtime: 'bool' = False, loop: 'bool' = False, "
     "rate: 'float | None' = None, reconnect: 'bool' = False) -> 'Frames'",
-    "Reader.read": "(self, picture: 'Picture', *, order: 'Order' = 'rgb', faces: 'Sequence[Given] | None' = None) "
+    "Reader.read": "(self, picture: 'Picture', *, order: 'Order' = 'rgb', faces: 'Iterable[Given] | None' = None) "
     "-> 'Reading'",
     "Reader.read_batch": "(self, pictures: 'Iterable[Picture]', *, order: 'Order' = 'rgb') -> 'list[Reading]'",
     "Reader.read_crops": "(self, crops: 'Iterable[NDArray[Any]]', *, order: 'Order' = 'rgb') -> 'list[Face]'",
