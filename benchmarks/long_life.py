@@ -3,7 +3,7 @@
 .venv-device/bin/python benchmarks/long_life.py --hours 2 --out build/long-life
     (as root, for a small tmpfs; needs mosquitto, chromium, chromium-driver and gcc)
 .venv/bin/python benchmarks/long_life.py --report build/long-life
-    writes results/long_life.{json,md,png} of a run, also of one that still runs or was cut short
+    writes results/long_life.{md,json,jsonl,png} of a run, also of one that still runs or was cut short
 
 A network camera with faces, read as fast as it goes; the page is watched by Chromium, metrics are scraped, mosquitto
 passes on what is published. Every five minutes the broker is killed, the camera loses its power, the wall clock jumps

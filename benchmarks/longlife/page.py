@@ -10,6 +10,7 @@ from typing import Any
 from longlife.plan import LOSSES, LOST_S
 from longlife.verdict import Verdict, compared, judge, rate
 from longlife.watch import records
+from written import write
 
 PANELS = (
     ("memory, MB", (("rss_bytes", "resident"), ("pss_bytes", "proportional"), ("anon_bytes", "anonymous")), 1e-6),
@@ -28,23 +29,13 @@ def read(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict
 
 
 def report(folder: Path, results: Path) -> bool:
-    """Writes ``results`` with .json, .md and .png; True where every promise was kept."""
+    """Writes ``results`` as .md, .json (its tables), .jsonl (its curves) and .png; True where all promises were kept."""
     samples, events, facts, end = read(folder)
     verdicts = judge(samples, events, end)
     minutes = samples[-1]["t_s"] / 60 if samples else 0.0
-    results.with_suffix(".md").write_text(page(samples, facts, end, verdicts, results.name, minutes))
-    document = {
-        "schema": "fer-edge/long-life/1",
-        "minutes": round(minutes, 1),
-        "asked_minutes": facts["hours"] * 60,
-        "cut_short": not end,
-        "facts": facts,
-        "end": end,
-        "verdicts": [v.__dict__ for v in verdicts],
-        "events": events,
-        "samples": [thinned(s) for s in samples[:: max(1, len(samples) // 240)]],
-    }
-    results.with_suffix(".json").write_text(json.dumps(document, indent=0) + "\n")
+    write(results.with_suffix(".md"), page(samples, facts, end, verdicts, results.name, minutes))
+    few = [thinned(s) for s in samples[:: max(1, len(samples) // 240)]]
+    results.with_suffix(".jsonl").write_text("".join(json.dumps(row) + "\n" for row in few))
     if samples:
         plot(samples, events, results.with_suffix(".png"))
     return all(v.kept for v in verdicts)
@@ -52,7 +43,9 @@ def report(folder: Path, results: Path) -> bool:
 
 def thinned(sample: dict[str, Any]) -> dict[str, Any]:
     """What the plot needs."""
-    return {key: sample[key] for key in ("t_s", "rss_bytes", "pss_bytes", "anon_bytes", "fds", "threads", "age_s")}
+    return {
+        key: sample[key] for key in ("t_s", "rss_bytes", "pss_bytes", "anon_bytes", "fds", "threads", "age_s", "frames")
+    }
 
 
 def page(
@@ -75,7 +68,7 @@ def page(
     text += "".join(f"| {v.promise} | {v.found} | {'yes' if v.kept else '**no**'} |\n" for v in verdicts)
     if len(samples) >= 8:
         a, b = compared(samples, "pss_bytes")
-        text += f"\nProportional memory went from {a / 1e6:.1f} to {b / 1e6:.1f} MB. "
+        text += f"\nProportional memory went from {a / 1e6:.1f} to {b / 1e6:.1f} MB.\n"
     if end.get("complaints"):
         text += f"\nThe browser complained {len(end['complaints'])} times, first: {end['complaints'][0]}\n"
     return text + f"\n![memory, descriptors, threads, frame age over time]({name}.png)\n"
