@@ -29,7 +29,7 @@ def read(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict
 
 
 def report(folder: Path, results: Path) -> bool:
-    """Writes ``results`` as .md, .json (its tables), .jsonl (its curves) and .png; True where all promises were kept."""
+    """Writes .md, .json (its tables), .jsonl (its curves) and .png; True where all promises were kept."""
     samples, events, facts, end = read(folder)
     verdicts = judge(samples, events, end)
     minutes = samples[-1]["t_s"] / 60 if samples else 0.0
