@@ -1,0 +1,122 @@
+"""``fer-host convert`` and ``fer-host train``: what they make is whole or not there, and the same as without kills."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from fer_edge.contract.bundle import open_bundle
+from fer_edge.contract.errors import BundleError
+from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8
+from killing.subject import ROOT, Subject, digest
+
+RECIPE = "fer48"  # the smallest
+
+
+class Convert(Subject):
+    """A bundle from released weights; the stages in build/ stay from one start to the next, until a run is whole."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.out, self.expected = folder / "dist" / RECIPE, dict[str, str]()
+
+    def command(self) -> list[str]:
+        """As ``make convert`` does."""
+        return [sys.executable, "-m", "fer_host.cli", "convert", RECIPE, "--quiet"]
+
+    def whole(self) -> list[str]:
+        """The bundle is absent, or every file in it has its digest."""
+        if not self.out.exists():
+            return []
+        try:
+            bundle = open_bundle(self.out)
+            for role in bundle.manifest.files:
+                bundle.read(role)
+        except BundleError as error:
+            return [f"the bundle: {error}"]
+        return []
+
+    def finished(self) -> list[str]:
+        """The same networks as without kills, and nothing beside the bundle."""
+        wrong = self.whole()
+        if not self.out.exists():
+            return [*wrong, "no bundle"]
+        found = {path.name: digest(path) for path in sorted(self.out.glob("*.tflite"))}
+        self.expected = self.expected or found
+        wrong += [f"{name}: other bytes than without kills" for name in found if found[name] != self.expected.get(name)]
+        return wrong + [f"left over: {path.name}" for path in self.out.parent.iterdir() if path != self.out]
+
+    def reset(self) -> None:
+        """Neither stages nor bundle; ours, in our folder."""
+        for name in ("build", "dist"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
+
+class Train(Subject):
+    """Three epochs of the smallest network on generated pictures; the checkpoint stays until a run is whole."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.out, self.expected = folder / "out" / "small.safetensors", ""
+
+    def prepare(self) -> None:
+        """A recipe and pictures of our own."""
+        text = (ROOT / "host" / "recipes" / f"{RECIPE}.toml").read_text()
+        for pattern, new in ((r"epochs = 11\b", "epochs = 2"), (r"epochs = 8\b", "epochs = 1")):
+            text, n = re.subn(pattern, new, text)
+            assert n == 1, f"{RECIPE}.toml has no {pattern}"
+        text = text.replace("batch = 128", "batch = 32")
+        (self.folder / "small.toml").write_text(text)
+        random, n = np.random.default_rng(1), 192
+        votes = np.zeros((n, 10), np.int64)
+        votes[np.arange(n), random.integers(0, 8, n)] = 10
+        np.savez(
+            self.folder / "faces.npz",
+            images=random.integers(0, 256, (n, 48, 48), dtype=np.uint8),
+            fer_label=random.integers(0, 7, n),
+            ferplus_votes=votes,
+            usage=np.array(["Training"] * (n - 32) + ["PublicTest"] * 32),
+            duplicates_training=np.zeros(n, np.int64) - 1,
+            fer_classes=np.array(EMOTIONS7),
+            ferplus_classes=np.array([*EMOTIONS8, "unknown", "NF"]),
+        )
+        self.out.parent.mkdir()
+
+    def command(self) -> list[str]:
+        """Resumes what was killed."""
+        line = [sys.executable, "-m", "fer_host.cli", "train", str(self.folder / "small.toml")]
+        return [*line, "--data", str(self.folder / "faces.npz"), "--out", str(self.out)]
+
+    def whole(self) -> list[str]:
+        """The weights are absent, or can be loaded."""
+        if not self.out.exists():
+            return []
+        from safetensors.numpy import load_file
+
+        try:
+            load_file(self.out)
+        except Exception as error:  # whatever it is, they are not whole
+            return [f"{self.out.name}: {error}"]
+        return []
+
+    def finished(self) -> list[str]:
+        """The weights of a run without kills, bit for bit, and nothing but them and their card."""
+        if not self.out.exists():
+            return ["no weights"]
+        found = digest(self.out)
+        self.expected = self.expected or found
+        wrong = self.whole() + (["other weights than without kills"] if found != self.expected else [])
+        left = [path.name for path in self.out.parent.iterdir() if not path.name.startswith("small.")]
+        return wrong + [f"left over: {name}" for name in left]
+
+    def reset(self) -> None:
+        """Neither weights nor checkpoint; ours, in our folder."""
+        for path in list(self.out.parent.iterdir()):
+            path.unlink()
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.folder / ".cache" / "fer-edge" / "train")

@@ -1,0 +1,126 @@
+"""Is anything half-written after kill -9? A command is killed at random moments, again and again.
+
+.venv/bin/python benchmarks/kills.py run --times 100 --seed 1
+.venv/bin/python benchmarks/kills.py convert|train|install|update --times 100
+
+After each kill: nothing is half-written, what was acknowledged is there. Each start goes on where the last one was
+killed, and must not fail by itself; the last is not killed, and makes what it makes without kills. Every second kill is
+of the whole group of processes, the others of the first alone, whose children must end by themselves. Needs
+dist/hawqc_mbv2 (run), and dist/hawqc_mbv2-*x86*.tar.gz (install, update: fer-host pack --target x86 --offline).
+Writes a row of results/kills.md and .json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from killing.installing import Install, Update
+from killing.making import Convert, Train
+from killing.readings import Run
+from killing.subject import Subject
+from written import kept, write
+
+SUBJECTS: dict[str, type[Subject]] = {
+    "run": Run, "convert": Convert, "train": Train, "install": Install, "update": Update
+}  # fmt: skip
+RESULTS = Path(__file__).parent / "results" / "kills.md"
+ORPHANS_S = 60.0  # for what a killed process started to see that it is alone
+COLUMNS = "| command | kills | between | ended before | half-written or lost | failed to start again | note |"
+
+
+@dataclass
+class Count:
+    """What happened in all."""
+
+    kills: int = 0
+    ended: int = 0
+    longest_s: float = 0.0
+    wrong: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    note: str = ""
+
+
+def kill_often(subject: Subject, times: int, seed: int) -> Count:
+    """Kills a command so many times; the moments are drawn from the length of an undisturbed run."""
+    draw, count = random.Random(seed), Count()
+    subject.prepare()
+    count.longest_s = subject.undisturbed()
+    count.wrong += [f"without a kill: {text}" for text in subject.finished()]
+    subject.reset()
+    while count.kills < times and len(count.wrong) + len(count.failed) < 10:
+        after_s = draw.uniform(0, count.longest_s)
+        process = subject.start()
+        try:
+            status = process.wait(after_s)
+        except subprocess.TimeoutExpired:
+            subject.before_kill()
+            (os.killpg if count.kills % 2 else os.kill)(process.pid, signal.SIGKILL)
+            process.wait()
+            count.kills += 1
+            found = subject.whole()
+        else:
+            count.ended += 1
+            if status:
+                count.failed.append(f"kill {count.kills}: status {status}: {subject.last_line()}")
+            found = subject.finished() if not status else []
+            subject.reset()
+        count.wrong += [f"kill {count.kills}, after {after_s:.2f} s: {text}" for text in found]
+        if count.kills % 10 == 0:
+            print(f"{count.kills} kills, {count.ended} ended before; {count.wrong + count.failed}", flush=True)
+    _last(subject, count)
+    return count
+
+
+def _last(subject: Subject, count: Count) -> None:
+    """Nobody disturbs it."""
+    try:
+        subject.undisturbed()
+        count.wrong += [f"at the end: {text}" for text in subject.finished()]
+    except RuntimeError as error:
+        count.failed.append(f"at the end: {error}")
+    until = time.monotonic() + ORPHANS_S
+    while (left := subject.orphans()) and time.monotonic() < until:
+        time.sleep(0.5)
+    if left:
+        count.wrong.append(f"{len(left)} processes still run {ORPHANS_S:g} s later")
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+    if isinstance(subject, Run):
+        count.note = f"{subject.lines()} lines, {subject.torn()} torn"
+
+
+def main() -> int:
+    """Runs, prints and writes; status 1 where something was wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=tuple(SUBJECTS))
+    parser.add_argument("--times", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="the page with the table")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="fer-edge-kills-", ignore_cleanup_errors=True) as folder:
+        count = kill_often(SUBJECTS[arguments.what](Path(folder)), arguments.times, arguments.seed)
+    for text in (*count.wrong, *count.failed):
+        print(f"kills: {arguments.what}: {text}", file=sys.stderr)
+    row = [f"`{arguments.what}`", str(count.kills), f"0 and {count.longest_s:.1f} s", str(count.ended)]
+    row += [str(len(count.wrong)), str(len(count.failed)), count.note or "-"]
+    rows = kept(arguments.results) | {row[0]: row}
+    text = "# Kills\n\nWritten by `benchmarks/kills.py`: kill -9 at random moments, each start on what the last kill "
+    text += f"left.\n\n{COLUMNS}\n|{'---|' * COLUMNS.count('| ')}\n"
+    write(arguments.results, text + "".join(f"| {' | '.join(cells)} |\n" for cells in rows.values()))
+    print(f"{arguments.what}: {count.kills} kills, {count.ended} ended before; {count.note}", flush=True)
+    return int(bool(count.wrong or count.failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
