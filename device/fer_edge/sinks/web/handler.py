@@ -118,7 +118,8 @@ class Handler(Streams):
 
     def _welcome(self, token: guard.Token) -> None:
         """Sets the cookie and leads to the page by an address that does not hold the token."""
-        in_frames, is_https = bool(self.site.settings.frame_ancestors), self.headers.get("X-Forwarded-Proto") == "https"
+        in_frames = any(each != policy.SELF for each in self.site.settings.frame_ancestors)
+        is_https = self.headers.get("X-Forwarded-Proto") == "https"
         cookie = policy.cookie(self.site.cookie_name, token.cookie, in_frames, is_https)
         self._answer(b"", "text/plain", HTTPStatus.SEE_OTHER, {"Location": "./", "Set-Cookie": cookie})
 

@@ -10,6 +10,7 @@ import re
 from fer_edge.contract.bounds import ORIGINS as MAX_ORIGINS
 from fer_edge.errors import UsageError
 
+SELF = "self"  # pages of the origin that the browser sees the page at: a proxy's, such as Home Assistant's ingress
 _ORIGIN = re.compile(
     r"(https?)://([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*)(:\d{1,5})?"
 )
@@ -21,7 +22,7 @@ def headers(frame_ancestors: tuple[str, ...]) -> dict[str, str]:
     Args:
         frame_ancestors: origins whose pages may show this one in a frame; see ``checked_origin``.
     """
-    framed_by = " ".join(frame_ancestors) or "'none'"
+    framed_by = " ".join("'self'" if each == SELF else each for each in frame_ancestors) or "'none'"
     policy = (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
         f"form-action 'self'; base-uri 'none'; frame-ancestors {framed_by}"
@@ -65,11 +66,13 @@ def checked_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _checked_origin(origin: str) -> str:
+    if origin == SELF:
+        return origin
     found = _ORIGIN.fullmatch(origin.lower())
     if found is None or (found[5] and not 1 <= int(found[5][1:]) <= 65_535):
         example = "http://homeassistant.local:8123"
         raise UsageError(
             f"web.frame_ancestors: found {origin!r}, expected an origin such as {example} (http or https, a name or "
-            "IPv4 address, a port; no path, no *)"
+            "IPv4 address, a port; no path, no *), or self"
         )
     return origin.lower()

@@ -42,7 +42,8 @@ class WebSettings(Limited):
         token_file: file whose first line is the token; "" makes one: shown once on a terminal, without one kept in the
             state folder (service: /var/lib/fer-edge/web-token).
         hosts: further names under which the page may be called, e.g. ``("pi.example.org",)``.
-        frame_ancestors: origins whose pages may show this one in a frame, e.g. ``("http://homeassistant.local:8123",)``.
+        frame_ancestors: origins whose pages may show this one in a frame, e.g. ``("http://homeassistant.local:8123",)``;
+            ``self`` is the one that a proxy shows this page at.
         blur: blur faces in every picture that is shown or sent.
         max_fps: pictures a second that are encoded while somebody watches.
         max_width_px: the live picture is scaled down to this.

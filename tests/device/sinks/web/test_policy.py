@@ -17,6 +17,7 @@ GOOD = (
     "http://homeassistant.local:8123",
     "https://hub.example.org",
     "http://192.168.1.20:8123",
+    "self",
     "https://xn--brse-5qa.example:65535",
 )
 BAD = (
@@ -44,7 +45,7 @@ BAD = (
 
 def test_origins_are_named_one_by_one() -> None:
     for origin in GOOD:
-        assert policy.checked_origins((origin.upper(),)) == (origin,)
+        assert policy.checked_origins((origin.upper() if "/" in origin else origin,)) == (origin,)
     for origin in BAD:
         with pytest.raises(UsageError, match=r"^web\.frame_ancestors: found .*, expected an origin such as "):
             policy.checked_origins((origin,))
@@ -52,6 +53,12 @@ def test_origins_are_named_one_by_one() -> None:
         policy.checked_origins(GOOD[:1] * 17)
     with pytest.raises(SchemaError, match="frame_ancestors"):
         WebSettings(frame_ancestors=("*",))
+
+
+def test_self_is_the_origin_that_a_proxy_shows_it_at() -> None:
+    headers = policy.headers(("self", "https://b.example"))
+    assert headers["Content-Security-Policy"].endswith("frame-ancestors 'self' https://b.example")
+    assert "X-Frame-Options" not in headers
 
 
 def test_every_answer_says_who_may_frame_it() -> None:
