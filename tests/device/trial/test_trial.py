@@ -174,7 +174,7 @@ def test_a_detector_without_its_files(bundle: Bundle, kind: Any, files: tuple[st
 
 
 def mutated(seed: int) -> tuple[str, bytes]:
-    """A network of the fuzz (benchmarks/fuzz_tflite.py) with up to five bytes changed."""
+    """A network with one to five bytes changed."""
     rng, name = np.random.default_rng(seed), ("float32", "int8")[seed % 2]
     content = bytearray(tiny(name))
     for _ in range(int(rng.integers(1, 6))):
