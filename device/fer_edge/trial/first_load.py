@@ -20,7 +20,8 @@ from fer_edge.program.child import ask
 
 log = logging.getLogger(__name__)
 KIND = "tried"
-ENVIRON = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}  # no threads before the filter
+# no threads before the filter of system calls, and nothing to say to the service manager
+ENVIRON = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1", "NOTIFY_SOCKET": ""}
 
 
 def check(bundle: Bundle) -> None:
