@@ -71,6 +71,7 @@ ethnicity are as published with the set. Columns with the largest difference com
 A table says who is in which group: a column `image` (path or name of the photo) or `person` (what the file's name
 starts with), and a column for each way to group. Numbers of many values become thirds.
 
+<!-- run by: tests/host/evaluate/test_outputs.py -->
 ```sh
 fer-host evaluate dist/hawqc_mbv2 --data photos --groups people.csv --groups-plot groups.png
 ```
