@@ -69,34 +69,39 @@ def token(n: str = "100000") -> dict[str, Any]:
 def browsers(bundle: str) -> dict[str, Any]:
     """Eight tabs watch the page of a running fer-edge: who gets a picture, what the others are told, what it costs."""
     import web_helpers as helpers
-    from browser_helpers import chromium, text
+    from browser_helpers import chromium
 
-    line = ("run", "--source", "synthetic://?rate=10", "--bundle", bundle, "--web", "--web-port", "0")
+    line = ("run", "--source", "synthetic://?fps=10", "--bundle", bundle, "--web", "--web-port", "0")
     faults: list[str] = []
     with helpers.fer_edge(*line) as (program, address), chromium() as browser:
         process = Path(f"/proc/{program.process.pid}/status")
         before = _memory_mb(process)
+        browser.set_page_load_timeout(60)
         for number in range(TABS):
             if number:
                 browser.switch_to.new_window("tab")
-            browser.get(address)
+            with contextlib.suppress(Exception):  # a page that does not load is seen below
+                browser.get(address)
         started = time.monotonic()
         while time.monotonic() - started < WATCHED_S:
             for tab in browser.window_handles:
                 browser.switch_to.window(tab)
                 time.sleep(0.5)
-        shown = "const p = document.getElementById('picture'); return !p.hidden && p.naturalWidth > 0"
+        shown = "const p = document.getElementById('picture'); return Boolean(p && !p.hidden && p.naturalWidth)"
         tabs = []
         for tab in browser.window_handles:
             browser.switch_to.window(tab)
             time.sleep(2)
-            tabs.append({"picture": bool(browser.execute_script(shown)), "says": text(browser, "state")[:80]})
+            said = "return (document.getElementById(arguments[0]) || {textContent: 'no page'}).textContent"
+            says = [str(browser.execute_script(said, id)).strip()[:100] for id in ("badge", "problem")]
+            tabs.append({"picture": bool(browser.execute_script(shown)), "badge": says[0], "problem": says[1]})
         state = json.loads(helpers.ask(int(address.split(":")[2].strip("/")), "GET", "/api/status")[2])
+        fps = state["status"]["fps"]
         after = _memory_mb(process)
         if program.process.poll() is not None:
             faults.append("the program has ended")
         said = [line for line in program.lines if "Traceback" in line or "rror" in line]
-    return {"tabs": tabs, "memory_mb": [before, after], "state": state, "said": said, "faults": faults + said}
+    return {"tabs": tabs, "memory_mb": [before, after], "fps": round(fps, 1), "said": said, "faults": faults + said}
 
 
 def _memory_mb(status: Path) -> float:
@@ -176,7 +181,7 @@ def _limited(how: str, limit_mb: int) -> Iterator[list[str] | None]:
         group.rmdir()
 
 
-def conversion(model: str = "fer48") -> dict[str, Any]:
+def conversion(model: str = "fer48", attacks: str = "Ctrl-C,full disk") -> dict[str, Any]:
     """Ctrl-C, then a full disk, in every stage: one line, nothing half-written, and the next run goes on from there."""
     faults: list[str] = []
     rows: list[list[Any]] = []
@@ -185,13 +190,14 @@ def conversion(model: str = "fer48") -> dict[str, Any]:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600m", "tmpfs", folder], check=True)
         try:
             (folder / "tmp").mkdir()
-            for attack in ("Ctrl-C", "full disk"):
+            for attack in attacks.split(","):
                 subprocess.run(["rm", "-rf", folder / "build", folder / "dist"], check=True)
                 for number in range(1, 12):
                     row = _attacked(folder, model, attack, number)
                     if row is None:
                         break
                     rows.append([attack, *row[0]])
+                    print(rows[-1], row[1], file=sys.stderr)
                     faults += [f"{attack} in stage {number}: {fault}" for fault in row[1]]
         finally:
             subprocess.run(["umount", "-l", folder], check=True)
@@ -202,6 +208,7 @@ def _attacked(folder: Path, model: str, attack: str, number: int) -> tuple[list[
     """Attacks a run when the stage of this number begins; None where there is none. What came of it, and faults."""
     line = [sys.executable, "-m", "fer_host.cli", "convert", model, "--quiet"]
     environment = os.environ | {"TMPDIR": str(folder / "tmp"), "PYTHONPATH": f"{ROOT / 'host'}:{ROOT / 'device'}"}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job has it ignored
     filler, store, seen = folder / "filler", folder / "build" / model, ""
     process = subprocess.Popen(
         line, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
@@ -229,7 +236,9 @@ def _attacked(folder: Path, model: str, attack: str, number: int) -> tuple[list[
     if len(said) != 1:
         faults.append(f"{len(said)} lines: {said[-1:]}")
     faults += [f"left: {path.name}" for path in store.glob(".tmp-*")]
-    faults += [f"left in TMPDIR: {path.name}" for path in (folder / "tmp").iterdir()]
+    faults += [
+        f"left in TMPDIR: {path.name}" for path in (folder / "tmp").iterdir() if path.name != ".ses"
+    ]  # onnxruntime's
     faults += [f"half a bundle: {path}" for path in (folder / "dist").glob("*")] if (folder / "dist").is_dir() else []
     stages = Counter(path.name[:2] for path in store.glob("[0-9][0-9]-*"))
     if set(stages) != {f"{n:02d}" for n in range(1, number)}:

@@ -13,6 +13,7 @@ import argparse
 import fcntl
 import json
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,7 @@ def as_row(kind: str, seed: int, first: int, done: Outcome) -> dict[str, Any]:
         "seconds": round(done.seconds, 1),
         "broken_promises": done.n_faults,
         "slowest_ms": round(1000 * done.slowest_s),
+        "slowest_cpu_ms": round(1000 * done.worked_s),
         "before_mb": round(done.before_bytes / 1e6),
         "peak_mb": round(done.peak_bytes / 1e6),
         "limit_mb": round(KINDS[kind].most_bytes / 1e6),
@@ -100,7 +102,7 @@ def table(rows: dict[str, dict[str, Any]]) -> list[str]:
 
 def record(kind: str, row: dict[str, Any]) -> None:
     """Puts the row in the results, and all of them into the page."""
-    with (RESULTS.parent / ".fuzz.lock").open("w") as lock:
+    with (Path(tempfile.gettempdir()) / "fer-fuzz.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         rows = json.loads(RESULTS.read_text())["kinds"] if RESULTS.is_file() else {}
         rows[kind] = row

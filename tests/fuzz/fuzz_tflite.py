@@ -1,7 +1,8 @@
 """Networks whose file is damaged: loaded and run as the program does, each in a fork of its own with limits.
 
 A network is somebody's program: LiteRT may die of it (a signal), and that is counted, not a broken promise, because the
-program first loads a network it does not know in a child. Promised is everything else: no error but ours, no hang.
+program first loads a network that it does not know in a child. Such a case is given to ``fer-edge verify --untrusted``,
+which has to refuse it in a line. Promised is everything else: no error but ours, no hang.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from pathlib import Path
 
 import device_helpers
 import numpy as np
+from commands import command
 from damage import damage_bytes
 from harness import HANG_S, Case, Fault, one_line
 
 from fer_edge.classifier.runner import LiteRunner
 from fer_edge.classifier.runtime import find_runtime
+from fer_edge.cli import main
 from fer_edge.errors import EdgeError
 
 SILENT = False  # the library's C++ prints what it thinks
@@ -38,9 +41,22 @@ def cases(folder: Path) -> Iterator[Case]:
         content = sound[name, color]
         # the flatbuffer's tables stand behind the weights, the subgraph's at the end
         content = damage_bytes(rng, content, 200, 5, 2500) if index % 8 else content
-        return _in_a_fork(content, name, color, bool(index % 3 == 0))
+        found = _in_a_fork(content, name, color, bool(index % 3 == 0))
+        if "died" in found:
+            _refused_by_the_program(folder / f"bundle-{index}", content, name, color)
+        return found
 
     yield case
+
+
+def _refused_by_the_program(path: Path, content: bytes, name: str, color: str) -> None:
+    """A bundle with this network, as somebody would send it."""
+    detector = device_helpers.detector_file()
+    if detector is None:
+        return
+    device_helpers.make_bundle(path, detector.read_bytes(), color=color, **{name: content})  # type: ignore[arg-type]
+    if command(main, "fer-edge", "verify", "--untrusted", path) != "refused":
+        raise Fault("a network that ends its process was not refused")
 
 
 def _in_a_fork(content: bytes, name: str, color: str, reference: bool) -> str:

@@ -73,7 +73,7 @@ class Outcome:
         cases: that ended, one way or another.
         answers: how often what came of a case.
         faults: broken promises, each with its case; ``n_faults`` counts those too that are not kept in words.
-        slowest_s: of a case, wall clock.
+        slowest_s: of a case, wall clock; ``worked_s`` of the processor.
         before_bytes: memory that the child held before the first case.
         peak_bytes: and at most.
     """
@@ -83,6 +83,7 @@ class Outcome:
     faults: list[str] = field(default_factory=list)
     n_faults: int = 0
     slowest_s: float = 0.0
+    worked_s: float = 0.0
     before_bytes: int = 0
     peak_bytes: int = 0
     seconds: float = 0.0
@@ -100,6 +101,7 @@ class Outcome:
         for text in row["faults"]:
             self.fault(text)
         self.slowest_s = max(self.slowest_s, row["slowest_s"])
+        self.worked_s = max(self.worked_s, row["worked_s"])
         self.before_bytes = self.before_bytes or row["before_bytes"]
         self.peak_bytes = max(self.peak_bytes, row["peak_bytes"])
 
@@ -120,7 +122,7 @@ def fuzz(
         n: how many.
         seed: of the damage.
         first: number of the first case.
-        hang_s: that a case may take.
+        hang_s: of the processor that a case may take, and ten times as much of the clock.
         limit_s: no new case after so long.
         progress: told now and then.
     """
