@@ -7,7 +7,7 @@ After each kill: nothing is half-written, what was acknowledged is there. Each s
 killed, and must not fail by itself; the last is not killed, and makes what it makes without kills. Every second kill is
 of the whole group of processes, the others of the first alone, whose children must end by themselves. Needs
 dist/hawqc_mbv2 (run), and dist/hawqc_mbv2-*x86*.tar.gz (install, update: fer-host pack --target x86 --offline).
-Writes a row of results/kills.md and .json.
+Writes a row of results/kills.md and .json. SIGTERM or Ctrl-C ends it earlier, with a row of the kills so far.
 """
 
 from __future__ import annotations
@@ -54,11 +54,14 @@ class Count:
 def kill_often(subject: Subject, times: int, seed: int) -> Count:
     """Kills a command so many times; the moments are drawn from the length of an undisturbed run."""
     draw, count = random.Random(seed), Count()
+    asked_to_end: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: asked_to_end.append(1))
     subject.prepare()
     count.longest_s = subject.undisturbed()
     count.wrong += [f"without a kill: {text}" for text in subject.finished()]
     subject.reset()
-    while count.kills < times and len(count.wrong) + len(count.failed) < 10:
+    while count.kills < times and not asked_to_end and len(count.wrong) + len(count.failed) < 10:
         after_s = draw.uniform(0, count.longest_s)
         process = subject.start()
         try:
@@ -76,8 +79,7 @@ def kill_often(subject: Subject, times: int, seed: int) -> Count:
             found = subject.finished() if not status else []
             subject.reset()
         count.wrong += [f"kill {count.kills}, after {after_s:.2f} s: {text}" for text in found]
-        if count.kills % 10 == 0:
-            print(f"{count.kills} kills, {count.ended} ended before; {count.wrong + count.failed}", flush=True)
+        print(f"{count.kills} kills, {count.ended} ended before; {count.wrong + count.failed}", flush=True)
     _last(subject, count)
     return count
 
