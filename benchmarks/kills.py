@@ -63,6 +63,8 @@ def kill_often(subject: Subject, times: int, seed: int) -> Count:
     subject.reset()
     while count.kills < times and not asked_to_end and len(count.wrong) + len(count.failed) < 10:
         after_s = draw.uniform(0, count.longest_s)
+        if subject.waits:
+            _wait_for_orphans(subject, 10 * count.longest_s)  # said, not failed
         process = subject.start()
         try:
             status = process.wait(after_s)
@@ -91,15 +93,20 @@ def _last(subject: Subject, count: Count) -> None:
         count.wrong += [f"at the end: {text}" for text in subject.finished()]
     except RuntimeError as error:
         count.failed.append(f"at the end: {error}")
-    until = time.monotonic() + ORPHANS_S
-    while (left := subject.orphans()) and time.monotonic() < until:
-        time.sleep(0.5)
-    if left:
+    if left := _wait_for_orphans(subject, ORPHANS_S):
         count.wrong.append(f"{len(left)} processes still run {ORPHANS_S:g} s later")
         for pid in left:
             os.kill(pid, signal.SIGKILL)
     if isinstance(subject, Run):
         count.note = f"{subject.lines()} lines, {subject.torn()} torn"
+
+
+def _wait_for_orphans(subject: Subject, longest_s: float) -> list[int]:
+    """Gives those that are still there."""
+    until = time.monotonic() + longest_s
+    while (left := subject.orphans()) and time.monotonic() < until:
+        time.sleep(0.5)
+    return left
 
 
 def main() -> int:

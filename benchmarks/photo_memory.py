@@ -86,11 +86,12 @@ def main() -> int:
                 found[name].append(measured(arguments.bundle.resolve(), photos, arguments.n, environment))
                 print(name, found[name][-1], flush=True)
     text = f"# Memory after photos\n\nWritten by `benchmarks/photo_memory.py`: {arguments.n} photos of 0.3 to 12 "
-    text += f"megapixels, {AT_A_TIME} at a time, to `fer-edge web`; {arguments.rounds} rounds; {platform.machine()}, "
+    text += f"megapixels, {AT_A_TIME} at a time, to `fer-edge web`; rounds: {arguments.rounds}; {platform.machine()}, "
     text += f"{os.cpu_count()} cores, glibc {platform.libc_ver()[1]}. MB at rest, the least and the most.\n\n"
     text += "| setting | before, MB | after, MB | anonymous after, MB |\n|---|---|---|---|\n"
     for name, rows in found.items():
-        cells = [f"{min(r[i] for r in rows):.1f} to {max(r[i] for r in rows):.1f}" for i in range(3)]
+        ends = [(f"{min(r[i] for r in rows):.1f}", f"{max(r[i] for r in rows):.1f}") for i in range(3)]
+        cells = [low if low == high else f"{low} to {high}" for low, high in ends]
         text += f"| {name} | {' | '.join(cells)} |\n"
     write(RESULTS, text)
     print(text)

@@ -17,6 +17,8 @@ PYTHON = getattr(sys, "_base_executable", sys.executable)
 class Install(Subject):
     """Into an empty prefix, until a run is whole."""
 
+    waits = True  # the pip of a killed install.sh holds its lock
+
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.prefix, self.archive = folder / "prefix", folder / "archive"

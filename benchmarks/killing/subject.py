@@ -18,7 +18,12 @@ class Subject(ABC):
 
     Args:
         folder: for all that it writes.
+
+    Attributes:
+        waits: a start is refused, in a line that says so, while children of one that was killed alone are at work.
     """
+
+    waits = False
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,9 @@ def page(
     if samples:
         per_s = rate(samples, lambda s: s["frames"])
         text += f"{samples[-1]['frames']:.0f} frames at {per_s:.0f}/s of {facts['fps']:g}/s sent, "
-        text += f"{samples[-1]['heard']:.0f} messages over MQTT, {len(samples)} samples. {facts['world']}\n\n"
+        text += f"{samples[-1]['heard']:.0f} messages over MQTT, {len(samples)} samples. {facts['world']} "
+        share, load = rate(samples, lambda s: s["cpu_s"]), statistics.fmean(s["load"] for s in samples)
+        text += f"The machine's load was {load:.0f} on average, and fer-edge had {share:.0%} of one core.\n\n"
     text += "| promise | found | kept |\n|---|---|---|\n"
     text += "".join(f"| {v.promise} | {v.found} | {'yes' if v.kept else '**no**'} |\n" for v in verdicts)
     if len(samples) >= 8:
