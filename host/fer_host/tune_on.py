@@ -31,7 +31,7 @@ from fer_host.recipe.write import recipe_toml
 from fer_host.train.machine import machine
 from fer_host.train.rows import validation_split
 from fer_host.train.run import gray_crops, write_card_for
-from fer_host.train.tune import Tuned, parted, scores_after, scores_before, test_rows, tune, tuned_recipe
+from fer_host.train.tune import Tuned, judged_rows, parted, scores_after, scores_before, tune, tuned_recipe
 
 _LEAST_PHOTOS = 24
 BUNDLE = "bundle"  # in the folder of what was made
@@ -45,7 +45,7 @@ class TuneRequest:
         data: a folder of photos by label, or a CSV; see ``data.own``.
         source: the recipe whose network is tuned.
         out: the folder of all that is made; None takes ./NAME.
-        name: of the new network; None takes the data's.
+        name: of the new network; None takes the data's with ``_tuned``.
         person: pattern of a file's name for the person; empty guesses.
         seed: of the draw of persons and of training.
         limit_min: minutes of training at most.
@@ -108,7 +108,7 @@ def tune_on(request: TuneRequest) -> TuneResult:
             quiet=request.quiet,
         )
     )
-    rows, bundle = test_rows(data), converted.bundle
+    rows, bundle = judged_rows(data), converted.bundle
     variant = bundle.manifest.variant()
     probabilities = predict(bundle, variant, list(rows.images))
     minutes = (time.monotonic() - started) / 60
@@ -153,7 +153,7 @@ def train_on(request: TuneRequest, name: str, out: Path, say: Callable[[str], No
 
 
 def _judged(recipe: Recipe, data: FaceData, tuned: Tuned, source: Recipe) -> TuneResult:
-    rows = test_rows(data)
+    rows = judged_rows(data)
     return TuneResult(
         recipe, data, scores_before(source, recipe, rows), scores_after(recipe, tuned.weights, rows), tuned.minutes
     )
@@ -161,7 +161,8 @@ def _judged(recipe: Recipe, data: FaceData, tuned: Tuned, source: Recipe) -> Tun
 
 def _plain(data: Path) -> str:
     stem = data.resolve().stem
-    return "".join(c if c.isascii() and (c.isalnum() or c in "._+-") else "_" for c in stem).lstrip("._+-") or "tuned"
+    plain = "".join(c if c.isascii() and (c.isalnum() or c in "._+-") else "_" for c in stem).lstrip("._+-")
+    return f"{plain[:50]}_tuned" if plain else "tuned"
 
 
 def _faces(recipe: Recipe, data: FaceData) -> CalibrationFaces:
@@ -175,7 +176,7 @@ def _pictures(recipe: Recipe, rows: FaceData) -> Pictures:
 
 
 def _split_in_words(data: FaceData) -> str:
-    held = test_rows(data)
+    held = judged_rows(data)
     parts = {"trained on": data.select(data.usage == TRAINING), "chosen on": validation_split(data), "judged on": held}
     persons = {
         key: f" of {len(np.unique(rows.subject))} persons" if data.persons_known else "" for key, rows in parts.items()
@@ -186,7 +187,7 @@ def _split_in_words(data: FaceData) -> str:
 
 def format_table(result: TuneResult, source: str) -> str:
     """Before and after on the rows that nothing was chosen on, with what so few can tell."""
-    rows = test_rows(result.data)
+    rows = judged_rows(result.data)
     persons = f", {len(np.unique(rows.subject))} persons" if result.data.persons_known else ""
     lines = [f"{result.recipe.id}: {len(rows)} held-out faces{persons}, {', '.join(result.recipe.label_names)}", ""]
     lines += ["| network | accuracy | 95% interval | macro-F1 |", "|---|---|---|---|"]

@@ -22,7 +22,8 @@ from fer_host.tflite.ranges import ActivationRanges
 from fer_host.tflite.run import open_interpreter
 
 _LOOKED_AT = 16  # pictures whose activations are compared
-_SUSPECTS = 3  # operators tried in float
+_SUSPECTS = 6  # operators tried in float, each by itself, and the first three together
+_TOGETHER = 3
 _PERCENTILES = (99.9, 99.0)
 _FEW = 100  # pictures; more are advised below
 
@@ -59,6 +60,11 @@ def remedies(patient: Patient) -> str:
             note(f"--keep-float {name}", lambda kept=kept: _quantized(patient, patient.ranges, target, kept))  # type: ignore[misc]
         costliest = max(tried, key=lambda each: each[1].top1_agreement, default=None)
         tried[:] = [] if costliest is None else [costliest]
+        several = suspects[:_TOGETHER]
+        if costliest is not None and len(several) > 1 and "does not" in _verdict(costliest[1]):
+            kept = (*patient.recipe.convert.keep_float, *several)
+            name = " ".join(f"--keep-float {each}" for each in several)
+            note(name, lambda: _quantized(patient, patient.ranges, target, kept))
         if patient.faces is not None:
             faces = patient.faces
             for percentile in _PERCENTILES:

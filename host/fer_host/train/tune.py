@@ -118,7 +118,7 @@ def parted(data: FaceData, seed: int) -> FaceData:
     return dataclasses.replace(data, usage=split, duplicate=duplicates(identical_groups(data.images), split))
 
 
-def test_rows(data: FaceData) -> FaceData:
+def judged_rows(data: FaceData) -> FaceData:
     """The rows that nothing was chosen on."""
     return data.select(np.isin(data.usage, ("Test", "PrivateTest")))
 
