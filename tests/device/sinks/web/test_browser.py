@@ -64,6 +64,19 @@ def is_box_colored(image: RgbImage, x: float, y: float) -> bool:
     return bool((np.abs(around - BOX).sum(axis=2) < 120).any())
 
 
+def test_every_one_of_eight_tabs_shows_what_is_read_when_it_is_looked_at(page: str) -> None:
+    """A browser has six connections to a server: hidden tabs must keep none, or the seventh does not load."""
+    with chromium() as many:
+        for number in range(8):
+            if number:
+                many.switch_to.new_window("tab")
+            many.get(page)
+        for tab in many.window_handles:
+            many.switch_to.window(tab)
+            wait_for_text(many, "badge", "live")
+            wait_for_picture(many)
+
+
 def test_live_picture_with_the_box_over_the_face(browser: Any, page: str, photo_path: Callable[[str], Path]) -> None:
     browser.get(page)
     wait_for_text(browser, "badge", "live")

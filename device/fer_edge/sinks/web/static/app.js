@@ -284,10 +284,14 @@ for (const name of ["dragleave", "drop"]) {
 }
 document.addEventListener("drop", (event) => onFiles(event.dataTransfer.files));
 
-// ---- the event stream; the browser connects again by itself
+// ---- the event stream; the browser connects again by itself. Only while the page is looked at: a browser opens six
+// connections to a server for all of its tabs, and the seventh would not even load
+
+let watched = null;
 
 function connect() {
-  const events = new EventSource("events");
+  if (watched || document.hidden) return;
+  const events = watched = new EventSource("events");
   events.addEventListener("state", (event) => onState(JSON.parse(event.data)));
   events.addEventListener("reading", (event) => onReading(JSON.parse(event.data)));
   events.addEventListener("error", async () => {
@@ -296,9 +300,15 @@ function connect() {
     $("switch").disabled = true;
     watch();
     if (events.readyState !== EventSource.CLOSED) return;
+    if (watched === events) watched = null;
     const answer = await fetch("api/status").catch(() => null);  // refused, not lost: full, or another token is asked for
     if (answer && answer.status === 401) location.reload(); else setTimeout(connect, 3000);
   });
 }
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden && watched) { watched.close(); watched = null; }
+  connect();
+});
 
 connect();
