@@ -1,12 +1,14 @@
 """Is anything half-written after kill -9? A command is killed at random moments, again and again.
 
 .venv/bin/python benchmarks/kills.py run --times 100 --seed 1
-.venv/bin/python benchmarks/kills.py convert|train|install|update --times 100
+.venv/bin/python benchmarks/kills.py convert|convert-cached|train|install|update --times 100
 
 After each kill: nothing is half-written, what was acknowledged is there. Each start goes on where the last one was
 killed, and must not fail by itself; the last is not killed, and makes what it makes without kills. Every second kill is
-of the whole group of processes, the others of the first alone, whose children must end by themselves. Needs
-dist/hawqc_mbv2 (run), and dist/hawqc_mbv2-*x86*.tar.gz (install, update: fer-host pack --target x86 --offline).
+of the whole group of processes, the others of the first alone, whose children must end by themselves.
+
+Needs dist/hawqc_mbv2 (run), build/hawqc_mbv2 (convert-cached), and dist/hawqc_mbv2-*x86*.tar.gz (install, update:
+fer-host pack --target x86 --offline).
 Writes a row of results/kills.md and .json. SIGTERM or Ctrl-C ends it earlier, with a row of the kills so far.
 """
 
@@ -26,14 +28,19 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from killing.installing import Install, Update
-from killing.making import Convert, Train
+from killing.making import Convert, ConvertCached, Train
 from killing.readings import Run
 from killing.subject import Subject
 from written import kept, write
 
 SUBJECTS: dict[str, type[Subject]] = {
-    "run": Run, "convert": Convert, "train": Train, "install": Install, "update": Update
-}  # fmt: skip
+    "run": Run,
+    "convert": Convert,
+    "convert-cached": ConvertCached,
+    "train": Train,
+    "install": Install,
+    "update": Update,
+}
 RESULTS = Path(__file__).parent / "results" / "kills.md"
 ORPHANS_S = 60.0  # for what a killed process started to see that it is alone
 COLUMNS = "| command | kills | between | ended before | half-written or lost | failed to start again | note |"

@@ -21,13 +21,15 @@ RECIPE = "fer48"  # the smallest
 class Convert(Subject):
     """A bundle from released weights; the stages in build/ stay from one start to the next, until a run is whole."""
 
+    recipe = RECIPE
+
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self.out, self.expected = folder / "dist" / RECIPE, dict[str, str]()
+        self.out, self.expected = folder / "dist" / self.recipe, dict[str, str]()
 
     def command(self) -> list[str]:
         """As ``make convert`` does."""
-        return [sys.executable, "-m", "fer_host.cli", "convert", RECIPE, "--quiet"]
+        return [sys.executable, "-m", "fer_host.cli", "convert", self.recipe, "--quiet"]
 
     def whole(self) -> list[str]:
         """The bundle is absent, or every file in it has its digest."""
@@ -55,6 +57,24 @@ class Convert(Subject):
         """Neither stages nor bundle; ours, in our folder."""
         for name in ("build", "dist"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
+
+
+class ConvertCached(Convert):
+    """As ``Convert``, with the stages that an earlier conversion left: the checks, and the bundle, again and again."""
+
+    recipe = "hawqc_mbv2"
+
+    def prepare(self) -> None:
+        """Copies what ``make convert MODEL=hawqc_mbv2`` left."""
+        if not (ROOT / "build" / self.recipe).is_dir():
+            raise SystemExit(f"kills: no build/{self.recipe}; make convert MODEL={self.recipe}")
+        for path in (ROOT / "build").glob(f"{self.recipe}*"):
+            shutil.copytree(path, self.folder / "build" / path.name)
+        shutil.copytree(ROOT / "build" / "detectors", self.folder / "build" / "detectors")
+
+    def reset(self) -> None:
+        """No bundle."""
+        shutil.rmtree(self.folder / "dist", ignore_errors=True)
 
 
 class Train(Subject):
