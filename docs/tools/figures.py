@@ -149,6 +149,8 @@ def tables(name: str) -> list[Table]:
     if path.suffix == ".jsonl":
         return [_of_rows([json.loads(line) for line in path.read_text().splitlines() if line.strip()])]
     document = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(document, list):
+        return [_of_rows(document)]
     if document.get("schema") == "fer-edge/result/1":
         return [Table(each["heading"], _numbered(each["columns"]), each["rows"]) for each in document["tables"]]
     return [_of_rows(document.get("rows") or document["entries"])]

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MARK = r"(?:^<!-- (?P<kind>run|long|run by|not run)(?:: (?P<why>[^\n]*))? -->\n+)?"
 BLOCK = re.compile(MARK + r"^```sh\n(?P<text>.*?)^```$", re.M | re.S)
-CALL = re.compile(r"\b(?P<program>fer-edge|fer-host) (?P<command>[a-z]+)(?![\w=-])(?P<rest>[^\n`#|;&)]*)")
+CALL = re.compile(r"(?<!exec )\b(?P<program>fer-edge|fer-host) (?P<command>[a-z]+)(?![\w=-])(?P<rest>[^\n`#|;&)]*)")
 
 
 @dataclass(frozen=True)
