@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import nn
 
+from fer_host.bundle.golden import PHOTOS
 from fer_host.errors import DataError, RecipeError
 from fer_host.evaluate.explain import Heat, explain, heat_map
 from fer_host.models import MODELS
+from fer_host.models.weights import package_file
 from fer_host.recipe.recipe import load_recipe
 
 
@@ -162,3 +164,15 @@ def test_what_cannot_be_explained_is_refused(photos: Path, tmp_path: Path) -> No
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="found none"):
         list(explain(recipe, [tmp_path / "empty"], tmp_path))
+
+
+def test_small_faces_are_explained_as_image_finds_them(tmp_path: Path) -> None:
+    """Three small ones in a large photo, which a look at the whole picture misses."""
+    face = cv2.imread(str(package_file(*PHOTOS["astronaut.png"])))
+    small = cv2.resize(face, (220, 220), interpolation=cv2.INTER_AREA)
+    canvas = np.full((600, 900, 3), 128, dtype=np.uint8)
+    for x, y in ((20, 20), (340, 360), (660, 40)):
+        canvas[y : y + 220, x : x + 220] = small
+    cv2.imwrite(str(tmp_path / "crowd.png"), canvas)
+    found = list(explain(load_recipe("fer48"), [tmp_path / "crowd.png"], tmp_path / "out"))
+    assert [each.picture and each.picture.name for each in found] == ["crowd.png", "crowd-2.png", "crowd-3.png"]
