@@ -127,7 +127,7 @@ def run_training(
     if not team.leads:
         return target
     save_weights(load_network(recipe, state / BEST), target)
-    write_card_for(recipe, target, data, read_curve(state / CURVE), minutes)
+    write_card_for(recipe, target, data, read_curve(state / CURVE), minutes, weights)
     return target
 
 
@@ -260,8 +260,10 @@ def _shifted(
     return on_epoch(epochs + epoch, size_px, average, loss, minutes + spent)
 
 
-def write_card_for(recipe: Recipe, weights: Path, data: FaceData, curve: list[Epoch], minutes: float) -> None:
-    """Measures shipped weights in float and writes their model card."""
+def write_card_for(
+    recipe: Recipe, weights: Path, data: FaceData, curve: list[Epoch], minutes: float, start: Path | None = None
+) -> None:
+    """Measures shipped weights in float and writes their model card; ``start``: weights in place of the recipe's."""
     held_out = validation_split(data)
     network = load_network(recipe, weights)
     rows = scores_of_card(network, recipe, held_out)
@@ -282,6 +284,7 @@ def write_card_for(recipe: Recipe, weights: Path, data: FaceData, curve: list[Ep
         str(held_out.usage[0]),
         calibration,
         machine(recipe),
+        None if start is None else f"{start} ({weights_sha256(load_network(recipe, start))[:12]})",
     )
 
 

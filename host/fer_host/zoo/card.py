@@ -46,7 +46,8 @@ class Card:
     """A model card; ``released`` holds figures of converted variants, by variant, "measured at release".
 
     ``validation`` names the split that the float scores were measured on; ``calibration`` is of the outputs, by label
-    set; ``trained_on`` is the machine in words, None in cards of before it was kept.
+    set; ``trained_on`` is the machine in words, None in cards of before it was kept; ``started_from`` names the weights
+    that this training went on from, where the recipe's own start was not taken: ``epochs`` counts none of theirs.
     """
 
     recipe: str
@@ -64,6 +65,7 @@ class Card:
     validation: str = "PublicTest"
     calibration: dict[str, Calibration] = field(default_factory=dict)
     trained_on: str | None = None
+    started_from: str | None = None
 
 
 def card_path(weights: Path) -> Path:
@@ -109,6 +111,7 @@ def write_card(
     validation: str,
     calibration: dict[str, Calibration] | None = None,
     trained_on: str | None = None,
+    started_from: str | None = None,
 ) -> None:
     """Card and confusion matrix for freshly trained weights.
 
@@ -122,6 +125,7 @@ def write_card(
         dataset: in words.
         calibration: of the outputs, by label set.
         trained_on: the machine, in words.
+        started_from: see ``Card``.
         validation: the split on which epochs were chosen, and on which ``rows`` were measured.
     """
     from fer_host.models.weights import load_network, weights_sha256
@@ -140,6 +144,7 @@ def write_card(
         minutes=round(minutes, 1),
         float_scores=card_rows(recipe, rows),
         trained_on=trained_on,
+        started_from=started_from,
         curve=tuple({key: float(value) for key, value in entry.items()} for entry in curve),
     )
     save_card(card, weights)
@@ -156,6 +161,7 @@ def card_markdown(card: Card) -> str:
         "",
         f"{card.network}, trained on {card.dataset} ({card.n_train:,} images; {card.split}).",
         f"Seed {card.seed}, {card.epochs} epochs, {card.minutes:g} minutes on {card.trained_on or 'two shared cores'}.",
+        *([f"Started from {card.started_from}."] if card.started_from else []),
         "",
         f"Float, single view, {card.validation}:",
         "",
