@@ -13,7 +13,8 @@ import numpy as np
 
 from fer_edge.contract.bundle import Bundle
 from fer_edge.contract.labels import check_labels
-from fer_edge.contract.manifest import License, is_plain_name
+from fer_edge.contract.manifest import License
+from fer_edge.contract.names import is_plain_name
 from fer_host.bundle.job import Choices
 from fer_host.calibration.faces import CalibrationFaces, faces_from_rows
 from fer_host.data.faces import TRAINING, FaceData

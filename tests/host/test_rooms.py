@@ -129,6 +129,17 @@ def breaches(package: Path, order: list[str]) -> set[str]:
     return found | {f"circle of files: {', '.join(circle)}" for circle in circles(files)}
 
 
+MOST_LINES, MOST_MODULES = 300, {"host/fer_host": 8, "device/fer_edge": 6}
+
+
+@pytest.mark.parametrize("package", ORDER)
+def test_modules_are_small_and_few_stand_beside_the_rooms(package: str) -> None:
+    modules = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in (ROOT / package).rglob("*.py")}
+    assert {str(path): n for path, n in modules.items() if n > MOST_LINES} == {}
+    beside = [path.name for path in modules if path.parent == ROOT / package and not path.name.startswith("__")]
+    assert len(beside) <= MOST_MODULES[package], sorted(beside)
+
+
 @pytest.mark.parametrize("package", ORDER)
 def test_imports_run_down_and_in_no_circle(package: str) -> None:
     assert len(import_graph(ROOT / package)) > 50, "nothing was looked at"

@@ -51,6 +51,23 @@ def _schema_problem(expected: str, found: object) -> str:
     return f"found {found!r}, expected {expected!r}"
 
 
+def check_texts(value: Any, path: str) -> None:
+    """Refuses texts of an encoded document that a terminal would obey.
+
+    Raises:
+        SchemaError: a key or a text that is not printable.
+    """
+    if isinstance(value, str) and not value.isprintable():
+        raise SchemaError(path, f"found {value[:40]!r}, expected printable characters")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            check_texts(key, path)
+            check_texts(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            check_texts(item, f"{path}[{i}]")
+
+
 def encode(value: Any) -> Any:
     """A dataclass (or a field of one) as JSON-ready values; None is left out unless the metadata say ``null``."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -6,24 +6,18 @@ import dataclasses
 import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Literal
 
 from fer_edge.contract import bounds, codec
 from fer_edge.contract.errors import SchemaError
 from fer_edge.contract.labels import LABEL_SETS, Calibration, LabelSet, check_labels, check_sets, find_set
+from fer_edge.contract.names import PLAIN_NAME, is_plain_name
 from fer_edge.contract.specs import AlignSpec, DetectorSpec, InputSpec, TensorSpec, require
 
 SCHEMA = "fer-edge/manifest/1"
 SCHEMES = ("float32", "dynamic", "int8", "mixed")
 Scheme = Literal["float32", "dynamic", "int8", "mixed"]
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-PLAIN_NAME = "letters, digits, '.', '_', '+' and '-', at most 64, a letter or digit first"
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
-
-
-def is_plain_name(text: str) -> bool:
-    """Whether a name from a file may become part of a path: see ``PLAIN_NAME``."""
-    return _PLAIN_NAME.fullmatch(text) is not None
 
 
 @dataclass(frozen=True)
@@ -292,21 +286,8 @@ def loads(text: str | bytes) -> Manifest:
     manifest = codec.loads(SCHEMA, Manifest, text)
     plain = text if isinstance(text, str) else text.decode()
     if "\\" in plain or not all(line.isprintable() for line in plain.splitlines()):  # else all of it can be shown
-        _check_texts(codec.encode(manifest), "manifest")
+        codec.check_texts(codec.encode(manifest), "manifest")
     return manifest
-
-
-def _check_texts(value: Any, path: str) -> None:
-    """Refuses texts that a terminal would obey."""
-    if isinstance(value, str):
-        require(value.isprintable(), path, f"found {value[:40]!r}, expected printable characters")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            require(key.isprintable(), path, f"found {key[:40]!r}, expected printable characters")
-            _check_texts(item, f"{path}.{key}")
-    elif isinstance(value, list):
-        for i, item in enumerate(value):
-            _check_texts(item, f"{path}[{i}]")
 
 
 def dumps(manifest: Manifest) -> str:

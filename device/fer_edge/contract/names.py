@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import quote_from_bytes
 
 _ASCII = "".join(map(chr, range(33, 127)))
+PLAIN_NAME = "letters, digits, '.', '_', '+' and '-', at most 64, a letter or digit first"
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+
+
+def is_plain_name(text: str) -> bool:
+    """Whether a name from a file may become part of a path: see ``PLAIN_NAME``."""
+    return _PLAIN_NAME.fullmatch(text) is not None
 
 
 def printable(name: str | Path) -> str:

@@ -36,9 +36,10 @@ from fer_host.quantize.shipped import policy_path, tuned_path
 from fer_host.recipe.quantize import AllocatorName, QuantizeConfig
 from fer_host.recipe.recipe import Recipe
 from fer_host.recipe.train import LossConfig
+from fer_host.train.digest import train_digest
 from fer_host.train.loop import train
 from fer_host.train.rows import train_split, validation_split
-from fer_host.train.run import train_digest, training_data
+from fer_host.train.run import training_data
 from fer_host.train.scoring import scores
 from fer_host.train.teacher import load_teacher
 

@@ -17,7 +17,8 @@ from fer_edge.contract import codec
 from fer_edge.contract.align import align_for
 from fer_edge.contract.errors import SchemaError
 from fer_edge.contract.labels import LABEL_SETS, LabelSet, check_labels, label_sets
-from fer_edge.contract.manifest import PLAIN_NAME, License, is_plain_name
+from fer_edge.contract.manifest import License
+from fer_edge.contract.names import PLAIN_NAME, is_plain_name
 from fer_edge.contract.regular import read_regular
 from fer_edge.contract.specs import AlignSpec, InputSpec
 from fer_host.errors import RecipeError

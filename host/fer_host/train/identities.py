@@ -27,9 +27,10 @@ from fer_host.models.weights import load_network, save_weights, zoo_path
 from fer_host.recipe.recipe import Recipe
 from fer_host.train.checks import check_recipe
 from fer_host.train.curve import CURVE, Epoch, figures, read_curve
+from fer_host.train.digest import train_digest
 from fer_host.train.loop import TrainSet
 from fer_host.train.parallel import device_of, join_team, leave_team
-from fer_host.train.run import BEST, train_cycles, train_digest
+from fer_host.train.run import BEST, train_cycles
 
 N_SCORED = 20_000  # validation faces looked at after an epoch, drawn once
 

@@ -22,9 +22,10 @@ from fer_host.files.paths import TRAIN_CACHE
 from fer_host.models.weights import load_network
 from fer_host.recipe.recipe import Recipe
 from fer_host.train.checks import check_recipe
+from fer_host.train.digest import train_digest
 from fer_host.train.parallel import join_team, leave_team
 from fer_host.train.protocols import LEAKY_NOTE, Grouping, as_fold, cross_validation, in_words
-from fer_host.train.run import fit, gray_crops, train_digest
+from fer_host.train.run import fit, gray_crops
 from fer_host.train.scoring import predict, scores
 
 SCHEMA = "fer-edge/kfold/1"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
 from functools import partial
@@ -14,13 +13,12 @@ from torch import nn
 
 from fer_host.data.faces import FaceData
 from fer_host.data.labels import same_labels
-from fer_host.data.load import data_digest, load_data
+from fer_host.data.load import load_data
 from fer_host.detector.networks import load_detector_model
 from fer_host.device_pipeline import RgbImage, face_cropper
 from fer_host.errors import DataError, WeightsError
-from fer_host.files.artifacts import digest_json, write_bytes
+from fer_host.files.artifacts import write_bytes
 from fer_host.files.paths import TRAIN_CACHE
-from fer_host.models.own import code_sha256, is_own
 from fer_host.models.shapes import fit_shapes
 from fer_host.models.starts import start_from, start_from_body, start_from_imagenet, with_outputs
 from fer_host.models.weights import (
@@ -36,6 +34,7 @@ from fer_host.recipe.recipe import Recipe, load_recipe
 from fer_host.recipe.train import TrainConfig
 from fer_host.train.checks import check_recipe
 from fer_host.train.curve import CURVE, Epoch, figures, read_curve
+from fer_host.train.digest import train_digest
 from fer_host.train.loop import TrainSet, train
 from fer_host.train.machine import machine
 from fer_host.train.parallel import Team, join_team, leave_team
@@ -47,13 +46,6 @@ from fer_host.zoo.card import write_card
 from fer_host.zoo.sureness import plot_sureness
 
 BEST = "best.safetensors"
-# Options that came later: a recipe that does without them keeps its digest, and a run of it resumes.
-_UNUSED = {"precision": "float32", "trainable": "all", "faces": None, "mixup": 0.0}
-_UNUSED_IN: dict[str, dict[str, object]] = {  # of a cycle's tables
-    "schedule": {"of_epochs": None, "decay": 0.0},
-    "loss": {"fer7_share": 0.0, "head_shares": ()},
-    "augment": {"light": None},
-}
 
 
 def training_data(recipe: Recipe, path: Path, quiet: bool = False) -> FaceData:
@@ -286,30 +278,3 @@ def write_card_for(
         machine(recipe),
         None if start is None else f"{start} ({weights_sha256(load_network(recipe, start))[:12]})",
     )
-
-
-def train_digest(recipe: Recipe, data_path: Path) -> str:
-    """Short digest of all that training depends on, so that a recipe changed in these parts starts afresh."""
-    whole = dataclasses.asdict(recipe)
-    if is_own(recipe.network):
-        whole["network"] = [Path(recipe.network).name, code_sha256(recipe.network)]
-    parts = {
-        key: whole[key] for key in ("network", "labels", "size_px", "input", "align", "detector", "train", "prune")
-    }
-    if recipe.own_labels:
-        parts["own"] = [recipe.own_labels, recipe.person]
-    if whole["heads"]:
-        parts["heads"] = whole["heads"]
-    if whole["input"]["normalize"] is None:
-        del whole["input"]["normalize"]
-    for cycle in (*parts["train"], *([parts["prune"]["reward"]] if parts["prune"] else [])):
-        for name, unused in _UNUSED.items():
-            if cycle[name] == unused:
-                del cycle[name]
-        for table, names in _UNUSED_IN.items():
-            for name, off in names.items():
-                if cycle[table][name] == off:
-                    del cycle[table][name]
-    if parts["prune"] and parts["prune"]["round_to"] == 1:
-        del parts["prune"]["round_to"]
-    return digest_json([parts, data_digest(data_path)])[:12]

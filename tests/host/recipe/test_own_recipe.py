@@ -14,7 +14,7 @@ from fer_host.data.load import open_data
 from fer_host.errors import DataError, RecipeError, WeightsError
 from fer_host.models.weights import build_network, load_network, zoo_path
 from fer_host.recipe.recipe import load_recipe
-from fer_host.train.run import train_digest
+from fer_host.train.digest import train_digest
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

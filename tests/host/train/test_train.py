@@ -145,7 +145,7 @@ def test_bfloat16_learns_with_float32_weights_and_loss(data: TrainSet, tmp_path:
 
 def test_a_precision_that_is_not_used_leaves_the_digest_alone(tmp_path: Path, small_recipe: Path) -> None:
     from fer_host.recipe.recipe import load_recipe
-    from fer_host.train.run import train_digest
+    from fer_host.train.digest import train_digest
 
     path = npz(tmp_path / "f.npz")
     plain = train_digest(load_recipe(str(small_recipe)), path)
@@ -163,14 +163,14 @@ def test_what_later_versions_added_and_a_recipe_does_not_use_is_not_in_the_diges
 ) -> None:
     """So that a training begun before the field was there goes on."""
     from fer_host.recipe.recipe import load_recipe
-    from fer_host.train import run as train_run
+    from fer_host.train import digest
 
     recipe, digested = load_recipe(str(small_recipe)), []
-    monkeypatch.setattr(train_run, "digest_json", lambda parts: digested.append(parts[0]) or "0" * 12)
+    monkeypatch.setattr(digest, "digest_json", lambda parts: digested.append(parts[0]) or "0" * 12)
     for share in (0.0, 0.1):
         loss = replace(recipe.train[0].loss, vote_share=0.5, fer7_share=share)
         train = tuple(replace(cycle, loss=loss) for cycle in recipe.train)
-        train_run.train_digest(replace(recipe, train=train), npz(tmp_path / "f.npz"))
+        digest.train_digest(replace(recipe, train=train), npz(tmp_path / "f.npz"))
     without, given = (parts["train"][0]["loss"] for parts in digested)
     assert "fer7_share" not in without
     assert given == without | {"fer7_share": 0.1}
@@ -178,7 +178,7 @@ def test_what_later_versions_added_and_a_recipe_does_not_use_is_not_in_the_diges
     later = {"mixup", "light", "decay", "head_shares", "heads", "normalize"}
     assert not later & set(re.findall(r"'(\w+)': ", repr(plain)))
     lit = replace(recipe.train[0], mixup=0.2, augment=replace(recipe.train[0].augment, light=Light(gain_p=0.5)))
-    train_run.train_digest(replace(recipe, train=(lit,)), npz(tmp_path / "f.npz"))
+    digest.train_digest(replace(recipe, train=(lit,)), npz(tmp_path / "f.npz"))
     assert digested[-1]["train"][0]["mixup"] == 0.2
     assert digested[-1]["train"][0]["augment"]["light"]["gain_p"] == 0.5
 
