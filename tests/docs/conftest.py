@@ -35,6 +35,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.parent.mkdir(exist_ok=True)
         cv2.imwrite(str(path), photo)
     cv2.imwrite(str(folder / "holiday" / "2.png"), photo[:, ::-1])
+    cv2.imwrite(str(folder / "photo.jpg"), photo)
     clip = cv2.VideoWriter(str(folder / "clip.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 10, (512, 512))
     for _ in range(10):
         clip.write(photo)

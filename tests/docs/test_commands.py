@@ -14,6 +14,7 @@ import argparse
 import os
 import re
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,6 +94,15 @@ def test_commands(block: Block, request: pytest.FixtureRequest, tmp_path: Path) 
         check=False,
     )
     assert done.returncode == 0, f"{block.place}\n{block.text}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
+def test_the_program_on_the_first_page(checkout: Path) -> None:
+    (text,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+    done = subprocess.run(
+        [sys.executable, "-c", text], cwd=checkout, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("happiness {"), done.stdout
 
 
 def test_every_command_and_flag_of_the_pages_exists() -> None:
