@@ -10,6 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Nothing is timed in a test, and a run tries what the run before tried; --hypothesis-profile=default tries others.
+settings.register_profile("fer-edge", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("fer-edge")
 
 for _name in (  # read when the libraries are loaded; children inherit them
     "OMP_NUM_THREADS",
