@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def test_commands(block: Block, request: pytest.FixtureRequest, tmp_path: Path) 
         pytest.skip(f"{block.why}: make test-docs runs it")
     checkout = request.getfixturevalue("checkout")
     make = tmp_path / "make"  # environments are there: what is tested must not make them anew
-    make.write_text('#!/bin/sh\nexec /usr/bin/make -o .venv/.ready -o .venv-device/.ready "$@"\n')
+    make.write_text(f'#!/bin/sh\nexec {shutil.which("make")} -o .venv/.ready -o .venv-device/.ready "$@"\n')
     make.chmod(0o755)
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block.text],
