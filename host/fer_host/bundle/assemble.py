@@ -40,8 +40,6 @@ def wanted_variants(recipe: Recipe, variant: str | None) -> tuple[str, ...]:
     Raises:
         RecipeError: no such variant, or one that this version does not make.
     """
-    if recipe.labels == "identities":
-        raise RecipeError(f"recipe {recipe.id}: tells people apart; a bundle needs a recipe with expression labels")
     if variant is not None and variant not in MADE_HERE:
         why = "is not made by this version" if variant in SCHEMES else "is no variant"
         raise RecipeError(f"SCHEME {variant!r}: {why}; expected one of {', '.join(MADE_HERE)}")

@@ -75,6 +75,8 @@ def open_job(model: str, weights: Path | None, given: FileInput | None, choices:
             f"--labels, --input: a recipe says these itself; expected them for .onnx and .pt2, found {model}"
         )
     recipe = load_recipe(model)
+    if recipe.labels == "identities":
+        raise RecipeError(f"recipe {recipe.id}: tells people apart; a bundle needs a recipe with expression labels")
     is_own = recipe.folder is not None or weights is not None
     if not is_own and choices != Choices():
         raise RecipeError(

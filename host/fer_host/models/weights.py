@@ -37,6 +37,13 @@ def zoo_path(recipe: Recipe) -> Path:
     return other if recipe.folder and other.is_file() and not path.is_file() else path
 
 
+def _trained(recipe: Recipe) -> Path:
+    """``zoo_path``; of a changed copy of a shipped recipe that has no weights beside it, those that ship."""
+    path, shipped = zoo_path(recipe), ZOO / f"{recipe.id}.safetensors"
+    is_copy = recipe.folder is not None and not is_own(recipe.network) and not path.is_file() and shipped.is_file()
+    return shipped if is_copy else path
+
+
 def build_network(recipe: Recipe) -> nn.Module:
     """The recipe's network with fresh weights, in eval mode."""
     if is_own(recipe.network):
@@ -54,12 +61,13 @@ def load_network(recipe: Recipe, weights: Path | None = None) -> nn.Module:
 
     Args:
         recipe: names the network.
-        weights: a .safetensors file or a .pt/.pth state dict; None takes what ships.
+        weights: a .safetensors file or a .pt/.pth state dict; None takes those beside a recipe of the user's own, else
+            what ships under its id.
 
     Raises:
         WeightsError: absent, unreadable, or keys or shapes do not fit the network.
     """
-    path = weights or zoo_path(recipe)
+    path = weights or _trained(recipe)
     if weights is None and not path.is_file():
         command = "train" if recipe.prune is None else "prune"
         own = recipe.folder is not None

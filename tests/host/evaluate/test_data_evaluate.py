@@ -112,14 +112,15 @@ def test_a_balanced_draw_is_seeded_and_names_what_is_short(
     counts = (9, 2, 5, 30, 5, 7, 5)  # of EMOTIONS7
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(7), counts))
     crops = [np.full((2, 2), i, dtype=np.uint8) for i in range(len(labels))]
-    rows = LabelledCrops(crops, labels, labels == 3, 4, "somewhere")
+    rows = LabelledCrops(crops, labels, labels == 3, 4, "somewhere", tuple(map(str, range(len(labels)))))
 
     def drawn(per_class: int, seed: int) -> list[int]:
         found = _balanced(rows, per_class, seed, EMOTIONS7)
         assert np.bincount(found.labels, minlength=7).tolist() == [min(n, per_class) for n in counts]
         assert found.n_dropped == 4 + len(rows.labels) - len(found.labels)
         at = [int(crop[0, 0]) for crop in found.crops]
-        assert labels[at].tolist() == found.labels.tolist()  # crops, labels and duplicates stay together
+        assert labels[at].tolist() == found.labels.tolist()  # crops, labels, names and duplicates stay together
+        assert found.images == tuple(map(str, at))
         assert (found.duplicate == (found.labels == 3)).all()
         return at
 
