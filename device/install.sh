@@ -619,7 +619,7 @@ remove_own_files() {
     case ${XDG_CACHE_HOME:-} in /*) cache=$XDG_CACHE_HOME ;; *) cache=$home/.cache ;; esac
     case ${XDG_STATE_HOME:-} in /*) state=$XDG_STATE_HOME ;; *) state=$home/.local/state ;; esac
     for folder in "$cache/fer-edge" /var/cache/fer-edge; do
-        for file in "$folder"/decoded/* "$folder"/decoded/.tmp-*; do
+        for file in "$folder"/decoded/* "$folder"/decoded/.tmp-* "$folder"/tried/* "$folder"/tried/.tmp-*; do
             name=${file##*/}
             case $name in
                 .tmp-*) rm -f "$file" 2>/dev/null || true ;;
@@ -627,7 +627,9 @@ remove_own_files() {
                 *) if [ ${#name} = 64 ]; then rm -f "$file" 2>/dev/null || true; fi ;;
             esac
         done
-        rmdir "$folder/decoded" "$folder" 2>/dev/null || true
+        rmdir "$folder/decoded" 2>/dev/null || true
+        rmdir "$folder/tried" 2>/dev/null || true
+        rmdir "$folder" 2>/dev/null || true
     done
     for folder in "$state/fer-edge" /var/lib/fer-edge; do
         rm -f "$folder/tune.json" "$folder/web-token" 2>/dev/null || true

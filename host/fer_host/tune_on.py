@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import tempfile
 import time
 from collections.abc import Callable
@@ -12,14 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from fer_edge.contract.bundle import Bundle
+from fer_edge.contract.errors import SchemaError
 from fer_edge.contract.labels import check_labels
 from fer_edge.contract.manifest import License
 from fer_edge.contract.names import is_plain_name
 from fer_host.bundle.job import Choices
 from fer_host.calibration.faces import CalibrationFaces, faces_from_rows
-from fer_host.data.faces import TRAINING, FaceData
+from fer_host.data.faces import ALL, TRAINING, FaceData
 from fer_host.data.own import load_own
-from fer_host.errors import DataError, RecipeError
+from fer_host.errors import DataError, GateError, RecipeError
 from fer_host.evaluate.answers import Pictures, pictures_of
 from fer_host.evaluate.evaluate import predict
 from fer_host.evaluate.intervals import wilson
@@ -27,6 +29,7 @@ from fer_host.evaluate.metrics import Scores, score
 from fer_host.files.artifacts import write_bytes
 from fer_host.models.weights import load_network, save_weights
 from fer_host.pipeline import ConvertRequest, convert
+from fer_host.recipe.places import check_pattern
 from fer_host.recipe.recipe import Recipe, load_recipe
 from fer_host.recipe.write import recipe_toml
 from fer_host.train.machine import machine
@@ -99,23 +102,29 @@ def tune_on(request: TuneRequest) -> TuneResult:
     recipe, data, tuned = train_on(request, name, out, say)
     result = _judged(recipe, data, tuned, load_recipe(request.source))
     held_out = data.select(data.usage != TRAINING)
-    converted = convert(
-        ConvertRequest(
-            recipe.origin,
-            faces=_faces(recipe, data),
-            pictures=_pictures(recipe, held_out),
-            out=out / BUNDLE,
-            choices=Choices(accept_loss=request.accept_loss),
-            quiet=request.quiet,
+    table = out / f"{name}.table.md"
+    try:
+        converted = convert(
+            ConvertRequest(
+                recipe.origin,
+                faces=_faces(recipe, data),
+                pictures=_pictures(recipe, held_out),
+                out=out / BUNDLE,
+                choices=Choices(accept_loss=request.accept_loss),
+                quiet=request.quiet,
+            )
         )
-    )
+    except GateError as error:  # what training made is not lost with it
+        write_bytes(table, format_table(result, request.source).encode())
+        again = f"fer-host convert {shlex.quote(recipe.origin)} --calib PHOTOS --out {shlex.quote(str(out / BUNDLE))}"
+        raise GateError(f"{error}. Weights and table stay in {out}; these flags go to `{again}`") from error
     rows, bundle = judged_rows(data), converted.bundle
     variant = bundle.manifest.variant()
     probabilities = predict(bundle, variant, list(rows.images))
     minutes = (time.monotonic() - started) / 60
     device = score(probabilities, rows.labels("own"))
     result = dataclasses.replace(result, bundle=bundle, device=device, minutes=minutes)
-    write_bytes(out / f"{name}.table.md", format_table(result, request.source).encode())
+    write_bytes(table, format_table(result, request.source).encode())
     return result
 
 
@@ -129,8 +138,18 @@ def train_on(request: TuneRequest, name: str, out: Path, say: Callable[[str], No
     if source.labels == "identities":
         raise RecipeError(f"recipe {source.id}: tells people apart; expected one with expressions to tune")
     load_network(source)  # its weights are there
+    try:
+        check_pattern(request.person)
+    except SchemaError as error:
+        raise RecipeError(f"--person: {str(error).partition(': ')[2]}") from error
     listed = load_own(request.data, (), request.person)
     check_labels(listed.own_names)
+    n_persons = len(set(listed.subject.tolist()))
+    if listed.persons_known and n_persons < 3 and set(listed.usage.tolist()) == {ALL}:
+        raise DataError(
+            f"data {request.data}: photos of {n_persons} persons, expected 3 or more, to train, choose and judge on "
+            "different ones; leave out the column person (or --person) to part the photos, which flatters the result"
+        )
     if len(listed) < _LEAST_PHOTOS:
         raise DataError(f"data {request.data}: {len(listed)} photos, expected {_LEAST_PHOTOS} or more to tune on")
     made = tuned_recipe(source, name, listed.own_names, len(listed), request.seed, request.person)

@@ -24,7 +24,7 @@ def cases(folder):
         if index == 3: ctypes.string_at(0)
         if index == 5: raise KeyError("nobody expected this")
         if index == 7: os.write(2, b"a library's line")
-        if index == 9: spin(0.4)
+        if index == 9: spin(2.0)
         if index == 11: os._exit(5)
         if index == 12: return "large " + str(len(bytearray(os.urandom(1)) * 60_000_000))
         return "read"
@@ -41,7 +41,7 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_each_broken_promise_is_told_with_its_case(broken: str) -> None:
-    done = harness.fuzz(broken, 20, seed=1, hang_s=0.3)
+    done = harness.fuzz(broken, 20, seed=1, hang_s=1.5)
     assert done.cases == 20
     found = "\n".join(done.faults)
     for said in (
@@ -59,7 +59,7 @@ def test_each_broken_promise_is_told_with_its_case(broken: str) -> None:
 
 def test_a_child_that_hangs_is_ended(broken: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(harness, "STUCK_S", 1.0)
-    (tmp_path / "fuzz_broken.py").write_text(BROKEN.replace("spin(0.4)", "time.sleep(1000)"))
+    (tmp_path / "fuzz_broken.py").write_text(BROKEN.replace("spin(2.0)", "time.sleep(1000)"))
     done = harness.fuzz(broken, 2, seed=1, first=9)
     assert done.faults[0] == "case 9: no end in 1 s"
     assert done.cases == 2

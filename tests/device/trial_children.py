@@ -71,6 +71,7 @@ def _escape(folder: Path) -> list[str]:
     deeds = {
         "a socket": lambda: socket.socket(socket.AF_INET),
         "a socket of this machine": lambda: socket.socket(socket.AF_UNIX),
+        "a process": _fork,
         "a program": lambda: os.execv("/bin/true", ["true"]),
         "a signal": lambda: os.kill(parent, signal.SIGTERM),
         "a signal to a thread": lambda: _tgkill(parent),
@@ -90,6 +91,11 @@ def _escape(folder: Path) -> list[str]:
     later.start()
     later.join()
     return [name for name, deed in deeds.items() if not _denied(deed)] + ["of a thread"] * (thread != [True])
+
+
+def _fork() -> None:
+    if os.fork() == 0:
+        os._exit(0)
 
 
 def _more_memory() -> None:

@@ -522,7 +522,10 @@ NEIGHBOURS = (
     "cache/another/decoded/" + "0" * 64,
     "state/fer-edge/mine.json",
 )
-OURS = ("cache/fer-edge/decoded/" + "0" * 64, "state/fer-edge/web-token", "state/fer-edge/tune.json")
+OURS = (
+    *("cache/fer-edge/decoded/" + "0" * 64, "cache/fer-edge/tried/" + "0" * 64),
+    *("state/fer-edge/web-token", "state/fer-edge/tune.json"),
+)
 
 
 def test_a_neighbours_file_survives_everything(unpacked: Path, copy: Path, tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ def kept(sha256: str, size_bytes: int, decode: Callable[[], bytes]) -> bytes:
         if folder is not None and (folder / sha256).stat().st_size == size_bytes:
             content = read_regular(folder / sha256, size_bytes)
             if hashlib.sha256(content).hexdigest() == sha256:
-                os.utime(folder / sha256)
+                with contextlib.suppress(OSError):  # a place that cannot be written: it is read all the same
+                    os.utime(folder / sha256)
                 return content
     content = decode()
     _put("decoded", sha256, content)

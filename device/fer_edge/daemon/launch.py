@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from fer_edge.daemon.signals import ended_by_sigterm
 from fer_edge.daemon.summary import RunSummary
 from fer_edge.daemon.switch import Switch
 from fer_edge.detectors import PHOTO_TILES
-from fer_edge.errors import ConfigError, SourceError, UsageError
+from fer_edge.errors import ConfigError, SchemaError, SourceError, UsageError
 from fer_edge.pipeline import Pipeline, open_pipeline
 from fer_edge.program import logs
 from fer_edge.setting import tuned
@@ -173,8 +174,18 @@ class Launcher:
         track = self.config.track if self._follows_faces else None
         if track is not None and track.enabled:
             self._when_tracking()
-        baseline = load_baseline(model.baseline, self.bundle).log_odds if model.baseline else None
-        return open_pipeline(self.bundle, self.setting, _grids(tiles), track, self.config.zones, baseline)
+        return open_pipeline(self.bundle, self.setting, _grids(tiles), track, self.config.zones, self._baseline())
+
+    def _baseline(self) -> tuple[float, ...] | None:
+        """A service whose bundle was updated goes on without the one that was made with the old."""
+        path = self.config.model.baseline
+        try:
+            return load_baseline(path, self.bundle).log_odds if path else None
+        except SchemaError as error:
+            if "NOTIFY_SOCKET" not in os.environ:
+                raise
+            log.error("%s; going on without it", error)
+            return None
 
     def _photo_pipeline(self) -> Pipeline:
         """That of photos dropped on the web page: an interpreter of its own, so that it never delays a frame."""

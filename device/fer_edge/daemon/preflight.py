@@ -87,7 +87,7 @@ def _model(config: Config, _: Flags) -> Iterator[ConfigError]:
     yield from _tried("model.labels", lambda: manifest.answering_in(model.labels))
     yield from _tried("model.variant", lambda: manifest.variant(model.variant))
     yield from _tried("model.detector", lambda: manifest.find_detector(model.detector))
-    if model.baseline:
+    if model.baseline and "NOTIFY_SOCKET" not in os.environ:  # a service goes on without it
         yield from _tried("model.baseline", lambda: load_baseline(model.baseline, bundle.answering_in(model.labels)))
 
 

@@ -47,6 +47,8 @@ class Worker:
                 return
             if error is None:
                 future.set_result(result)  # type: ignore[arg-type]  # a T where there is no error
+            elif isinstance(error, StopIteration):  # which no future takes
+                future.set_exception(RuntimeError("StopIteration in what afollow called"))
             else:
                 future.set_exception(error)
 

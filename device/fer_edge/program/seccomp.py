@@ -26,6 +26,7 @@ REFUSED = {
     "process_vm_readv": (310, 270, 376), "process_vm_writev": (311, 271, 377), "shmget": (29, 194, 307),
     "msgget": (68, 186, 303), "semget": (64, 190, 299), "mq_open": (240, 180, 274),
     # the kernel's own doors
+    "fork": (57, -1, 2), "vfork": (58, -1, 190),
     "unshare": (272, 97, 337), "setns": (308, 268, 375), "mount": (165, 40, 21), "bpf": (321, 280, 386),
     "perf_event_open": (298, 241, 364), "userfaultfd": (323, 282, 388), "keyctl": (250, 219, 311),
     "add_key": (248, 217, 309), "request_key": (249, 218, 310),
@@ -42,6 +43,7 @@ WRITING = {
     "utimensat": (280, 88, 348), "setxattr": (188, 5, 226), "lsetxattr": (189, 6, 227),
 }  # fmt: skip
 OPENS = {"open": ((2, -1, 5), 1), "openat": ((257, 56, 322), 2)}  # numbers, and which argument holds the flags
+CLONE, CLONE3, CLONE_THREAD = (56, 220, 120), 435, 0x10000  # threads only; the flags of clone3 lie in memory
 TGKILL = (234, 131, 268)  # how a process ends itself by abort(); to others it is refused
 MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7), "armv7l": (2, 0x40000028), "armv6l": (2, 0x40000028)}
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -70,6 +72,8 @@ def program(column: int, arch: int, pid: int, may_write: bool = False) -> list[t
     for numbers in (*REFUSED.values(), *(() if may_write else WRITING.values())):
         if numbers[column] >= 0:
             found += [(_EQUAL, 0, 1, numbers[column]), refuse]
+    found += [(_EQUAL, 0, 1, CLONE3), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]  # the C library takes clone then
+    found += [(_EQUAL, 0, 4, CLONE[column]), (_LOAD, 0, 0, _ARGUMENTS), (_ANY_BIT, 1, 0, CLONE_THREAD), refuse, allow]
     for numbers, argument in OPENS.values():
         if numbers[column] >= 0 and not may_write:
             flags = (_LOAD, 0, 0, _ARGUMENTS + 8 * argument)

@@ -92,7 +92,7 @@ class HttpCamera(Camera):
             return
         # closing waits for a read that is under way; the end of the connection ends that first
         with (
-            contextlib.suppress(OSError, ValueError),  # it is over already
+            contextlib.suppress(OSError, ValueError, AttributeError),  # it is over: there is no descriptor any more
             socket.socket(fileno=os.dup(self._answer.fileno())) as connection,
         ):
             connection.shutdown(socket.SHUT_RDWR)

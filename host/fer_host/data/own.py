@@ -67,6 +67,9 @@ def load_own(path: Path, names: Sequence[str] = (), person: str = "") -> FaceFil
     files, labels, usages, persons = zip(*listed, strict=True)
     names = tuple(names) or tuple(sorted(set(labels)))
     known = {meant(name): name for name in names}
+    if twice := [name for name in names if known[meant(name)] != name]:
+        same = ", ".join(f"{name} and {known[meant(name)]}" for name in twice)
+        raise DataError(f"data {path}: {same} mean the same; expected one name for each label: rename one of them")
     found = [known.get(meant(label)) for label in labels]
     unknown = Counter(label for label, name in zip(labels, found, strict=True) if name is None)
     if unknown:

@@ -175,12 +175,21 @@ def _fix_output(path: Path, model: onnx.ModelProto, n_classes: int) -> None:
         del graph.output[:]
         graph.output.extend(fitting)
     output = graph.output[0]
-    last = next((node for node in graph.node if output.name in node.output), None)
+    last = _giving(graph, output.name)
+    while last is not None and last.op_type in ("Identity", "Cast"):
+        graph.node.remove(last)
+        output.name = last.input[0]
+        last = _giving(graph, output.name)
     if last is not None and last.op_type == "Softmax":
         graph.node.remove(last)
         output.name = last.input[0]
     output.type.tensor_type.ClearField("shape")
     _rename(graph, output.name, OUTPUT_NAME)
+
+
+def _giving(graph: onnx.GraphProto, name: str) -> onnx.NodeProto | None:
+    """The node that a tensor comes from; None for an input or a weight."""
+    return next((node for node in graph.node if name in node.output), None)
 
 
 def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:

@@ -100,7 +100,7 @@ def run_pruning(
         The weights file; model card, confusion matrix, steps and plots stand beside it. A network that does not meet
         the budget is not the zoo's: without ``out`` it is left with the resumable state.
     """
-    target = out or zoo_path(recipe)
+    target = out or zoo_path(recipe).with_suffix(".safetensors")
     if target.suffix != ".safetensors" or not target.parent.is_dir():
         raise WeightsError(f"--out {target}: expected a .safetensors file in a folder that is there")
     config = recipe.prune

@@ -106,7 +106,7 @@ def run_training(
         RecipeError: see ``check_recipe``.
         WeightsError: ``out`` cannot be written, or ``weights`` do not fit.
     """
-    target = out or zoo_path(recipe)
+    target = out or zoo_path(recipe).with_suffix(".safetensors")
     if target.suffix != ".safetensors" or not target.parent.is_dir():
         raise WeightsError(f"--out {target}: expected a .safetensors file in a folder that is there")
     team = join_team()

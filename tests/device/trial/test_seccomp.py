@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 
@@ -48,6 +49,9 @@ def test_what_is_refused(machine: str, may_write: bool) -> None:
             reading[argument], writing[argument] = 0o2000000, 0o1102  # O_CLOEXEC; O_RDWR | O_CREAT | O_TRUNC
             assert decide(code, arch, numbers[column], *reading) == ALLOWED
             assert decide(code, arch, numbers[column], *writing) == (ALLOWED if may_write else REFUSED)
+    number = seccomp.CLONE[column]
+    assert (decide(code, arch, number, 0x3D0F00), decide(code, arch, number, 17)) == (ALLOWED, REFUSED)  # thread; fork
+    assert decide(code, arch, seccomp.CLONE3) == 0x00050000 | errno.ENOSYS
     number = seccomp.TGKILL[column]
     assert (decide(code, arch, number, PID), decide(code, arch, number, PID + 1)) == (ALLOWED, REFUSED)
     if machine == "x86_64":

@@ -82,10 +82,18 @@ def changed(source: Path, target: Path, change: Callable[[onnx.ModelProto], None
     return target
 
 
-def test_a_softmax_at_the_end_is_taken_off(tiny: Path) -> None:
+def _identity_behind(model: onnx.ModelProto) -> None:
+    output = model.graph.output[0]
+    model.graph.node.append(onnx.helper.make_node("Identity", [output.name], ["same"]))
+    output.name = "same"
+
+
+def test_a_softmax_at_the_end_is_taken_off(tiny: Path, tmp_path: Path) -> None:
     x = torch.rand(1, 1, 16, 16)
     plain, soft = (open_onnx(tiny / name, 3, 1, 16) for name in ("n.onnx", "soft.onnx"))
     assert torch.allclose(plain(x), soft(x), atol=1e-6)
+    behind = open_onnx(changed(tiny / "soft.onnx", tmp_path / "behind.onnx", _identity_behind), 3, 1, 16)
+    assert torch.allclose(plain(x), behind(x), atol=1e-6)
 
 
 def test_weights_and_constants_count_in_the_digest(tiny: Path, tmp_path: Path) -> None:

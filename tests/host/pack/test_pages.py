@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -44,7 +45,8 @@ def run(program: str, *arguments: object) -> str:
     if shutil.which(program) is None:
         pytest.skip(f"{program}: not installed (tests/apt.txt)")
     line = [program, *map(str, arguments)]
-    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
+    plain = {**os.environ, "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60, env=plain)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return done.stdout
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from fer_host.cli import main
+from fer_host.data.own import load_own
 from fer_host.errors import DataError, RecipeError
 from fer_host.models.weights import build_network, load_network
 from fer_host.recipe.recipe import load_recipe, recipe_names
@@ -61,6 +62,9 @@ def test_what_cannot_be_tuned_is_refused_before_anything_is_made(source: Path, t
     (strange / "mine").write_text("mine")
     with pytest.raises(RecipeError, match="not by tune-on"):
         tune_on(TuneRequest(data, str(source), out=strange))
+    for pattern in ("(", r"\d+"):
+        with pytest.raises(RecipeError, match="--person: found"):
+            tune_on(TuneRequest(data, str(source), out=tmp_path / "out", person=pattern))
     with pytest.raises(RecipeError, match="--name"):
         tune_on(TuneRequest(data, str(source), name="../x"))
     for i, path in enumerate(sorted(data.rglob("*.png"))):
@@ -71,6 +75,15 @@ def test_what_cannot_be_tuned_is_refused_before_anything_is_made(source: Path, t
     assert sorted(path.name for path in strange.iterdir()) == ["mine"]
     assert not (tmp_path / "out").exists()
     assert main(["tune-on", str(tmp_path / "nothing")]) == 2
+
+
+def test_two_names_for_one_label_are_refused(source: Path, tmp_path: Path) -> None:
+    photo = next((source.parent / "own_data").rglob("*.png")).read_bytes()
+    for name in ("happy", "smiling", "calm"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "1.png").write_bytes(photo)
+    with pytest.raises(DataError, match="mean the same; expected one name for each label"):
+        load_own(tmp_path / "data", (), "")
 
 
 @pytest.mark.parametrize("name", recipe_names())
