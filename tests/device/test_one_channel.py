@@ -55,6 +55,7 @@ def test_verify_info_image_run_and_tune(gray_bundle: Bundle, edge: Edge, drawn: 
     done = edge("run", "--source", "synthetic://?n=3", "--jsonl", "-", *end)
     assert done.returncode == 0, done.stderr
     assert [len(load_line(text).faces) for text in done.stdout.splitlines()] == [1, 1, 1]
+    small = "synthetic://?n=3&width=320&height=240"
     environ = {"XDG_STATE_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
-    done = edge("tune", "--max-s", "2", "--source", "synthetic://?n=3&width=320&height=240", *end, env=environ)
+    done = edge("tune", "--keep-tainted", "--max-s", "2", "--source", small, *end, env=environ)
     assert done.returncode == 0, done.stderr

@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 from functools import partial
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote
 
 from fer_edge.contract.bounds import OPEN_S, PREPARED_SIDE_PX, READ_S, SAME_S
 from fer_edge.contract.bounds import PART_BYTES as MAX_PART_BYTES
@@ -48,7 +48,10 @@ class HttpCamera(Camera):
     def __init__(self, name: str, url: str) -> None:
         self.name, self.description = name, ""
         self.corrupt = self.dropped = 0
-        self._request, self._opener = _asked(url)
+        try:
+            self._request, self._opener = _asked(url)
+        except ValueError as error:
+            raise SourceError(f"source {name}: no address; expected http://user:password@host/path") from error
         self._answer: http.client.HTTPResponse | None = None
         self._newest: Mailbox[bytes] | None = None
         self._receiver: OnceThread | None = None
@@ -178,10 +181,14 @@ def http_source(uri: SourceUri) -> LiveSource:
 
 
 def _asked(url: str) -> tuple[urllib.request.Request, urllib.request.OpenerDirector]:
-    """The request without the login, and what sends it, with the login for this server alone."""
-    parts = urlsplit(url)
-    login, _, host = parts.netloc.rpartition("@")
-    plain = urlunsplit(parts._replace(netloc=host))
+    """The request without the login, and what sends it, with the login for this server alone.
+
+    A password may hold brackets, which an address may not: so it is taken off before the URL is looked at.
+    """
+    scheme, _, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    login, _, host = authority.rpartition("@")
+    plain = f"{scheme}://{host}{slash}{path}"
     handlers: list[Any] = [urllib.request.ProxyHandler({})]
     if login:
         user, _, password = login.partition(":")

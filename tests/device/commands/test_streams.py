@@ -34,6 +34,7 @@ LINES = {
     "web": ["web", "--bundle", "/nowhere"],
     "bench": ["bench", "--mode", "model", "--n", "2", "--warmup", "1", "--json", "--no-power", "--bundle", "{bundle}"],
     "compare": ["compare", "/nowhere/a.json", "/nowhere/b.json"],
+    "baseline": ["baseline", "{photo}", "--bundle", "{bundle}", "--out", "/nowhere/own.json"],
     "tune": ["tune", "--forget", "--bundle", "{bundle}"],
     "verify": ["verify", "--bundle", "{bundle}"],
     "doctor": ["doctor", "--bundle", "{bundle}"],

@@ -13,7 +13,7 @@ from fer_edge.detectors import PHOTO_TILES, make_detector
 from fer_edge.detectors.blazeface import BlazeFace, Region, whole_region
 from fer_edge.detectors.nms import Candidates
 from fer_edge.detectors.search import SearchingDetector, tile_regions, whole_faces
-from fer_edge.errors import BundleError, RunnerError
+from fer_edge.errors import BundleError, RunnerError, SchemaError
 from fer_edge.types import FaceBox, RgbImage
 
 
@@ -122,7 +122,7 @@ def test_whole_region_keeps_the_aspect() -> None:
 
 
 def test_other_detectors_and_bad_thresholds(detector_model: bytes) -> None:
-    with pytest.raises(BundleError, match="mtcnn"):
+    with pytest.raises(SchemaError, match="expected 3 for mtcnn"):
         make_detector(DetectorSpec("mtcnn", ("x",), THRESHOLDS), lambda role: detector_model)
     for thresholds in ({"score": 0.5}, {**THRESHOLDS, "more": 0.1}, {"score": 1.5, "nms_iou": 0.3}):
         with pytest.raises(BundleError, match="score and nms_iou"):
