@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from fer_edge.program.own import ENVIRONMENT
@@ -33,6 +34,15 @@ PHOTOS = {
     "astronaut.png": ("scikit-image", "astronaut.png"),
     "grace_hopper.jpg": ("matplotlib", "grace_hopper.jpg"),
 }
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Iterator[None]:
+    """A command that ran in this process has taken the log for itself; the next test gets it back."""
+    log = logging.getLogger("fer_edge")
+    before = log.propagate, log.level, list(log.handlers)
+    yield
+    log.propagate, log.level, log.handlers[:] = before
 
 
 @pytest.fixture(scope="session")

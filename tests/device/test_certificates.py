@@ -53,7 +53,8 @@ def test_a_broker(kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, m
         helpers.until(lambda: server.told if kind == "right" else server.tries and caplog.records, "it was tried")
         helpers.until(lambda: server.tries >= 2, "it is tried again")
         sink.close()
-    lines = [record.getMessage() for record in caplog.records]
+    # a record is caught twice where a run in this process has had the logger keep its records to itself
+    lines = [record.getMessage() for record in {id(record): record for record in caplog.records}.values()]
     if kind == "right":
         assert PASSWORD.encode() in server.told
     else:
