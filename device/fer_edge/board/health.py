@@ -50,10 +50,14 @@ class HealthSettings(Limited):
 
 @dataclass(frozen=True)
 class Health:
-    """One look at the sensors: the hottest zone in °C, and the board's alarms in words; None where it tells none."""
+    """One look at the sensors: the hottest zone in °C, and the board's alarms in words; None where it tells none.
+
+    ``tells_throttling`` says whether the board has a sensor for alarms that answered.
+    """
 
     temperature_c: float | None = None
     throttled: str | None = None
+    tells_throttling: bool = False
 
 
 class RatePolicy:
@@ -154,7 +158,8 @@ class HealthMonitor:
     def look(self, now_s: float) -> Health:
         """Reads the sensors once and decides."""
         throttle = throttle_facts(self._root, self._only_vcgencmd)
-        self.health = Health(hottest(thermal_facts(self._root)), alarms(throttle, self._over_current))
+        words = alarms(throttle, self._over_current)
+        self.health = Health(hottest(thermal_facts(self._root)), words, throttle.tells)
         self._over_current = throttle.over_current_counts
         self.rate_factor = self._policy.decide(self.health, now_s) if self.settings.enabled else 1.0
         return self.health

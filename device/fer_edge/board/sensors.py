@@ -31,6 +31,11 @@ class ThrottleFacts:
     over_current_counts: dict[str, int]
     power_mode: str
 
+    @property
+    def tells(self) -> bool:
+        """Whether any of them answered: without one, nothing is known of throttling, which is not the same as none."""
+        return self.flags is not None or self.under_voltage_alarm is not None or bool(self.over_current_counts)
+
 
 def thermal_facts(root: Path) -> ThermalFacts:
     """All thermal zones; one whose chip is powered down does not answer."""

@@ -207,6 +207,7 @@ class Daemon:
             reason=self._reason,
             corrupt=counts.corrupt,
             reconnects=counts.reconnects,
+            tells_throttling=health.health.tells_throttling if health else False,
         )
 
     def _enter(self, state: State, reason: str) -> None:

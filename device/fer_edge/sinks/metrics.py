@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fer_edge import __version__
+from fer_edge.board.identify import identify
 from fer_edge.contract.limits import Limited
 from fer_edge.program import threads
 from fer_edge.sinks.running import Running
@@ -76,6 +77,7 @@ class MetricsSink:
         if running is not None:
             names = ("model", "model_version", "variant", "detector")
             self._model |= {name: getattr(running, name) for name in names}
+        self._board = {"board": identify().model}
         self._frames = self._with_face = self._damaged = self._left_out = 0
         self._media_s: float | None = None
         self._faces = dict.fromkeys(labels, 0)
@@ -112,6 +114,7 @@ class MetricsSink:
         with self._lock:
             add = lines.extend
             add(family("fer_edge_build_info", "gauge", "What is running; always 1.", [(self._model, 1)]))
+            add(family("fer_edge_board_info", "gauge", "What it runs on; always 1.", [(self._board, 1)]))
             add(family("fer_edge_frames_total", "counter", "Frames read.", [(NONE, self._frames)]))
             with_face = [(NONE, self._with_face)]
             add(family("fer_edge_frames_with_face_total", "counter", "Frames with a face.", with_face))
@@ -147,11 +150,14 @@ def _status_lines(status: Status) -> Iterable[str]:
     yield from family("fer_edge_frames_corrupt_total", "counter", "Frames that came and could not be used.", corrupt)
     back = [(NONE, status.reconnects)]
     yield from family("fer_edge_source_reconnects_total", "counter", "Times that a lost source came back.", back)
-    throttled = [(NONE, int(status.throttled is not None))]
-    yield from family("fer_edge_throttled", "gauge", "1 while the board slows itself or lacks power.", throttled)
+    if status.tells_throttling or status.throttled is not None:  # a board without such a sensor is not one that is well
+        throttled = [(NONE, int(status.throttled is not None))]
+        yield from family("fer_edge_throttled", "gauge", "1 while the board slows itself or lacks power.", throttled)
     rate = [(NONE, status.rate_factor)]
     yield from family("fer_edge_rate_ratio", "gauge", "1 at full rate, less while slowed by heat or load.", rate)
-    failed = [({"thread": name}, n) for name, n in threads.errors().items()]
+    errors = threads.errors()
+    yield from family("fer_edge_errors_total", "counter", "Errors in the background.", [(NONE, sum(errors.values()))])
+    failed = [({"thread": name}, n) for name, n in errors.items()]
     yield from family("fer_edge_thread_errors_total", "counter", "Errors of threads in the background.", failed)
     if status.temperature_c is not None:
         heat = [(NONE, status.temperature_c)]

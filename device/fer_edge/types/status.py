@@ -26,6 +26,7 @@ class Status:
         reason: why it waits or stopped, for people; "" while it runs.
         corrupt: frames that came but could not be used, since the start.
         reconnects: times that a lost source came back.
+        tells_throttling: the board has a sensor that would say so; False where ``throttled`` cannot but be None.
     """
 
     state: State
@@ -41,6 +42,7 @@ class Status:
     reason: str = ""
     corrupt: int = 0
     reconnects: int = 0
+    tells_throttling: bool = False
 
     @property
     def line(self) -> str:

@@ -124,6 +124,7 @@ def test_recorded_boards(name: str, tmp_path: Path) -> None:
     monitor = HealthMonitor(HealthSettings(), root, recorded(root))
     health = monitor.look(0.0)
     assert health.temperature_c is None or 20 < health.temperature_c < 99
+    assert health.tells_throttling == (name in ("pi3", "pi4", "pi5", "orin_nano_jp6"))
     assert (monitor.rate_factor == 1) == (health.throttled is None)
     set_zone(root, 95_000)
     monitor.look(100.0)

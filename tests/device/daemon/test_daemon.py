@@ -216,6 +216,7 @@ def test_a_hot_board_reads_slower_and_says_so(tmp_path: Path, monkeypatch: pytes
     docs = [reading.to_doc() for reading in notes.readings]
     assert docs[20].rate_factor is None
     assert docs[-1].rate_factor == 0.25
+    assert subject.status().tells_throttling
     assert subject.status().throttled == "under-voltage, throttled"  # the tree's own alarm and ours
     slowed = [status for status in notes.statuses if status.rate_factor < 1 and status.state == "running"]
     assert "rate x 0.25 (under-voltage, throttled)" in slowed[-1].line

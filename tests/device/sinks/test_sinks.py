@@ -261,10 +261,12 @@ def test_metrics_are_what_prometheus_reads() -> None:
     assert CONTENT_TYPE.startswith("text/plain; version=0.0.4")
 
 
-def test_metrics_without_temperature_have_no_such_line() -> None:
+def test_metrics_of_a_board_without_sensors_have_no_such_lines() -> None:
     sink = MetricsSink()
     sink.status(Status("running", "x"))
     assert "celsius" not in sink.text()
+    assert "fer_edge_throttled" not in sink.text()  # nothing known is not 0
+    sink.status(Status("running", "x", tells_throttling=True))
     assert "fer_edge_throttled 0" in sink.text()
 
 
