@@ -137,7 +137,9 @@ class Pipeline:
             due = tracker.follow(frame)
         if due:
             with _timed(stage_ms, "detect"):
-                faces = self.detector.detect(frame.image)
+                expected = tracker.expected(frame)
+                known = (*expected, *self.detector.refused) if expected else ()
+                faces = self.detector.detect(frame.image, known)
             with _timed(stage_ms, "track"):
                 tracker.correct(frame, faces)
 

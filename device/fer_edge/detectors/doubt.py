@@ -6,7 +6,7 @@ small or dark: no threshold parts them. R-Net and O-Net, taught on other picture
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -79,9 +79,9 @@ class DoubtingDetector(FaceDetector):
         """Those of the newest picture: of real faces that are turned away, small or dark there are some among them."""
         return self._refused
 
-    def detect(self, image: RgbImage) -> list[FaceBox]:
-        """Faces in (h, w, 3) RGB uint8, in px of that picture, best score first."""
-        found = self.detector.detect(image)
+    def detect(self, image: RgbImage, near: Sequence[FaceBox] = ()) -> list[FaceBox]:
+        """Faces in (h, w, 3) RGB uint8, in px of that picture, best score first; ``near`` as in ``FaceDetector``."""
+        found = self.detector.detect(image, near)
         kept: list[FaceBox] = []
         refused: list[FaceBox] = []
         for face in found:

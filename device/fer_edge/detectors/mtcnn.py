@@ -72,8 +72,8 @@ class Mtcnn(FaceDetector):
         self._pnet = _Resizable(models[0], threads)
         self._rnet, self._onet = refiners((models[1], models[2]), threads)
 
-    def detect(self, image: RgbImage) -> list[FaceBox]:
-        """Faces in (h, w, 3) RGB uint8, in px of that picture, best score first."""
+    def detect(self, image: RgbImage, near: Sequence[FaceBox] = ()) -> list[FaceBox]:
+        """Faces in (h, w, 3) RGB uint8, in px of that picture, best score first; searched everywhere every time."""
         height, width = image.shape[:2]
         by = min(1.0, SHORT_SIDE_PX / min(height, width))
         if by < 1:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+_TINY = np.float32(1e-12)
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,22 @@ class Candidates:
 
 def concatenate(parts: list[Candidates]) -> Candidates:
     """All candidates of several non-empty lists of candidates."""
+    if len(parts) == 1:
+        return parts[0]
     return Candidates(np.concatenate([p.points for p in parts]), np.concatenate([p.scores for p in parts]))
+
+
+def _shares(best: int, low: Floats, high: Floats, areas: Floats) -> tuple[Floats, Floats]:
+    """As ``overlap``, of one of the boxes with all: corners (k, 2) and their areas (k,)."""
+    size = np.maximum(np.minimum(high[best], high) - np.maximum(low[best], low), 0)
+    both = size[:, 0] * size[:, 1]
+    smaller = np.maximum(np.minimum(areas[best], areas), _TINY)
+    return both / np.maximum(areas[best] + areas - both, _TINY), both / smaller
+
+
+def _areas(low: Floats, high: Floats) -> Floats:
+    size = np.maximum(high - low, 0)
+    return np.asarray(size[:, 0] * size[:, 1])
 
 
 def overlap(box: Floats, boxes: Floats) -> tuple[Floats, Floats]:
@@ -46,12 +62,10 @@ def overlap(box: Floats, boxes: Floats) -> tuple[Floats, Floats]:
     Returns:
         Intersection over union (k,), and intersection over the smaller of the two areas (k,).
     """
-    size = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
-    both = np.prod(np.clip(size, 0, None), axis=1)
-    area = np.prod(np.clip(box[2:] - box[:2], 0, None))
-    areas = np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None), axis=1)
-    tiny = np.float32(1e-12)
-    return both / np.maximum(area + areas - both, tiny), both / np.maximum(np.minimum(area, areas), tiny)
+    every = np.concatenate([box[None], boxes])
+    low, high = every[:, :2], every[:, 2:]
+    union, inside = _shares(0, low, high, _areas(low, high))
+    return union[1:], inside[1:]
 
 
 def weighted_nms(candidates: Candidates, iou: float, contained: float = 1.1) -> Candidates:
@@ -65,17 +79,21 @@ def weighted_nms(candidates: Candidates, iou: float, contained: float = 1.1) -> 
         contained: candidates that lie inside the best one (or it in them) by more than this share of the smaller area
             are dropped without being merged; above 1 none is.
     """
-    order = np.argsort(-candidates.scores, kind="stable")
-    rest = candidates.take(order)
+    if len(candidates) < 2:
+        return candidates
+    rest = candidates.take(np.argsort(-candidates.scores, kind="stable"))
+    low, high = rest.points[:, 0], rest.points[:, 1]
+    areas = _areas(low, high)
     points, scores = [], []
     while len(rest):
-        same, inside = overlap(rest.boxes[0], rest.boxes)
+        same, inside = _shares(0, low, high, areas)
         merged = same > iou
         merged[0] = True  # also where its own area is zero
         weights = rest.scores[merged]
         points.append((rest.points[merged] * weights[:, None, None]).sum(axis=0) / weights.sum())
         scores.append(rest.scores[0])
-        rest = rest.take(~(merged | (inside > contained)))
-    if not points:
-        return candidates
-    return Candidates(np.stack(points).astype(np.float32), np.array(scores, dtype=np.float32))
+        left = ~(merged | (inside > contained))
+        if not left.any():
+            break
+        rest, low, high, areas = rest.take(left), low[left], high[left], areas[left]
+    return Candidates(np.asarray(points, dtype=np.float32), np.asarray(scores, dtype=np.float32))

@@ -4,17 +4,19 @@ In long pictures (strips, panoramas, screenshots) it looks besides at squares of
 the strip is tiny in the whole picture, and larger than any tile.
 
 The second look (the face centered, in the size that the network sees best) halves the jitter of the landmarks and
-refutes most finds that are no face.
+refutes most finds that are no face. In a video where each face is known from the frame before, it is the only look.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
-from fer_edge.detectors.blazeface import BlazeFace, Region, square_around, to_face_boxes, whole_region
-from fer_edge.detectors.nms import Candidates, concatenate, overlap, weighted_nms
+from fer_edge.detectors.blazeface import NOTHING, BlazeFace, to_face_boxes
+from fer_edge.detectors.letterbox import Halves, Region, square_around, whole_region
+from fer_edge.detectors.nms import Candidates, Floats, concatenate, overlap, weighted_nms
 from fer_edge.types import FaceBox, FaceDetector, RgbImage
 
 BORDER = 0.5  # of the look for a face that fills the picture
@@ -40,32 +42,64 @@ class SearchingDetector(FaceDetector):
         self.detector = detector
         self.tiles = tiles
 
-    def detect(self, image: RgbImage) -> list[FaceBox]:
-        """Faces in (h, w, 3) RGB uint8, in px of that picture, best score first."""
+    def detect(self, image: RgbImage, near: Sequence[FaceBox] = ()) -> list[FaceBox]:
+        """Faces in (h, w, 3) RGB uint8, in px of that picture, best score first.
+
+        Args:
+            image: what is searched.
+            near: where all faces are expected: only there is looked, unless one of them is not there.
+        """
+        picture = Halves(image)
         height, width = image.shape[:2]
-        parts, least = [self.detector.look(image, whole_region(image))], max(TILE_SCORE, self.detector.score)
-        for grid in self.tiles:
-            for tile in tile_regions(height, width, grid):
-                parts.append(whole_faces(self.detector.look(image, tile, least), tile, (height, width)))
-        for square in strip_regions(height, width) if self.tiles else ():
-            parts.append(whole_faces(self.detector.look(image, square, least), square, (height, width)))
-        if not any(len(part) for part in parts):
-            parts = [self.detector.look(image, whole_region(image, BORDER))]
-        found = self._second_look(image, weighted_nms(concatenate(parts), self.detector.nms_iou, CONTAINED))
+        found = self._expected(picture, near)
+        if found is None:
+            found = self._second_look(picture, self._first_look(picture))
         return [face for face in to_face_boxes(found) if _center_inside(face, height, width)]
 
-    def _second_look(self, image: RgbImage, found: Candidates) -> Candidates:
+    def _first_look(self, picture: Halves) -> Candidates:
+        """At the whole picture, its tiles and strips; where nothing is, once more with room around the picture."""
+        image, detector = picture.image, self.detector
+        height, width = image.shape[:2]
+        parts, least = [detector.look(picture, whole_region(image))], max(TILE_SCORE, detector.score)
+        for grid in self.tiles:
+            for tile in tile_regions(height, width, grid):
+                parts.append(whole_faces(detector.look(picture, tile, least), tile, (height, width)))
+        for square in strip_regions(height, width) if self.tiles else ():
+            parts.append(whole_faces(detector.look(picture, square, least), square, (height, width)))
+        if not any(len(part) for part in parts):
+            parts = [detector.look(picture, whole_region(image, BORDER))]
+        return weighted_nms(concatenate(parts), detector.nms_iou, CONTAINED)
+
+    def _second_look(self, picture: Halves, found: Candidates) -> Candidates:
         """Every candidate as the second look sees it; without those that it does not see, each once."""
-        seen = [found.take(np.zeros(0, dtype=np.int64))]
-        for i, points in enumerate(found.points):
-            second = self.detector.look(image, square_around(points, self.detector.spec.second_look))
-            merged = weighted_nms(second, self.detector.nms_iou)
-            if len(merged):
-                same, _ = overlap(found.boxes[i], merged.boxes)
-                best = int(same.argmax())
-                if same[best] >= SAME_FACE:
-                    seen.append(merged.take(np.array([best])))
-        return weighted_nms(concatenate(seen), self.detector.nms_iou, CONTAINED)
+        boxes = found.boxes
+        seen = [face for box in boxes if (face := self._look_at(picture, box)) is not None]
+        return weighted_nms(concatenate(seen), self.detector.nms_iou, CONTAINED) if seen else NOTHING
+
+    def _expected(self, picture: Halves, near: Sequence[FaceBox]) -> Candidates | None:
+        """The faces that are where they are expected; None where not all are, or none is expected."""
+        seen = []
+        for face in near:
+            x, y, width, height = face.box
+            found = self._look_at(picture, np.array([x, y, x + width, y + height], dtype=np.float32))
+            if found is None:
+                return None
+            seen.append(found)
+        if not seen:
+            return None
+        each = weighted_nms(concatenate(seen), self.detector.nms_iou, CONTAINED)
+        return each if len(each) == len(near) else None
+
+    def _look_at(self, picture: Halves, box: Floats) -> Candidates | None:
+        """The face in a box (4,) of corners, seen at the size that the network sees best; None where there is none."""
+        detector = self.detector
+        second = detector.look(picture, square_around(tuple(box.tolist()), detector.spec.second_look))
+        if not len(second):
+            return None
+        merged = weighted_nms(second, detector.nms_iou)
+        same, _ = overlap(box, merged.boxes)
+        best = int(same.argmax())
+        return merged.take(np.array([best])) if same[best] >= SAME_FACE else None
 
 
 def tile_regions(height: int, width: int, grid: int) -> list[Region]:

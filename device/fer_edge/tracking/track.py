@@ -96,6 +96,16 @@ def is_due(pace: Pace, t_s: float, any_track: bool, settings: TrackSettings) -> 
     return not any_track or pace.since + 1 >= pace.every or not 0 <= elapsed_s < settings.detect_within_s
 
 
+def is_search_due(searched_s: float, t_s: float) -> bool:
+    """True where a detection should look everywhere, not only where faces are expected: new ones are seen by then.
+
+    Args:
+        searched_s: when it last looked everywhere; a clock that jumped back makes it due as well.
+        t_s: of the frame.
+    """
+    return not 0 <= t_s - searched_s < SEARCH_WITHIN_S
+
+
 def next_pace(pace: Pace, t_s: float, drift: float, load: float, settings: TrackSettings) -> Pace:
     """The pace after a detection.
 
@@ -118,6 +128,7 @@ def next_pace(pace: Pace, t_s: float, drift: float, load: float, settings: Track
 
 
 BUSY = 0.8  # share of the time between frames
+SEARCH_WITHIN_S = 0.2  # from one look at the whole picture to the next, where a detector runs more often
 
 
 def iou(a: Box, b: Box) -> float:

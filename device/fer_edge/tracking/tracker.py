@@ -17,6 +17,7 @@ from fer_edge.tracking.track import (
     drift_between,
     is_due,
     is_large_enough,
+    is_search_due,
     match,
     moved_to,
     next_pace,
@@ -46,6 +47,7 @@ class Tracker:
         self._pace = Pace()
         self._load = 0.0
         self._last_s: float | None = None
+        self._searched_s = float("-inf")
         self._ids = getattr(self, "_ids", itertools.count(1))
 
     @property
@@ -75,6 +77,13 @@ class Tracker:
         self._tracks = kept
         self._pace = Pace(self._pace.every, self._pace.since + 1, self._pace.last_s)
         return False
+
+    def expected(self, frame: Frame) -> list[FaceBox]:
+        """Where each face should be in a frame that is due, small ones too; none where all of it is to be searched."""
+        if not self._tracks or is_search_due(self._searched_s, frame.t_s):
+            self._searched_s = frame.t_s
+            return []
+        return [*(predicted(track, frame.t_s) for track in self._tracks), *self._too_small]
 
     def correct(self, frame: Frame, faces: Sequence[FaceBox]) -> None:
         """Takes what the detector saw in the frame.

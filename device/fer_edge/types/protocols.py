@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -81,8 +81,14 @@ class FaceDetector(Protocol):
         """Those of the newest picture, in px of it: no face to be read, but nothing to be shown where faces are not."""
         return ()
 
-    def detect(self, image: RgbImage) -> list[FaceBox]:
-        """Faces in (height, width, 3) uint8 RGB, in px of that picture."""
+    def detect(self, image: RgbImage, near: Sequence[FaceBox] = ()) -> list[FaceBox]:
+        """Faces in (height, width, 3) uint8 RGB, in px of that picture.
+
+        Args:
+            image: what is searched.
+            near: where faces are expected, all that are known; a detector may look there only, if all of them are
+                there. None searches everywhere.
+        """
         ...
 
 

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,9 +35,9 @@ class Slowed(FaceDetector):
     def __init__(self, detector: Any, seconds: float) -> None:
         self._detector, self._seconds = detector, seconds
 
-    def detect(self, image: RgbImage) -> list[FaceBox]:
+    def detect(self, image: RgbImage, near: Sequence[FaceBox] = ()) -> list[FaceBox]:
         time.sleep(self._seconds)
-        return list(self._detector.detect(image))
+        return list(self._detector.detect(image, near))
 
 
 def jittered(astronaut: RgbImage, seed: int) -> list[RgbImage]:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from fer_edge.contract.specs import DetectorSpec
 from fer_edge.detectors import PHOTO_TILES, make_detector
-from fer_edge.detectors.blazeface import BlazeFace, Region, whole_region
+from fer_edge.detectors.blazeface import BlazeFace
+from fer_edge.detectors.letterbox import Region, whole_region
 from fer_edge.detectors.nms import Candidates
 from fer_edge.detectors.search import SearchingDetector, tile_regions, whole_faces
 from fer_edge.errors import BundleError, RunnerError, SchemaError

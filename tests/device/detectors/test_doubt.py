@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -87,7 +87,7 @@ class Finds(FaceDetector):
     def __init__(self, *scores: float) -> None:
         self.faces = [FaceBox((30.0, 20.0, 40.0, 50.0), MARKS, score) for score in scores]
 
-    def detect(self, image: RgbImage) -> list[FaceBox]:
+    def detect(self, image: RgbImage, near: Sequence[FaceBox] = ()) -> list[FaceBox]:
         return self.faces
 
 
