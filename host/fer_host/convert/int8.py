@@ -29,10 +29,11 @@ def quantize_int8(
     keep_float: Sequence[str] = (),
     *,
     weights_sha256: str,
+    float_outputs: bool = False,
 ) -> None:
     """Static int8: activations by the given ranges, weights per output channel by their own, biases in 32 bits.
 
-    Input and output are int8 too. The same network and ranges always give the same bytes.
+    Input and output are int8 too, unless told otherwise. The same network and ranges always give the same bytes.
 
     Args:
         float_tflite: the float network.
@@ -40,6 +41,7 @@ def quantize_int8(
         target: the .tflite file to write.
         keep_float: operators that stay in float, by their name in ``activation_keys`` ("012.CONV_2D").
         weights_sha256: digest of the weights the network was made from.
+        float_outputs: the outputs are float32, as operators give them that stay in float.
 
     Raises:
         DataError: the ranges belong to another network, or hold a value that leaves 8 bits nothing.
@@ -53,7 +55,8 @@ def quantize_int8(
         shape = (1,) * len(info.tensors[index].shape)
         low, high = (np.full(shape, end, dtype=np.float32) for end in ranges.ranges[key])
         statistics[info.tensors[index].name] = {"min": low, "max": high}
-    _quantize(float_tflite, "static_wi8_ai8", statistics, target, [_scope(info, name) for name in keep_float])
+    scopes = [_scope(info, name) for name in keep_float]
+    _quantize(float_tflite, "static_wi8_ai8", statistics, target, scopes, float_outputs)
 
 
 def _scope(info: TfliteInfo, name: str) -> str:
@@ -106,6 +109,7 @@ def _quantize(
     statistics: dict[str, dict[str, Any]] | None,
     target: Path,
     left_out: Sequence[str] = (),
+    float_outputs: bool = False,
 ) -> None:
     from ai_edge_quantizer import qtyping, quantizer, recipe
 
@@ -117,6 +121,8 @@ def _quantize(
                 engine.update_quantization_recipe(
                     pattern, qtyping.TFLOperationName.ALL_SUPPORTED, algorithm_key="no_quantize"
                 )
+            if float_outputs:
+                engine.update_quantization_recipe(".*", qtyping.TFLOperationName.OUTPUT, algorithm_key="no_quantize")
             result = engine.quantize(statistics, enable_progress_bar=False, enable_progress_report=False)
     except Exception as error:  # it raises anything; the message is ours
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from fer_edge.contract.specs import DetectorSpec
 from fer_edge.detectors import PHOTO_TILES, make_detector
 from fer_edge.detectors.blazeface import BlazeFace
-from fer_edge.detectors.letterbox import Region, whole_region
+from fer_edge.detectors.letterbox import Halves, Region, fill, whole_region
 from fer_edge.detectors.nms import Candidates
 from fer_edge.detectors.search import SearchingDetector, tile_regions, whole_faces
 from fer_edge.errors import BundleError, RunnerError, SchemaError
+from fer_edge.tracking.track import iou
 from fer_edge.types import FaceBox, RgbImage
 
 
@@ -133,3 +134,66 @@ def test_other_detectors_and_bad_thresholds(detector_model: bytes) -> None:
 def test_another_network_is_not_taken_for_the_detector() -> None:
     with pytest.raises(RunnerError, match="expected \\(1, 128, 128, 3\\)"):
         BlazeFace((DATA / "tiny_float32.tflite").read_bytes(), THRESHOLDS)
+
+
+def looks_of(blazeface: BlazeFace, monkeypatch: pytest.MonkeyPatch) -> list[Region]:
+    """Where the network looks from now on."""
+    seen: list[Region] = []
+    real = blazeface.look
+
+    def look(picture: Halves, region: Region, score: float | None = None) -> Candidates:
+        seen.append(region)
+        return real(picture, region, score)
+
+    monkeypatch.setattr(blazeface, "look", look)
+    return seen
+
+
+def test_a_known_face_takes_one_look(
+    blazeface: BlazeFace, astronaut: RgbImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = looks_of(blazeface, monkeypatch)
+    detector = SearchingDetector(blazeface)
+    (face,) = detector.detect(astronaut)
+    assert len(looks) == 2  # everywhere, then at the find
+    x, y, width, height = face.box
+    moved = FaceBox((x + 0.2 * width, y - 0.1 * height, width, height), {}, 0.9)
+    (again,) = detector.detect(astronaut, [moved])
+    assert len(looks) == 3
+    assert iou(again.box, face.box) > 0.85
+    far = 0.06 * eyes_px(face)
+    for name, point in face.landmarks.items():
+        assert np.hypot(*np.subtract(again.landmarks[name], point)) < far, name
+
+
+def test_a_face_that_is_not_where_it_is_expected_is_searched_everywhere(
+    blazeface: BlazeFace, astronaut: RgbImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = looks_of(blazeface, monkeypatch)
+    detector = SearchingDetector(blazeface)
+    alone = detector.detect(astronaut)
+    nowhere = FaceBox((350.0, 350.0, 80.0, 80.0), {}, 0.9)
+    for near in ([nowhere], [alone[0], nowhere], [alone[0], alone[0]]):
+        looks.clear()
+        assert detector.detect(astronaut, near) == alone
+        assert any(region.side == 512 for region in looks)
+
+
+def test_halves_share_their_work_and_keep_places(astronaut: RgbImage) -> None:
+    picture = Halves(astronaut)
+    assert picture.level(0) is astronaut
+    assert picture.level(2) is picture.level(2)
+    assert picture.level(1)[7, 9].astype(int) == pytest.approx(astronaut[14:16, 18:20].mean(axis=(0, 1)), abs=0.51)
+    canvas = np.zeros((128, 128, 3), dtype=np.uint8)
+    for region in (Region(0, 0, 512), Region(-64.2, 100.7, 300.4), Region(101.3, 60.2, 90.9), Region(600, 600, 64)):
+        shown = fill(canvas, picture, region)
+        assert max(abs(a - b) for a, b in zip(shown, region, strict=True)) <= 2  # whole px of the half
+        for x, y in [(x, y) for x in (10, 64, 120) for y in (10, 64, 120)]:
+            at_x, at_y = (shown[i] + (v + 0.5) * shown.side / 128 for i, v in enumerate((x, y)))
+            value = canvas[y, x].astype(int)
+            if 4 <= at_x < 508 and 4 <= at_y < 508:
+                here = astronaut[int(at_y) - 4 : int(at_y) + 5, int(at_x) - 4 : int(at_x) + 5].astype(int)
+                assert (here.min(axis=(0, 1)) <= value + 1).all()
+                assert (value - 1 <= here.max(axis=(0, 1))).all()
+            elif min(at_x, at_y) < 0 or max(at_x, at_y) > 512:
+                assert not value.any()

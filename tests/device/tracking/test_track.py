@@ -16,6 +16,7 @@ from fer_edge.tracking.track import (
     iou,
     is_due,
     is_large_enough,
+    is_search_due,
     match,
     moved_to,
     next_pace,
@@ -141,3 +142,9 @@ def test_drift_is_in_eye_distances() -> None:
 def test_small_faces() -> None:
     assert is_large_enough(face(0, 0, 24), 24)
     assert not is_large_enough(face(0, 0, 23.9), 24)
+
+
+def test_a_detector_looks_everywhere_at_least_five_times_a_second() -> None:
+    table = ((float("-inf"), 0.0, True), (1.0, 1.0, False), (1.0, 1.19, False), (1.0, 1.21, True), (5.0, 4.9, True))
+    for searched_s, t_s, due in table:
+        assert is_search_due(searched_s, t_s) is due, (searched_s, t_s)

@@ -170,3 +170,18 @@ def test_readings_carry_track_and_uncertain_into_the_document(bundle: Bundle, as
     document = readings[1].to_doc()
     assert (document.faces[0].track, document.faces[0].uncertain) == (1, readings[1].faces[0].uncertain)
     assert document.faces[0].uncertain is not None
+
+
+def test_a_new_face_is_seen_a_fifth_of_a_second_late_at_most(bundle: Bundle, astronaut: RgbImage) -> None:
+    """Though the detector, between two searches, looks only where it knows a face."""
+    alone = np.zeros((300, 800, 3), dtype=np.uint8)
+    alone[:, :360] = astronaut[0:300, 60:420]
+    both = alone.copy()
+    both[:, 440:] = astronaut[0:300, 60:420]
+    for n_alone in (4, 5, 6):
+        images = [alone] * n_alone + [both] * 8
+        readings, _ = read(bundle, images, TrackSettings(detect_every=1))
+        counts = [len(reading.faces) for reading in readings]
+        assert counts[:n_alone] == [1] * n_alone
+        assert 2 in counts[n_alone : n_alone + 5], counts  # 25 frames a second
+        assert counts[-3:] == [2] * 3
