@@ -1,17 +1,25 @@
-"""``fer-host report``: figures across boards and models, from the files that ``fer-edge bench`` wrote."""
+"""``fer-host report``: figures across boards and models, from the files that ``fer-edge bench`` wrote.
+
+fleet.py decides which of the boards that should be the same is not.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fer_edge.contract import bench as schema
+from fer_edge.contract import bench, latency
 from fer_edge.contract.bench import BenchDoc
 from fer_edge.contract.errors import SchemaError
+from fer_edge.contract.latency import LatencyDoc
 from fer_edge.contract.regular import read_regular
 from fer_edge.contract.whole import whole_file
+from fer_host.boards import fleet
+from fer_host.boards.fleet import Named, headline
 from fer_host.errors import DataError
 
 MIB = 1 << 20
@@ -39,9 +47,10 @@ def write_report(files: Sequence[Path], out: Path) -> list[Path]:
     """Writes ``report.md`` and a PNG for every figure that at least one file has the numbers for.
 
     Raises:
-        DataError: a file that is none of ``fer-edge bench``.
+        DataError: a file that is none of ``fer-edge bench``, or the same one twice.
     """
-    documents = [_read(path) for path in files]
+    found = read_all(files)
+    documents = [named.document for named in found if isinstance(named.document, BenchDoc)]
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for figure in FIGURES:
@@ -49,15 +58,9 @@ def write_report(files: Sequence[Path], out: Path) -> list[Path]:
         if points:
             _plot(points, figure, out / figure.file)
             written.append(out / figure.file)
-    text = as_markdown(documents, [path.name for path in written])
+    text = as_markdown(found, [path.name for path in written])
     _replace(out / "report.md", lambda path: path.write_text(text))
     return [out / "report.md", *written]
-
-
-def headline(document: BenchDoc) -> tuple[str, float]:
-    """The stage that stands for the whole, and its median in ms."""
-    name = document.precision.headline if document.precision else list(document.stages)[-1]
-    return name, document.stages[name].p50_ms
 
 
 def accuracy(document: BenchDoc) -> float | None:
@@ -67,8 +70,16 @@ def accuracy(document: BenchDoc) -> float | None:
     return document.metrics[0].accuracy if document.metrics else None
 
 
-def as_markdown(documents: Sequence[BenchDoc], figures: Sequence[str]) -> str:
-    """The table, fastest of each board first."""
+def as_markdown(found: Sequence[Named], figures: Sequence[str]) -> str:
+    """The table, fastest of each board first; then, of boards that should be the same, percentiles and odd ones."""
+    documents = [named.document for named in found if isinstance(named.document, BenchDoc)]
+    spreads = fleet.spreads(found)
+    return (_table(documents, figures) if documents else "# Boards\n") + (
+        "\n" + fleet.as_markdown(spreads) if spreads else ""
+    )
+
+
+def _table(documents: Sequence[BenchDoc], figures: Sequence[str]) -> str:
     lines = [
         "# Boards and networks",
         "",
@@ -118,13 +129,33 @@ COLUMNS: dict[str, Callable[[BenchDoc], str]] = {
 }
 
 
-def _read(path: Path) -> BenchDoc:
+def read_all(files: Sequence[Path]) -> list[Named]:
+    """Benches and tables of operators, with the boards that their files name.
+
+    Raises:
+        DataError: a file that is neither, or the same one twice.
+    """
+    twice = next((path for path in files if files.count(path) > 1), None)
+    if twice is not None:
+        raise DataError(f"{twice}: given twice; expected one file for each board")
+    return [Named(name, _read(path)) for name, path in zip(fleet.names_of(files), files, strict=True)]
+
+
+def _read(path: Path) -> BenchDoc | LatencyDoc:
+    expected = "expected a file of fer-edge bench --out FILE.json, or the table of bench --per-op"
     try:
-        return schema.loads(read_regular(path))
+        text = read_regular(path)
+        return latency.loads(text) if _schema(text) == latency.SCHEMA else bench.loads(text)
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; expected a file of fer-edge bench --out FILE.json") from error
+        raise DataError(f"{path}: {error.strerror}; {expected}") from error
     except SchemaError as error:
-        raise DataError(f"{path}: {error}; expected a file of fer-edge bench --out FILE.json") from error
+        raise DataError(f"{path}: {error}; {expected}") from error
+
+
+def _schema(text: bytes) -> object:
+    with contextlib.suppress(ValueError, AttributeError):
+        return json.loads(text).get("schema")
+    return None  # whoever reads it says what is wrong
 
 
 def _plot(points: Sequence[tuple[BenchDoc, float, float]], figure: Figure, target: Path) -> None:

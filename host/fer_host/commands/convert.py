@@ -90,9 +90,13 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     probes.add_argument("--out", type=Path, metavar="DIR", help="default: probes/ in the first bundle")
     probes.set_defaults(run=_probes)
 
-    report = commands.add_parser("report", help="tables and figures across boards and models, from fer-edge bench")
-    report.add_argument("files", nargs="+", type=Path, metavar="BENCH.json")
-    report.add_argument("--out", type=Path, required=True, metavar="DIR", help="report.md and PNGs go there")
+    report = commands.add_parser(
+        "report", help="tables and figures across boards and models, from fer-edge bench; of many, which one is odd"
+    )
+    report.add_argument("files", nargs="+", type=Path, metavar="BENCH.json", help="or tables of bench --per-op")
+    report.add_argument(
+        "--out", type=Path, metavar="DIR", help="report.md and PNGs go there (default: shows the tables)"
+    )
     report.set_defaults(run=_report)
 
     models = commands.add_parser("models", help="every network: parameters, MACs, the papers' counts, accuracy")
@@ -179,8 +183,11 @@ def _probes(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from fer_host.boards.report import write_report
+    from fer_host.boards.report import as_markdown, read_all, write_report
 
+    if arguments.out is None:
+        print(as_markdown(read_all(arguments.files), ()), end="")
+        return 0
     for path in write_report(arguments.files, arguments.out):
         print(path)
     return 0
