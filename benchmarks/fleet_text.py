@@ -15,8 +15,8 @@ DAY_S, DAYS = 86400, 15  # Prometheus keeps 15 days where nothing else is said
 PREFACE = (
     "One mosquitto and one Prometheus 2.42 of Debian 12 beside all boards on two shared x86-64 cores (other work ran):",
     "memory and counts hold elsewhere too, times and processor only roughly, and there was no network. *Runs* are real",
-    "`fer-edge run` processes on drawn faces, a frame in 2 seconds. *Senders* are the program's own page of metrics and",
-    "MQTT in a process each, 5 readings a second that were read before: no camera and no networks. Every board had",
+    "`fer-edge run` processes on drawn faces, a frame in 2 seconds. *Senders* are the program's own page of metrics",
+    "and MQTT in a process each, 5 readings a second that were read before: no camera and no networks. Every board had",
     "its own machine id and host name.",
 )
 KB, MB, GB = 1e3, 1e6, 1e9
