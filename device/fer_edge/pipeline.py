@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.classifier.crop import crop_face
-from fer_edge.classifier.runner import LiteRunner
+from fer_edge.classifier.runner import VariantRunner, open_runner
 from fer_edge.contract.answer import answer
 from fer_edge.contract.bundle import Bundle
 from fer_edge.contract.labels import LabelSet
@@ -22,7 +22,7 @@ from fer_edge.tracking.neutral import shift
 from fer_edge.tracking.track import TrackSettings
 from fer_edge.tracking.tracker import Tracker
 from fer_edge.tracking.zones import Zones, ZoneSettings
-from fer_edge.types import FaceBox, FaceDetector, FaceReading, Frame, FrameReading, RgbImage, Runner
+from fer_edge.types import FaceBox, FaceDetector, FaceReading, Frame, FrameReading, RgbImage
 
 STAGES = ("detect", "align", "infer")  # of a photo; a video's frames have "track" too, and "detect" in some only
 
@@ -48,7 +48,7 @@ class Pipeline:
         manifest: Manifest,
         variant: Variant,
         detector: FaceDetector,
-        runner: Runner,
+        runner: VariantRunner,
         tracker: Tracker | None = None,
         zones: Zones | None = None,
         baseline: tuple[float, ...] | None = None,
@@ -196,7 +196,7 @@ def open_pipeline(
     manifest = bundle.manifest
     setting = setting or setting_for(manifest)
     variant = manifest.variant(setting.variant)
-    runner = LiteRunner(bundle.read(variant.file), variant, setting.threads)
+    runner = open_runner(bundle.read(variant.file), variant, setting.threads, setting.provider)
     detector = make_detector(
         manifest.find_detector(setting.detector), bundle.read, tiles, setting.threads, setting.min_score
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fer_edge import cli
 from fer_edge.classifier.crop import crop_face
-from fer_edge.classifier.runner import LiteRunner
+from fer_edge.classifier.runner import LiteRunner, VariantRunner, open_runner
 from fer_edge.classifier.runtime import open_interpreter
 from fer_edge.contract.specs import AlignSpec
 from fer_edge.detectors import PHOTO_TILES, make_detector
@@ -38,12 +38,14 @@ __all__ = [
     "SecondOpinion",
     "SourceError",
     "TrackSettings",
+    "VariantRunner",
     "crop_face",
     "device_parser",
     "face_cropper",
     "largest_face",
     "make_detector",
     "open_interpreter",
+    "open_runner",
     "open_source",
     "photo_files",
     "read_photo",

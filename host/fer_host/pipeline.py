@@ -14,6 +14,7 @@ from fer_host.bundle.answers import judge_answers
 from fer_host.bundle.assemble import assemble, check_places, wanted_variants
 from fer_host.bundle.converted import Converted
 from fer_host.bundle.job import Choices, open_job
+from fer_host.bundle.onnx_stages import onnx_networks
 from fer_host.bundle.remedies import Patient, remedies
 from fer_host.bundle.stages import Build
 from fer_host.calibration.faces import CalibrationFaces
@@ -37,7 +38,8 @@ class ConvertRequest:
 
     Attributes:
         model: a recipe's name, a TOML file, or a network's file (.onnx, .pt2).
-        variant: one to add and to make the default; None takes the recipe's.
+        variant: what to make besides float32, the first to be the default, with commas between several; None takes the
+            recipe's.
         calib: photos or a set that give the int8 ranges; None takes the recipe's shipped ranges.
         weights: the user's own weights; None takes the shipped ones.
         data: a labelled data set for the accuracy gates; None leaves them to the model card. FER2013's npz, or for a
@@ -94,22 +96,26 @@ def convert(request: ConvertRequest) -> Conversion:
             "expected SCHEME=mixed and the recipe's own weights"
         )
     tuned = find_tuned(recipe, network, request.budget, request.tuned) if "mixed" in variants else None
-    calibration: ActivationRanges | CalibrationFaces | None = request.faces if "int8" in variants else None
-    if calibration is None and "int8" in variants:
+    has_int8 = not {"int8", "onnx_int8"}.isdisjoint(variants)
+    calibration: ActivationRanges | CalibrationFaces | None = request.faces if has_int8 else None
+    if calibration is None and has_int8:
         calibration = open_calibration(request.calib, recipe, weights_sha256(network), request.quiet)
     pictures = _pictures(request, recipe, calibration) if job.is_own else None
     with Store(BUILD / recipe.id) as store:
         build = Build(store, recipe, network, request.quiet, job.is_own, has_answers=pictures is not None)
         try:
-            float32 = to_float_tflite(build)
+            simplified = to_simplified(build)
+            float32 = to_float_tflite(build, simplified)
             networks = {"float32": float32}
             if "dynamic" in variants:
                 networks["dynamic"] = build.dynamic(float32)
             if calibration is not None:
                 ranges = ranges_on(calibration, recipe, float32.path, build.weights_sha256)
                 networks["int8"] = build.int8(float32, ranges)
+            networks |= onnx_networks(build, simplified, networks, variants)
             if tuned is not None:
                 networks["mixed"] = _mixed(recipe, tuned, request.calib, request.quiet)
+            networks = {name: network for name, network in networks.items() if name in variants}
             answers = None
             if pictures is not None:
                 asked = partial(_remedies, build, float32, calibration, pictures)
@@ -163,12 +169,14 @@ def _mixed(recipe: Recipe, tuned: ChosenTuning, calib: str | None, quiet: bool) 
             build.report_parity()
 
 
-def to_float_tflite(build: Build) -> Converted:
-    """The stages from the checkpoint to the float tflite file."""
-    onnx = build.onnx(build.checkpoint())
-    simplified = build.simplified(onnx)
-    saved_model = build.saved_model(simplified)
-    return build.float_tflite(saved_model)
+def to_simplified(build: Build) -> Path:
+    """The stages from the checkpoint to the simplified ONNX graph."""
+    return build.simplified(build.onnx(build.checkpoint()))
+
+
+def to_float_tflite(build: Build, simplified: Path | None = None) -> Converted:
+    """The stages from the checkpoint, or from the simplified graph, to the float tflite file."""
+    return build.float_tflite(build.saved_model(simplified or to_simplified(build)))
 
 
 def float_network(recipe: Recipe, weights: Path | None = None) -> tuple[Path, str]:

@@ -52,6 +52,45 @@ def tiny_variant(name: str, color: Color = "gray3") -> Variant:
     return Variant(name, dtype, f"network/{name}", *tensors, min_runtime="2.14")
 
 
+def tiny_onnx(name: str) -> tuple[bytes, Variant]:
+    """tiny_float32 or tiny_int8 as ONNX, the same numbers, with the manifest's entry."""
+    variant = dataclasses.replace(
+        tiny_variant(name),
+        id=f"onnx_{name}",
+        file=f"network/onnx_{name}",
+        format="onnx",
+        min_runtime="onnxruntime 1.17.0",
+    )
+    ends = [("input", variant.input), ("output", variant.output)]
+    names = {role: dataclasses.replace(spec, name=role) for role, spec in ends}
+    return (DATA / f"tiny_{name}.onnx").read_bytes(), dataclasses.replace(variant, **names)
+
+
+def with_onnx(bundle: Bundle, path: Path, **contents: bytes) -> Bundle:
+    """A copy of a bundle of ``make_bundle`` with the tiny ONNX variants too; ``contents`` replace a file."""
+    manifest = bundle.manifest
+    stored = {role: (bundle.path / entry.path).read_bytes() for role, entry in manifest.files.items()}
+    files, variants, tolerances = dict(manifest.files), list(manifest.variants), dict(manifest.golden.tolerance_p)
+    with np.load(io.BytesIO(bundle.read("golden"))) as archive:
+        golden = {name: archive[name] for name in archive.files}
+    for name in ("float32", "int8"):
+        content, variant = tiny_onnx(name)
+        golden[f"probabilities/{variant.id}"] = golden[f"probabilities/{name}"]
+        tolerances[variant.id] = tolerances[name]
+        files[variant.file], stored[variant.file] = encode_file(f"{variant.id}.onnx", contents.get(variant.id, content))
+        variants.append(variant)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **golden)
+    files["golden"], stored["golden"] = encode_file("golden.npz", buffer.getvalue())
+    changed = dataclasses.replace(
+        manifest,
+        files=files,
+        variants=tuple(variants),
+        golden=dataclasses.replace(manifest.golden, tolerance_p=tolerances),
+    )
+    return write_bundle(path, changed, stored)
+
+
 def detector_file() -> Path | None:
     """BlazeFace's file out of the installed package, which itself is not imported; None where it is not installed."""
     try:

@@ -87,6 +87,11 @@ def identify(root: Path = Path("/")) -> Board:
     return Board(f"unknown {machine} machine", "", "unknown")
 
 
+def has_nvidia_gpu(root: Path = Path("/")) -> bool:
+    """Whether this machine has a GPU of NVIDIA's with its driver: every Jetson, and a PC whose driver runs."""
+    return is_jetson(root) or (root / "proc/driver/nvidia/version").is_file()
+
+
 def is_jetson(root: Path = Path("/")) -> bool:
     """Whether this is an NVIDIA Tegra, from its device tree below ``root``."""
     return "nvidia,tegra" in read_text(root / "proc/device-tree/compatible")

@@ -2,18 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.classifier.runtime import invoke, open_interpreter
+from fer_edge.classifier.runtime import RunsOn, find_runtime, invoke, open_interpreter
 from fer_edge.contract.manifest import Variant
 from fer_edge.contract.quantization import dequantize, quantize
 from fer_edge.contract.specs import TensorSpec
 from fer_edge.errors import RunnerError
 
 MAX_BATCH = 8  # more at once gain nothing and take memory
+
+
+class VariantRunner(Protocol):
+    """A ``Runner`` of one variant, whatever computes it."""
+
+    variant: Variant
+
+    @property
+    def runs_on(self) -> RunsOn:
+        """What computes it here."""
+        ...
+
+    def __call__(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Logits (N, labels) float32 for normalized inputs (N, H, W, channels) float32."""
+        ...
+
+    def raw(self, row: NDArray[np.float32]) -> NDArray[Any]:
+        """The output tensor (1, labels) as stored, int8 or float32, for one input (1, H, W, channels) float32."""
+        ...
+
+
+def open_runner(model: bytes, variant: Variant, threads: int = 1, provider: str | None = None) -> VariantRunner:
+    """The runner for what the manifest says the file is; onnxruntime is loaded for an ONNX file alone.
+
+    Args:
+        model: content of the variant's file.
+        variant: the manifest's entry for it.
+        threads: of the kernels.
+        provider: of onnxruntime, one of ``providers.NAMES``; None takes the best of this board.
+
+    Raises:
+        RunnerError: see ``LiteRunner`` and ``OnnxRunner``.
+    """
+    if variant.format == "onnx":
+        from fer_edge.classifier.onnx_runner import OnnxRunner
+
+        return OnnxRunner(model, variant, threads, provider)
+    return LiteRunner(model, variant, threads)
 
 
 class LiteRunner:
@@ -41,6 +79,12 @@ class LiteRunner:
         self._interpreter = open_interpreter(model, what, threads, reference_kernels, variant.min_runtime)
         self._input = _checked(self._interpreter.get_input_details(), variant.input, what, "input")
         self._output = _checked(self._interpreter.get_output_details(), variant.output, what, "output")
+
+    @property
+    def runs_on(self) -> RunsOn:
+        """The interpreter's package and version."""
+        runtime = find_runtime()
+        return RunsOn(runtime.name, runtime.version)
 
     def __call__(self, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Logits (N, labels) float32 for normalized inputs (N, H, W, channels) float32."""

@@ -43,6 +43,26 @@ class LoadedRuntime:
         return f"{self.name} {self.version}"
 
 
+@dataclass(frozen=True)
+class RunsOn:
+    """What computes one network here.
+
+    Attributes:
+        name: of the package.
+        version: of the package.
+        provider: of onnxruntime: what really computes; None for a tflite interpreter.
+        lacks: why that is not what was meant; "" where it is.
+    """
+
+    name: str
+    version: str
+    provider: str | None = None
+    lacks: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}" + (f" ({self.provider})" if self.provider else "")
+
+
 @functools.lru_cache(maxsize=1)
 def find_runtime() -> LoadedRuntime:
     """The first of CANDIDATES that imports.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.classifier.runner import LiteRunner
+from fer_edge.classifier.runner import LiteRunner, open_runner
 from fer_edge.contract import bounds
 from fer_edge.contract.answer import raw_answers
 from fer_edge.contract.arrays import ArraySpec, read_arrays
@@ -84,7 +84,7 @@ def main(arguments: list[str]) -> None:
 class Verified:
     """One variant that passed: largest |difference| of an output and of a probability, and top-1 comparisons made.
 
-    ``reference_max_abs`` is None for a dynamic-range variant, which has no results that all runtimes share.
+    ``reference_max_abs`` is None for a dynamic-range or ONNX variant, which has no results that all runtimes share.
     """
 
     variant: str
@@ -122,7 +122,7 @@ def _golden_arrays(bundle: Bundle, variants: list[Variant]) -> dict[str, NDArray
     expected = {"crops": ArraySpec("image", ("n", *manifest.align.crop_hw, 3))}
     for variant in variants:
         expected["inputs"] = ArraySpec("number", ("n", *variant.input.shape[1:]))
-        for kind in ("reference", "probabilities"):
+        for kind in ("probabilities",) if variant.format == "onnx" else ("reference", "probabilities"):
             expected[f"{kind}/{variant.id}"] = ArraySpec("number", ("n", *variant.output.shape[1:]))
     try:
         return read_arrays(bundle.read(manifest.golden.file), expected, largest_bytes=_LARGEST_BYTES)
@@ -134,13 +134,21 @@ def _verify_variant(bundle: Bundle, variant: Variant, arrays: dict[str, NDArray[
     golden, inputs = bundle.manifest.golden, arrays["inputs"]
     content = bundle.read(variant.file)
     difference = None
-    if variant.scheme != "dynamic":  # reference kernels for float activations and int8 weights differ by runtime
+    if _has_reference(variant):
         difference = _reference_difference(content, variant, inputs, arrays[f"reference/{variant.id}"], threads)
-    probabilities = raw_answers(LiteRunner(content, variant, threads)(inputs), bundle.manifest.sets)
+    probabilities = raw_answers(open_runner(content, variant, threads)(inputs), bundle.manifest.sets)
     distance, n_top1 = compare_probabilities(
         variant.id, probabilities, arrays[f"probabilities/{variant.id}"], golden, bundle.manifest.sets
     )
     return Verified(variant.id, difference, distance, n_top1)
+
+
+def _has_reference(variant: Variant) -> bool:
+    """Whether there are kernels that give the same on every board.
+
+    Those for float activations and int8 weights differ by runtime, and onnxruntime has none.
+    """
+    return variant.scheme != "dynamic" and variant.format != "onnx"
 
 
 def _reference_difference(

@@ -13,10 +13,12 @@ SCHEMA = "fer-edge/bench/1"
 
 @dataclass(frozen=True)
 class Runtime:
-    """The interpreter's package and version."""
+    """The package and version that computed; of onnxruntime the provider too, and why it is not the one meant."""
 
     name: str
     version: str
+    provider: str | None = None
+    lacks: str | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Callable
@@ -90,6 +91,32 @@ def marks(kind: str) -> list[tuple[str, str]]:
     return found
 
 
+def folder_of(kind: str, key: str) -> Path | None:
+    """A folder of our own for what a library keeps of one thing; None where nothing can be kept safely.
+
+    Args:
+        kind: names the folder above it, of which the newest are kept.
+        key: a digest, 64 hexadecimal digits.
+    """
+    where = place()
+    with contextlib.suppress(OSError):
+        if where is None:
+            return None
+        _make(where, kind)
+        above = _folder(kind)
+        if above is None:
+            return None
+        own = above / key
+        own.mkdir(mode=0o700, exist_ok=True)
+        about = own.lstat()
+        if not stat.S_ISDIR(about.st_mode) or not _is_safe(about) or about.st_mode & _BY_OTHERS:
+            return None
+        os.utime(own)
+        _drop_oldest(above, folders=True)
+        return own
+    return None
+
+
 def _folder(kind: str) -> Path | None:
     """The folder of a kind, if nobody but this user and root can put files there, or another folder in its place."""
     where = place()
@@ -112,14 +139,18 @@ def _put(kind: str, key: str, content: bytes) -> None:
     with contextlib.suppress(OSError):
         if where is None:
             return
-        where.parent.mkdir(parents=True, exist_ok=True)
-        where.mkdir(mode=0o700, exist_ok=True)
-        if _is_safe(where.stat()):
-            (where / kind).mkdir(mode=0o700, exist_ok=True)
+        _make(where, kind)
         folder = _folder(kind)
         if folder is not None:
             _write(folder / key, content)
             _drop_oldest(folder)
+
+
+def _make(where: Path, kind: str) -> None:
+    where.parent.mkdir(parents=True, exist_ok=True)
+    where.mkdir(mode=0o700, exist_ok=True)
+    if _is_safe(where.stat()):
+        (where / kind).mkdir(mode=0o700, exist_ok=True)
 
 
 def _write(file: Path, content: bytes) -> None:
@@ -134,8 +165,11 @@ def _write(file: Path, content: bytes) -> None:
         raise
 
 
-def _drop_oldest(folder: Path) -> None:
+def _drop_oldest(folder: Path, folders: bool = False) -> None:
     ours = [path for path in folder.iterdir() if _OURS.fullmatch(path.name) and not path.is_symlink()]
-    files = sorted(ours, key=lambda path: path.stat().st_mtime)
-    for path in files[:-_MOST_FILES]:
-        path.unlink()
+    same = sorted((path for path in ours if path.is_dir() == folders), key=lambda path: path.stat().st_mtime)
+    for path in same[:-_MOST_FILES]:
+        if folders:
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()

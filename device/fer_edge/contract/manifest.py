@@ -15,8 +15,7 @@ from fer_edge.contract.names import PLAIN_NAME, is_plain_name
 from fer_edge.contract.specs import AlignSpec, DetectorSpec, InputSpec, TensorSpec, require
 
 SCHEMA = "fer-edge/manifest/1"
-SCHEMES = ("float32", "dynamic", "int8", "mixed")
-Scheme = Literal["float32", "dynamic", "int8", "mixed"]
+Scheme = Literal["float32", "dynamic", "int8", "mixed", "float16"]
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -44,7 +43,10 @@ class Layer:
 
 @dataclass(frozen=True)
 class Variant:
-    """One network file of the bundle; ``file`` and the detector's ``files`` are roles in ``Manifest.files``."""
+    """One network file of the bundle; ``file`` and the detector's ``files`` are roles in ``Manifest.files``.
+
+    ``format`` is what that file is; None, which a manifest leaves out, is "tflite".
+    """
 
     id: str
     scheme: Scheme
@@ -54,6 +56,7 @@ class Variant:
     min_runtime: str
     metrics: tuple[Metric, ...] = ()
     layers: tuple[Layer, ...] = ()
+    format: Literal["tflite", "onnx"] | None = None
 
     def __post_init__(self) -> None:
         shape = self.input.shape

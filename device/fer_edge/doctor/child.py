@@ -97,7 +97,7 @@ def _networks(path: Path) -> None:
     """Loads each variant, the default first, and runs it once on a mid-gray picture."""
     import numpy as np
 
-    from fer_edge.classifier.runner import LiteRunner
+    from fer_edge.classifier.runner import open_runner
     from fer_edge.contract.bundle import open_bundle
 
     bundle = open_bundle(path)
@@ -105,7 +105,7 @@ def _networks(path: Path) -> None:
     for variant in sorted(bundle.manifest.variants, key=lambda variant: variant.id != default):
         say(started=variant.id)
         try:
-            runner = LiteRunner(bundle.read(variant.file), variant)
+            runner = open_runner(bundle.read(variant.file), variant)
             outputs = runner(np.zeros((1, *variant.input_hwc), np.float32))
             good = all(math.isfinite(value) for value in outputs.ravel().tolist())
             problem = "" if good else "its outputs are not finite"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.classifier.crop import crop_face
-from fer_edge.classifier.runner import LiteRunner
+from fer_edge.classifier.runner import open_runner
 from fer_edge.contract.arrays import ArraySpec, read_arrays
 from fer_edge.contract.bench import Accuracy
 from fer_edge.contract.bounds import DATA_ARRAY_BYTES as _LARGEST_BYTES
@@ -59,7 +59,7 @@ def measure_accuracy(subject: Subject, data: Path, limit: int | None = None) -> 
     if limit is not None and limit < len(known):
         known = [known[round(i * (len(known) - 1) / max(1, limit - 1))] for i in range(limit)]
     variant = manifest.variant(subject.setting.variant)
-    runner = LiteRunner(subject.bundle.read(variant.file), variant, subject.setting.threads)
+    runner = open_runner(subject.bundle.read(variant.file), variant, subject.setting.threads, subject.setting.provider)
     hits, (first, end) = 0, manifest.label_set().slice
     for i in known:
         logits = runner(preprocess(rows.crops[i], manifest.input, variant.input_hw)[None])[0]

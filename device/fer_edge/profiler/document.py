@@ -11,7 +11,7 @@ import numpy as np
 from fer_edge import __version__
 from fer_edge.board import identify as board
 from fer_edge.board.emulation import emulation
-from fer_edge.classifier.runtime import find_runtime
+from fer_edge.classifier.runtime import RunsOn
 from fer_edge.contract.bench import (
     Accuracy,
     BenchDoc,
@@ -58,6 +58,7 @@ def document(
     subject: Subject,
     recording: Recording,
     measured: Measured,
+    runs_on: RunsOn,
     role: int,
     network_bytes: int | None,
     inferences_a_frame: float,
@@ -71,6 +72,7 @@ def document(
         subject: what was measured.
         recording: its timings.
         measured: what happened around them.
+        runs_on: what computed the classifier.
         role: which of the interleaved recordings it is, from 0.
         network_bytes: see ``Memory``.
         inferences_a_frame: how often the classifier ran a repetition, on average.
@@ -79,12 +81,13 @@ def document(
         root: of /proc and /sys.
     """
     manifest = subject.bundle.manifest
-    variant, runtime, emulator = manifest.variant(subject.setting.variant), find_runtime(), emulation(root)
+    variant, emulator = manifest.variant(subject.setting.variant), emulation(root)
     start_s, end_s = recording.start_s(), recording.ends_s[-1]
     stages = _stages(recording)
     energy = integrate(measured.power, start_s, end_s)
     tainted = (
         *notes,
+        *((runs_on.lacks,) if runs_on.lacks else ()),
         *((f"emulated ({emulator}): these times say nothing about a board",) if emulator else ()),
         *interference.judge(measured.before, measured.after, measured.sampler.lowest_mhz),
     )
@@ -94,7 +97,7 @@ def document(
         cpu=board.cpu_name(root),
         governor=board.governor(root),
         threads=subject.setting.threads,
-        runtime=Runtime(runtime.name, runtime.version),
+        runtime=Runtime(runs_on.name, runs_on.version, runs_on.provider, runs_on.lacks or None),
         bundle_sha256=subject.bundle.sha256,
         variant=variant.id,
         n=recording.n,

@@ -96,7 +96,18 @@ def bench(request: Request, progress: Callable[[str], None] | None = None) -> li
         notes = (work.note,) if isinstance(work, PipelineWork) and work.note else ()
         accuracy = request.accuracy[role] if request.accuracy else None
         documents.append(
-            document(subject, recording, measured, role, work.network_bytes, each, notes, accuracy, request.root)
+            document(
+                subject,
+                recording,
+                measured,
+                work.runs_on,
+                role,
+                work.network_bytes,
+                each,
+                notes,
+                accuracy,
+                request.root,
+            )
         )
     return documents
 

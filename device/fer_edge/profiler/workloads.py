@@ -10,7 +10,8 @@ from typing import Literal
 
 import numpy as np
 
-from fer_edge.classifier.runner import LiteRunner
+from fer_edge.classifier.runner import open_runner
+from fer_edge.classifier.runtime import RunsOn
 from fer_edge.contract.bundle import Bundle
 from fer_edge.errors import UsageError
 from fer_edge.pipeline import Pipeline, open_pipeline
@@ -38,6 +39,7 @@ class ModelWork:
     """The classifier alone on random inputs, one at a time."""
 
     network_bytes: int | None
+    runs_on: RunsOn
 
     headline = "infer"
 
@@ -46,7 +48,8 @@ class ModelWork:
         content = subject.bundle.read(variant.file)
         inputs = np.random.default_rng(0).normal(size=(N_INPUTS, 1, *variant.input_hwc)).astype(np.float32)
         before = own_bytes()
-        self._runner = LiteRunner(content, variant, subject.setting.threads)
+        self._runner = open_runner(content, variant, subject.setting.threads, subject.setting.provider)
+        self.runs_on = self._runner.runs_on
         self._runner(inputs[0])
         self.network_bytes = _growth(before)
         self._inputs = itertools.cycle(inputs)
@@ -71,6 +74,7 @@ class PipelineWork:
     note: str
     n_inferences: int
     n_steps: int
+    runs_on: RunsOn
 
     headline = "total"
 
@@ -80,6 +84,7 @@ class PipelineWork:
             raise UsageError(f"source {source}: no frames in it; expected a source with faces, e.g. synthetic://")
         before = own_bytes()
         self.pipeline = _open(subject)
+        self.runs_on = self.pipeline.runner.runs_on
         n_faces = [len(self.pipeline.read_frame(frame).faces) for frame in frames]
         self.network_bytes = _growth(before)
         if not any(n_faces):
@@ -111,12 +116,14 @@ class CameraWork:
     network_bytes: int | None
     n_inferences: int
     n_steps: int
+    runs_on: RunsOn
 
     headline = "total"
 
     def __init__(self, subject: Subject, source: FrameSource) -> None:
         before = own_bytes()
         self.pipeline = _open(subject, TrackSettings())
+        self.runs_on = self.pipeline.runner.runs_on
         self.source = source
         self._frames = iter(source)
         self.pipeline.read_frame(next(self._frames))

@@ -14,13 +14,15 @@ MOST_THREADS = 4  # the boards' cores; on larger machines more bring these small
 class Setting:
     """Which variant of the classifier runs, on how many threads (the detector too), behind which detector.
 
-    ``min_score`` is the least score of a face, 0..1; None takes the detector's own.
+    ``min_score`` is the least score of a face, 0..1; None takes the detector's own. ``provider`` is onnxruntime's, one
+    of ``classifier.providers.NAMES``; None takes the best of this board, and a tflite file has none.
     """
 
     variant: str
     threads: int
     detector: str
     min_score: float | None = None
+    provider: str | None = None
 
 
 def usable_cores() -> int:
@@ -39,6 +41,7 @@ def setting_for(
     threads: int | None = None,
     detector: str | None = None,
     min_score: float | None = None,
+    provider: str | None = None,
 ) -> Setting:
     """What was told, and the defaults for the rest: the manifest's variant, its first detector, ``default_threads``.
 
@@ -46,4 +49,4 @@ def setting_for(
         SchemaError: the bundle has no such variant or detector.
     """
     variant, detector = manifest.variant(variant).id, manifest.find_detector(detector).id
-    return Setting(variant, threads or default_threads(), detector, min_score)
+    return Setting(variant, threads or default_threads(), detector, min_score, provider)

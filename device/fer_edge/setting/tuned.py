@@ -40,7 +40,7 @@ class Identity:
 class Tuned:
     """The fastest setting within the accuracy floor; times of the whole pipeline in ms.
 
-    ``tainted`` says what disturbed the measurement.
+    ``tainted`` says what disturbed the measurement; ``provider`` is onnxruntime's where it is the runtime.
     """
 
     identity: Identity
@@ -53,6 +53,7 @@ class Tuned:
     accuracy: float | None = None
     floor: float | None = None
     tainted: tuple[str, ...] = ()
+    provider: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,15 @@ class TuneDoc:
     entries: tuple[Tuned, ...]
 
 
-def identity(bundle: Bundle) -> Identity:
-    """Of this machine, with this bundle."""
+def identity(bundle: Bundle, variant: str | None = None) -> Identity:
+    """Of this machine, with this bundle and what runs the variant."""
+    from fer_edge.classifier.onnx_runtime import NAME, installed_version
     from fer_edge.classifier.runtime import find_runtime
 
+    is_onnx = bundle.manifest.variant(variant).format == "onnx"
+    runtime = f"{NAME} {installed_version()}" if is_onnx else str(find_runtime())
     here, cpu = board.identify(), board.cpu()
-    return Identity(
-        here.model, here.soc, cpu.name, cpu.n_cores, board.machine_name(), str(find_runtime()), bundle.sha256
-    )
+    return Identity(here.model, here.soc, cpu.name, cpu.n_cores, board.machine_name(), runtime, bundle.sha256)
 
 
 def recall(bundle: Bundle) -> Tuned | None:
@@ -79,11 +81,10 @@ def recall(bundle: Bundle) -> Tuned | None:
     ]
     if not candidates:
         return None  # the usual case: nothing is asked of the machine
-    here = identity(bundle)
-    found = next((entry for entry in candidates if entry.identity == here), None)
     names = {spec.id for spec in (bundle.manifest.detector, *bundle.manifest.other_detectors)}
     variants = {variant.id for variant in bundle.manifest.variants}
-    return found if found is not None and found.variant in variants and found.detector in names else None
+    known = (entry for entry in candidates if entry.variant in variants and entry.detector in names)
+    return next((entry for entry in known if entry.identity == identity(bundle, entry.variant)), None)
 
 
 def choose(
@@ -114,11 +115,13 @@ def choose(
     if not is_live:
         plain = setting_for(bundle.manifest, variant, None, detector)
         variant, detector = plain.variant, plain.detector
+    provider = None
     if variant is None or threads is None or detector is None:
         found = recall(bundle)
         if found is not None and variant in (None, found.variant):
             variant, threads, detector = found.variant, threads or found.threads, detector or found.detector
-    return setting_for(bundle.manifest, variant, threads, detector, min_score)
+            provider = found.provider
+    return setting_for(bundle.manifest, variant, threads, detector, min_score, provider)
 
 
 def save(entry: Tuned) -> Path:

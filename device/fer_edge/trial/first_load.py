@@ -99,6 +99,9 @@ def tried(
 
 
 def _key(sha256: str) -> str:
+    from fer_edge.classifier.onnx_runtime import NAME, installed_version
     from fer_edge.classifier.runtime import find_runtime
 
-    return hashlib.sha256(f"{sha256} {find_runtime()} {platform.machine()}".encode()).hexdigest()
+    version = installed_version()
+    other = f" {NAME} {version}" if version else ""
+    return hashlib.sha256(f"{sha256} {find_runtime()} {platform.machine()}{other}".encode()).hexdigest()

@@ -1,6 +1,6 @@
 """The child's side of a trial: every network of a bundle loads, runs, and gives numbers. It is shut in before.
 
-A tflite file is no program, but a damaged one makes the interpreter read and write where it should not.
+A tflite or ONNX file is no program, but a damaged one makes the interpreter read and write where it should not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.classifier.runner import LiteRunner
+from fer_edge.classifier.onnx_file import check_onnx
+from fer_edge.classifier.onnx_runtime import installed_version
+from fer_edge.classifier.runner import open_runner
 from fer_edge.classifier.runtime import find_runtime, invoke, open_interpreter
 from fer_edge.contract import bounds
 from fer_edge.contract.bundle import Bundle, open_bundle
@@ -76,8 +78,12 @@ def run_all(bundle: Bundle) -> None:
     manifest = bundle.manifest
     for variant in manifest.variants:
         say(trying=f"variant {variant.id}")
+        if variant.format == "onnx":
+            check_onnx(bundle.read(variant.file), f"variant {variant.id}")
+            if not installed_version():  # then nothing runs it here; once there is one, the trial is made again
+                continue
         inputs = np.random.default_rng(1).normal(size=(2, *variant.input_hwc)).astype(np.float32)
-        runner = LiteRunner(bundle.read(variant.file), variant)
+        runner = open_runner(bundle.read(variant.file), variant, provider="cpu")
         for batch in (inputs[:1], np.zeros_like(inputs)):
             _finite(bundle, f"variant {variant.id}", runner(batch))
     picture = np.random.default_rng(1).integers(0, 256, (SIDE_PX, SIDE_PX, 3), dtype=np.uint8)

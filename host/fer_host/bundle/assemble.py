@@ -9,11 +9,12 @@ from pathlib import Path
 
 from fer_edge.contract.bundle import Bundle, check_output, encode_file, write_bundle
 from fer_edge.contract.labels import LabelSet
-from fer_edge.contract.manifest import SCHEMES, FileEntry, Golden, Layer, Manifest, Metric, Provenance, Scheme, Variant
+from fer_edge.contract.manifest import FileEntry, Golden, Layer, Manifest, Metric, Provenance, Variant
 from fer_host.bundle.answers import Answers
 from fer_host.bundle.converted import Converted
 from fer_host.bundle.golden import N_SHIPPED, golden_file
 from fer_host.bundle.stages import Build
+from fer_host.convert.onnx_variants import onnx_variant
 from fer_host.convert.parity import MARGIN
 from fer_host.detector.networks import detector_contents, detector_spec
 from fer_host.errors import DataError, RecipeError
@@ -21,12 +22,12 @@ from fer_host.evaluate import gates
 from fer_host.files.artifacts import one_line_if_disk_full, tool_versions
 from fer_host.files.paths import ROOT
 from fer_host.models.weights import zoo_path
+from fer_host.recipe.convert import VARIANTS
 from fer_host.recipe.recipe import Recipe, load_detector
 from fer_host.tflite.arithmetic import scheme_of
 from fer_host.tflite.inspection import inspect_tflite
 from fer_host.zoo.card import read_card
 
-MADE_HERE: tuple[Scheme, ...] = ("float32", "dynamic", "int8", "mixed")
 # The oldest interpreters that pass `fer-edge verify`. The version in the file is the converter's, which does not know
 # what the quantizer made of it: tflite-runtime 2.14.0 loads the dynamic-range file and computes other answers.
 _MIN_RUNTIME = {"dynamic": "ai-edge-litert 2.3.0"}
@@ -35,17 +36,18 @@ _TOOLS = ("torch", "onnx", "onnxsim", "onnx2tf", "tensorflow", "ai-edge-quantize
 
 
 def wanted_variants(recipe: Recipe, variant: str | None) -> tuple[str, ...]:
-    """The variants to make: the recipe's, or float32 and the one asked for.
+    """The variants to make: the recipe's, or float32 and those asked for, with commas between them.
 
     Raises:
-        RecipeError: no such variant, or one that this version does not make.
+        RecipeError: no such variant.
     """
-    if variant is not None and variant not in MADE_HERE:
-        why = "is not made by this version" if variant in SCHEMES else "is no variant"
-        raise RecipeError(f"SCHEME {variant!r}: {why}; expected one of {', '.join(MADE_HERE)}")
     if variant is None:
         return recipe.convert.variants
-    return tuple(dict.fromkeys(("float32", variant)))
+    asked = variant.split(",")
+    for name in asked:
+        if name not in VARIANTS:
+            raise RecipeError(f"SCHEME {name!r}: is no variant; expected one of {', '.join(VARIANTS)}, or several")
+    return tuple(dict.fromkeys(("float32", *asked)))
 
 
 def check_places(out: Path, data: Path | None, is_own: bool = False) -> None:
@@ -75,7 +77,7 @@ def assemble(
     Args:
         build: the finished stages.
         networks: by variant.
-        variant: the default one; None takes the recipe's.
+        variant: the default one, or several of which the first is; None takes the recipe's.
         out: the bundle's folder.
         data: labelled data for the accuracy gates, or None.
         answers: of a user's own network, what its answers were; takes the place of ``data``.
@@ -85,7 +87,10 @@ def assemble(
     """
     recipe = build.recipe
     contents = {name: network.path.read_bytes() for name, network in networks.items()}
-    variants = {name: variant_of(name, network) for name, network in networks.items()}
+    variants = {
+        name: (onnx_variant(name, network.path) if is_onnx(network) else variant_of(name, network))
+        for name, network in networks.items()
+    }
     measured = _release_metrics(recipe, networks)
     if answers is not None:
         measured |= answers.metrics
@@ -106,6 +111,8 @@ def assemble(
     files, stored = {}, {}
     for name, content in contents.items():
         role, path = f"network/{name}", f"{recipe.id}.{name}.tflite"
+        if is_onnx(networks[name]):
+            path = f"{recipe.id}.{variants[name].scheme}.onnx"
         files[role], stored[role] = _smallest(path, content, networks[name])
     for role, (path, content) in plain.items():
         files[role], stored[role] = encode_file(path, content)
@@ -119,12 +126,12 @@ def assemble(
         input=recipe.input,
         align=recipe.align,
         detector=specs[0],
-        default_variant=_default(variant or recipe.convert.default_variant, variants),
+        default_variant=_default((variant or recipe.convert.default_variant).split(",")[0], variants),
         variants=tuple(_with_metrics(variant, measured.get(variant.id, ())) for variant in variants.values()),
         files=files,
         golden=Golden("golden", N_SHIPPED, MARGIN, {n: recipe.convert.tolerance_of(n) for n in variants}),
         licenses=(*recipe.licenses, *(detector.license for detector in detectors)),
-        provenance=Provenance(git_commit(), recipe.seed, tool_versions(_TOOLS)),
+        provenance=Provenance(git_commit(), recipe.seed, tool_versions(_tools(networks))),
         other_detectors=tuple(specs[1:]),
         label_sets=sets if recipe.heads else None,
         default_label_set=recipe.labels if recipe.heads else None,
@@ -133,6 +140,15 @@ def assemble(
     )
     with one_line_if_disk_full(out):
         return write_bundle(out, manifest, stored)
+
+
+def is_onnx(network: Converted) -> bool:
+    """Whether its file is for onnxruntime."""
+    return network.path.suffix == ".onnx"
+
+
+def _tools(networks: Mapping[str, Converted]) -> tuple[str, ...]:
+    return (*_TOOLS, "onnxruntime") if any(map(is_onnx, networks.values())) else _TOOLS
 
 
 def _default(wanted: str, made: Mapping[str, Variant]) -> str:

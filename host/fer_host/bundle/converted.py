@@ -13,7 +13,7 @@ class Converted:
     """One converted network.
 
     Attributes:
-        path: the tflite file.
+        path: the tflite or ONNX file.
         conditions: digest of all that its accuracy depends on: weights, preprocess, and of an int8 file the ranges.
         placed: the tuned layers that a mixed file holds; empty for every other.
         reference: the float file that a mixed one was made from; None: the bundle's own.

@@ -12,7 +12,15 @@ from fer_edge.contract.answer import raw_answers
 from fer_edge.contract.manifest import Variant
 from fer_edge.contract.preprocess import preprocess
 from fer_edge.contract.specs import AlignSpec
-from fer_host.device_pipeline import FaceDetector, LiteRunner, crop_face, largest_face, open_source, read_photo
+from fer_host.device_pipeline import (
+    FaceDetector,
+    LiteRunner,
+    crop_face,
+    largest_face,
+    open_runner,
+    open_source,
+    read_photo,
+)
 from fer_host.errors import ToolError
 from fer_host.files.artifacts import write_bytes
 from fer_host.models.weights import package_file
@@ -83,13 +91,15 @@ def network_inputs(crops: NDArray[np.uint8], recipe: Recipe) -> NDArray[np.float
 
 def golden_file(crops: NDArray[np.uint8], recipe: Recipe, networks: dict[str, tuple[Variant, bytes]]) -> bytes:
     """The bundle's npz: crops, their network inputs, and by variant the raw output of the reference kernels
-    (``reference/<variant>``) and the probabilities of this machine's default kernels (``probabilities/<variant>``).
+    (``reference/<variant>``; an ONNX file has no such kernels) and the probabilities of this machine's default kernels
+    (``probabilities/<variant>``), of an ONNX file those of the CPU provider.
     """  # noqa: D205
     arrays: dict[str, NDArray[np.generic]] = {"crops": crops, "inputs": network_inputs(crops, recipe)}
     for name, (variant, content) in networks.items():
-        reference = LiteRunner(content, variant, reference_kernels=True)
-        default = LiteRunner(content, variant)
-        arrays[f"reference/{name}"] = np.concatenate([reference.raw(row[None]) for row in arrays["inputs"]])
+        default = open_runner(content, variant, provider="cpu")
+        if variant.format != "onnx":
+            reference = LiteRunner(content, variant, reference_kernels=True)
+            arrays[f"reference/{name}"] = np.concatenate([reference.raw(row[None]) for row in arrays["inputs"]])
         logits = np.concatenate([default(row[None]) for row in arrays["inputs"]])
         arrays[f"probabilities/{name}"] = raw_answers(logits, recipe.label_sets)
     buffer = io.BytesIO()

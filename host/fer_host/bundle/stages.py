@@ -107,8 +107,8 @@ class Build:
 
     def onnx(self, checkpoint: Path) -> Path:
         """02: torch's own export."""
-        return self._network_stage(
-            Stage(2, "onnx", version=2, inputs=self._input(checkpoint.parent), tools=onnx_export.EXPORT_TOOLS),
+        return self.network_stage(
+            Stage(2, "onnx", version=2, inputs=self.made_from(checkpoint.parent), tools=onnx_export.EXPORT_TOOLS),
             "network.onnx",
             lambda target: onnx_export.export_onnx(
                 self.network, self.recipe.input_hw, target, self.recipe.input.channels, self.is_own
@@ -118,8 +118,8 @@ class Build:
 
     def simplified(self, onnx: Path) -> Path:
         """03: constants folded, no-ops removed by onnxsim."""
-        return self._network_stage(
-            Stage(3, "simplified", inputs=self._input(onnx.parent), tools=onnx_export.SIMPLIFY_TOOLS),
+        return self.network_stage(
+            Stage(3, "simplified", inputs=self.made_from(onnx.parent), tools=onnx_export.SIMPLIFY_TOOLS),
             "network.onnx",
             lambda target: onnx_export.simplify_onnx(onnx, target),
             onnx_export.run_onnx,
@@ -127,9 +127,9 @@ class Build:
 
     def saved_model(self, simplified: Path) -> Path:
         """04: TensorFlow's SavedModel (saved_model.pb), channels last."""
-        stage = Stage(4, "saved-model", version=2, inputs=self._input(simplified.parent), tools=saved_model.TOOLS)
+        stage = Stage(4, "saved-model", version=2, inputs=self.made_from(simplified.parent), tools=saved_model.TOOLS)
         log = self.store.log(stage)
-        return self._network_stage(
+        return self.network_stage(
             stage,
             "saved_model",
             lambda target: saved_model.to_saved_model(simplified, target, log),
@@ -138,26 +138,26 @@ class Build:
 
     def float_tflite(self, model: Path) -> Converted:
         """05: tflite in float."""
-        stage = Stage(5, "float32", inputs=self._input(model.parent), tools=tflite.TOOLS)
+        stage = Stage(5, "float32", inputs=self.made_from(model.parent), tools=tflite.TOOLS)
         log = self.store.log(stage)
-        path = self._network_stage(
+        path = self.network_stage(
             stage,
             "network.tflite",
             lambda target: tflite.to_float_tflite(model, target, log),
             run_tflite,
         )
-        return Converted(path, self._conditions())
+        return Converted(path, self.conditions())
 
     def dynamic(self, float32: Converted) -> Converted:
         """06: int8 weights, float activations; needs no calibration."""
-        path = self._network_stage(
-            Stage(6, "dynamic", inputs=self._input(float32.path.parent), tools=int8.TOOLS),
+        path = self.network_stage(
+            Stage(6, "dynamic", inputs=self.made_from(float32.path.parent), tools=int8.TOOLS),
             "network.tflite",
             lambda target: int8.quantize_dynamic(float32.path, target),
             run_tflite,
             arithmetic="dynamic",
         )
-        return Converted(path, self._conditions())
+        return Converted(path, self.conditions())
 
     def int8(self, float32: Converted, ranges: ActivationRanges) -> Converted:
         """07: int8 weights and activations, by the ranges of a calibration set."""
@@ -166,13 +166,13 @@ class Build:
             7,
             "int8",
             config={"ranges": text},
-            inputs=self._input(float32.path.parent),
+            inputs=self.made_from(float32.path.parent),
             tools=int8.TOOLS,
         )
         kept = self.recipe.convert.keep_float
         if kept:
             stage = replace(stage, config={**stage.config, "keep_float": list(kept)})
-        path = self._network_stage(
+        path = self.network_stage(
             stage,
             "network.tflite",
             lambda target: int8.quantize_int8(float32.path, ranges, target, kept, weights_sha256=self.weights_sha256),
@@ -180,7 +180,7 @@ class Build:
             arithmetic="mixed" if kept else "int8",
         )
         self._report_tensors(path)
-        return Converted(path, self._conditions(text))
+        return Converted(path, self.conditions(text))
 
     def mixed(self, float32: Converted, ranges: ActivationRanges, grids: Mapping[str, LayerGrid]) -> Converted:
         """08: int8 activations, and weights on their tuned grids, whose values ``self.network`` holds."""
@@ -191,10 +191,10 @@ class Build:
             8,
             "mixed",
             config={"ranges": text, "bits": {name: grid.bits.tolist() for name, grid in grids.items()}},
-            inputs=self._input(float32.path.parent),
+            inputs=self.made_from(float32.path.parent),
             tools=int8.TOOLS,
         )
-        path = self._network_stage(
+        path = self.network_stage(
             stage,
             "network.tflite",
             lambda target: made.extend(
@@ -205,9 +205,9 @@ class Build:
         )
         self._report_tensors(path)
         placed = tuple(made) or place_layers(path, found)  # none made: the stage is an earlier run's
-        return Converted(path, self._conditions(text), placed, float32.path)
+        return Converted(path, self.conditions(text), placed, float32.path)
 
-    def _conditions(self, ranges: str = "") -> str:
+    def conditions(self, ranges: str = "") -> str:
         """See ``Converted.conditions``; ``ranges`` as text, empty where no activation is quantized."""
         return digest_json([self.weights_sha256, codec.encode(self.recipe.input), self.recipe.size_px, ranges])
 
@@ -221,7 +221,7 @@ class Build:
         if not self.quiet:
             print(line, flush=True)
 
-    def _network_stage(
+    def network_stage(
         self,
         stage: Stage,
         name: str,
@@ -281,7 +281,8 @@ class Build:
         )
         return result
 
-    def _input(self, folder: Path) -> dict[str, str]:
+    def made_from(self, folder: Path) -> dict[str, str]:
+        """What a stage's ``inputs`` say of an earlier stage's folder."""
         return {folder.name: self._digests[folder]}
 
 

@@ -88,13 +88,19 @@ DATA_GATES = (Gate("top1_agreement_at_margin", "at least", 0.97), Gate("top1_agr
 TUNED_GATES = (Gate("top1_agreement_at_margin", "at least", 0.99), Gate("top1_agreement", "at least", 0.975))
 
 
-_QUANTIZED = ("dynamic", "int8", "mixed")  # variants that a stage is named after
+# Halves, with float sums or not as the kernels have it: of the largest logit, which is 3 to 12 here.
+HALF_GATES = (Gate("max_abs", "at most", 0.05), Gate("cosine_mean", "at least", 0.9999))
+
+_QUANTIZED = ("dynamic", "int8", "mixed", "onnx_int8")  # variants that a stage is named after
+_HALF = "onnx_fp16"
 
 
 def gates_of(parity: Parity) -> tuple[Gate, ...]:
     """What a stage must hold: its own gates, or by its name those on the golden inputs."""
     if parity.gates is not None:
         return parity.gates
+    if parity.stage == _HALF:
+        return HALF_GATES
     return QUANTIZED_GATES if is_quantized(parity.stage) else FLOAT_GATES
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.contract.preprocess import preprocess
+from fer_host.convert.onnx_variants import run_onnx_file
 from fer_host.convert.parity import Parity, answer_gates, compare
 from fer_host.data.faces import TRAINING, FaceData, FaceRows
 from fer_host.data.labels import meant
@@ -83,11 +84,12 @@ def answer_parity(
         stage: the variant.
         recipe: gives label sets and the limit of the loss.
         float32: the float tflite file.
-        quantized: the variant's.
+        quantized: the variant's, tflite or ONNX.
         pictures: that both are asked about.
         accepted: see ``answer_gates``.
     """
-    expected, found = (run_tflite(path, pictures.inputs) for path in (float32, quantized))
+    run = run_onnx_file if quantized.suffix == ".onnx" else run_tflite
+    expected, found = run_tflite(float32, pictures.inputs), run(quantized, pictures.inputs)
     parity = compare(stage, expected, found, "float32", tuple(slice(*each.slice) for each in recipe.label_sets))
     has_labels = pictures.truth is not None
     if pictures.truth is not None:

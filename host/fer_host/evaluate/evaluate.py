@@ -21,7 +21,7 @@ from fer_edge.contract.preprocess import preprocess
 from fer_host.data.faces import ALL, TRAINING, FaceData, FaceFiles, FaceRows, describe
 from fer_host.data.load import open_data
 from fer_host.data.occlude import Part, occlude
-from fer_host.device_pipeline import LiteRunner, TrackSettings, face_cropper, make_detector
+from fer_host.device_pipeline import TrackSettings, face_cropper, make_detector, open_runner
 from fer_host.errors import DataError
 from fer_host.evaluate.judged import Judged
 from fer_host.evaluate.metrics import drop_label, score, surest
@@ -141,7 +141,7 @@ def predict(
     bundle: Bundle, variant: Variant, crops: list[NDArray[np.uint8]], threads: int = 1, ten_crop: bool = False
 ) -> NDArray[np.float32]:
     """Probabilities (n, labels) in the bundle's label order for crops (h, w) or (h, w, 3)."""
-    runner = LiteRunner(bundle.read(variant.file), variant, threads=threads)
+    runner = open_runner(bundle.read(variant.file), variant, threads)
     spec, labels = bundle.manifest.input, bundle.manifest.label_set()
     rows = []
     for crop in tqdm(crops, unit="face", desc=variant.id, disable=None, leave=False):

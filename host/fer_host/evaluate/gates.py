@@ -13,7 +13,7 @@ from fer_edge.contract.manifest import Metric, Variant
 from fer_edge.contract.preprocess import preprocess
 from fer_host.convert.parity import DATA_GATES, TUNED_GATES, check, check_accuracy_drop, compare
 from fer_host.data import fer2013
-from fer_host.device_pipeline import LiteRunner
+from fer_host.device_pipeline import open_runner
 from fer_host.errors import DataError
 from fer_host.recipe.recipe import Recipe
 from fer_host.tflite.run import run_tflite
@@ -46,7 +46,7 @@ def check_accuracy(
     logits: dict[str, NDArray[np.float32]] = {}
     metrics: dict[str, tuple[Metric, ...]] = {}
     for name, (variant, content) in networks.items():
-        runner = LiteRunner(content, variant)
+        runner = open_runner(content, variant)
         parts = [runner(row) for row in tqdm(inputs, desc=name, unit="face", disable=None, leave=False)]
         logits[name] = np.concatenate(parts)
         accuracy = float((logits[name][:, own_set].argmax(axis=1) == truth).mean())

@@ -23,7 +23,7 @@ from fer_edge.contract.regular import read_regular
 from fer_edge.contract.specs import AlignSpec, InputSpec
 from fer_host.errors import RecipeError
 from fer_host.files.paths import RECIPES
-from fer_host.recipe.convert import ConvertConfig
+from fer_host.recipe.convert import ONNX_VARIANTS, ConvertConfig
 from fer_host.recipe.places import check_pattern, line_of, with_places
 from fer_host.recipe.prune import PruneConfig
 from fer_host.recipe.quantize import QuantizeConfig
@@ -76,7 +76,7 @@ class Recipe:
                 raise SchemaError(name, f"found {found!r}, expected {PLAIN_NAME}")
         if self.convert.default_variant not in self.convert.variants or "float32" not in self.convert.variants:
             raise SchemaError("convert.variants", "must hold float32 and the default variant")
-        if not set(self.convert.variants) - {"mixed"} <= set(self.convert.tolerance_p):
+        if not set(self.convert.variants) - {"mixed", *ONNX_VARIANTS} <= set(self.convert.tolerance_p):
             raise SchemaError("convert.tolerance_p", "must name every variant")
         if (self.labels == "identities") != (self.identities > 1):
             raise SchemaError("identities", 'expected 2 or more exactly where labels are "identities"')

@@ -13,6 +13,8 @@ import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
+from fer_host.convert.from_tflite import tflite_to_onnx
+
 HERE = Path(__file__).parent
 SIDE, LABELS = 32, 8
 
@@ -66,6 +68,8 @@ def main() -> None:
     specs = {}
     for name, content in contents.items():
         (HERE / f"tiny_{name}.tflite").write_bytes(content)
+        if name in ("float32", "int8"):
+            tflite_to_onnx(HERE / f"tiny_{name}.tflite", HERE / f"tiny_{name}.onnx")
         if name != "too_new":
             interpreter = tf.lite.Interpreter(model_content=content)
             details = interpreter.get_input_details()[0], interpreter.get_output_details()[0]

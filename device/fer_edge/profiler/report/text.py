@@ -7,12 +7,19 @@ from fer_edge.contract.bench import BenchDoc
 MIB = 1024 * 1024
 
 
+def computed_by(document: BenchDoc) -> str:
+    """Package, version and provider: "onnxruntime 1.31.1 on CPU"."""
+    runtime = document.runtime
+    where = f" on {runtime.provider.removesuffix('ExecutionProvider')}" if runtime.provider else ""
+    return f"{runtime.name} {runtime.version}{where}"
+
+
 def facts(document: BenchDoc) -> list[tuple[str, str]]:
     """What stands beside the timings, as (name, text); only what was measured or read."""
     memory, power, precision = document.memory, document.power, document.precision
     rows = [
         ("board", f"{document.board}; {document.cpu}; governor {document.governor}"),
-        ("runtime", f"{document.runtime.name} {document.runtime.version}, {document.threads} thread(s)"),
+        ("runtime", f"{computed_by(document)}, {document.threads} thread(s)"),
         ("network", f"{document.model_id or 'bundle'} {document.variant}, bundle {document.bundle_sha256[:12]}"),
     ]
     if document.detector is not None:
