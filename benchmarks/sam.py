@@ -18,7 +18,7 @@ from fer_host.models.weights import build_network
 from fer_host.recipe.ablations import SAM_RHO
 from fer_host.recipe.recipe import Recipe, load_recipe
 from fer_host.recipe.train import Phase, TrainConfig
-from fer_host.train.loop import TrainSet
+from fer_host.train.batches import TrainSet
 from fer_host.train.rows import train_split, validation_split
 from fer_host.train.run import training_data
 from fer_host.train.scoring import scores

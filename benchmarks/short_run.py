@@ -9,7 +9,8 @@ from torch import nn
 
 from fer_host.recipe.recipe import Recipe
 from fer_host.recipe.train import TrainConfig
-from fer_host.train.loop import TrainSet, train
+from fer_host.train.batches import TrainSet
+from fer_host.train.loop import train
 
 
 def short_run(network: nn.Module, recipe: Recipe, rows: TrainSet, config: TrainConfig) -> tuple[nn.Module, float]:

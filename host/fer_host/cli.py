@@ -11,7 +11,7 @@ from fer_edge.contract.arguments import Parser
 from fer_edge.contract.errors import EdgeError
 from fer_edge.contract.outputs import clash_of
 from fer_host import __version__
-from fer_host.commands import compress, convert, train
+from fer_host.commands import compress, convert, data, train
 from fer_host.errors import HostError
 
 ERRORS = (HostError, EdgeError)  # that a user can cause
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"fer-host {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    for module in (convert, train, compress):
+    for module in (convert, data, train, compress):
         module.add_commands(commands)
     pages = commands.add_parser("pages", help="write manual pages and shell completion of both programs")
     pages.add_argument("share", type=Path, metavar="DIR", help="such as ~/.local/share")

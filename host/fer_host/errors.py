@@ -5,6 +5,7 @@ HostError
 ├── DataError (ValueError)        a data set or photo folder that cannot be used
 ├── WeightsError (ValueError)     weights that do not fit the network
 ├── GateError (ArithmeticError)   a conversion stage outside its parity or accuracy limit
+├── TeamError (ConnectionError)   a process that trained with this one is gone
 ├── PackError (ValueError)        an archive that cannot be made for the target asked for
 └── ToolError (RuntimeError)      a third-party converter that failed
 """
@@ -38,6 +39,10 @@ class WeightsError(HostError, ValueError):
 
 class GateError(HostError, ArithmeticError):
     """A stage's output is outside the limit that its gate sets."""
+
+
+class TeamError(HostError, ConnectionError):
+    """Another process of those that train together is gone, or cannot be reached."""
 
 
 class PackError(HostError, ValueError):

@@ -29,7 +29,7 @@ from fer_host.recipe.prune import Budget, Floor
 from fer_host.recipe.recipe import load_recipe
 from fer_host.recipe.train import LossConfig, Phase
 from fer_host.tflite.ranges import collect_ranges
-from fer_host.train.loop import TrainSet
+from fer_host.train.batches import TrainSet
 
 ROOT = Path(__file__).parents[2]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +15,12 @@ from tqdm import tqdm
 from fer_edge.contract.specs import AlignSpec
 from fer_host.calibration.lint import LintReport, lint
 from fer_host.data import fer2013
+from fer_host.data.damage import name_unreadable
 from fer_host.data.faces import TRAINING, FaceData
 from fer_host.data.labels import LABEL_SYNONYMS, meant
+from fer_host.data.load import load_data
+from fer_host.data.shards import is_shards
+from fer_host.detector.cut import cut_of
 from fer_host.detector.networks import load_detector_model
 from fer_host.device_pipeline import FaceDetector, ImageError, crop_face, largest_face, photo_files, read_photo
 from fer_host.errors import DataError
@@ -42,9 +48,16 @@ class CalibrationFaces:
 
 
 def load_faces(data: Path, recipe: Recipe, n: int, seed: int) -> CalibrationFaces:
-    """Faces of the npz, or of a folder of photos through the device's own detector and crop."""
+    """Faces of the npz, of a set in shards, or of a folder of photos through the device's own detector and crop."""
     if data.suffix == ".npz":
         return faces_from_npz(data, n, seed)
+    if data.is_dir() and is_shards(data):
+        color: Literal["gray", "rgb"] = "rgb" if recipe.input.color == "rgb" else "gray"
+        cut = cut_of(recipe.detector, recipe.align)
+        rows = load_data(data, size_px=recipe.input.source_px, color=color, own=recipe.own_labels, cut=cut, quiet=True)
+        if not (rows.usage == TRAINING).any():  # published without a split
+            rows = dataclasses.replace(rows, usage=np.full(len(rows), TRAINING))
+        return faces_from_rows(rows, recipe.labels, n, seed, source=str(data))
     return faces_from_folder(data, load_detector_model(recipe.detector), recipe.align, n, recipe.label_names)
 
 
@@ -96,12 +109,27 @@ def faces_from_rows(
         label = known[order]
         turn = np.array([np.sum(label[:i] == label[i]) for i in range(min(len(order), 40 * n))])
         order = order[: len(turn)][np.argsort(turn, kind="stable")]
-    picked = order[:n]
-    crops = [rows.images[i] for i in picked]
+    picked, crops = _first_read(rows, order, n)
     names: list[str | None] = [rows.names(labels)[known[i]] for i in picked]
     counts = {"n_photos": len(crops), "n_unreadable": 0, "n_without_face": 0}
     report = lint(crops, names, **counts, source=source, remedy=f"give a set with more {labels} labels in Training")
     return CalibrationFaces(crops, [f"Training image {i}" for i in picked], names, report)
+
+
+def _first_read(rows: FaceData, order: NDArray[np.int64], n: int) -> tuple[list[int], list[NDArray[np.uint8]]]:
+    """The first ``n`` rows of an order that can be read, and their pictures."""
+    picked: list[int] = []
+    crops: list[NDArray[np.uint8]] = []
+    for i in order:
+        if len(picked) == n:
+            break
+        try:
+            crops.append(rows.images[i])
+        except DataError as error:  # of pictures that stream
+            name_unreadable([str(error)], "left out")
+            continue
+        picked.append(int(i))
+    return picked, crops
 
 
 def faces_from_folder(

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from fer_host.data.faces import TEST, TRAINING, FaceFiles, files_of
+from fer_host.data.faces import TEST, TRAINING
 from fer_host.data.labels import AFFECTNET
+from fer_host.data.unread import FaceFiles, files_of
 from fer_host.errors import DataError
 
 FOLDERS = {"train_set": TRAINING, "val_set": TEST}

@@ -48,21 +48,27 @@ def mixed_up(
     return share * images + (1 - share) * images[other], share * targets + (1 - share) * targets[other]
 
 
-def augment_batch(images: torch.Tensor, size_px: int, how: Augment, generator: torch.Generator) -> torch.Tensor:
+def augment_batch(
+    images: torch.Tensor, size_px: int, how: Augment, generator: torch.Generator, share: tuple[int, int] = (0, 1)
+) -> torch.Tensor:
     """Moves and enlarges a batch.
 
     Args:
         images: (N, C, h, w) float in 0..1.
         size_px: side of the square result.
         generator: source of every draw, so that a step can be repeated.
+        share: (rank, size) of a team, each of which augments the images ``rank::size`` of the joint batch and draws for
+            all of it; not with ``how.light``, whose draws depend on each other.
 
     Returns:
         (N, C, size_px, size_px) float; values may leave 0..1 a little through brightness and contrast.
     """
-    n = len(images)
+    n, (rank, size) = len(images), share
+    if size > 1 and how.light is not None:
+        raise ValueError("a share of a batch cannot be spoiled by itself")
 
     def uniform(low: float, high: float) -> torch.Tensor:
-        return torch.rand(n, generator=generator) * (high - low) + low
+        return torch.rand(n * size, generator=generator)[rank::size] * (high - low) + low
 
     angle = uniform(-how.rotate_deg, how.rotate_deg) * math.pi / 180
     scale = 1 / (1 + uniform(-how.scale, how.scale))

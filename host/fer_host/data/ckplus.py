@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fer_host.data.faces import ALL, FaceFiles, files_of
+from fer_host.data.faces import ALL
 from fer_host.data.labels import CKPLUS
+from fer_host.data.unread import FaceFiles, files_of
 from fer_host.errors import DataError
 
 IMAGES, LABELS = "cohn-kanade-images", "Emotion"

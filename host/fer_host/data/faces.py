@@ -7,30 +7,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-import psutil  # type: ignore[import-untyped]  # publishes no types
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8, LABEL_SETS
-from fer_edge.contract.preprocess import resize
-from fer_host.device_pipeline import ImageError, RgbImage, read_photo
-from fer_host.errors import DataError
+from fer_host.data.streamed import Images, Streamed, some
 from fer_host.files.artifacts import sha256_bytes
 
 TRAINING, TEST, ALL = "Training", "Test", "All"  # ALL: the set is published without a split
-Crop = Callable[[RgbImage], RgbImage | None]  # a photo -> its aligned face, None where there is none
 Rows = TypeVar("Rows", bound="FaceRows")
-
-_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as preprocess has it
-_BOX_GROWTH = 0.4  # of a face box's side, on each side: detectors want some room around a face
-_NO_BOX = (0, 0, 0, 0)
-_COPIES = 2  # the set, and the Training rows that training takes out of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,120 +78,16 @@ class FaceRows:
         if mask.dtype == np.bool_ and mask.all():
             return self
         columns = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        chosen: dict[str, Any] = {k: value[mask] for k, value in columns.items() if isinstance(value, np.ndarray)}
+        arrays = {k: value for k, value in columns.items() if isinstance(value, np.ndarray | Streamed)}
+        chosen: dict[str, Any] = {k: some(value, mask) for k, value in arrays.items()}
         return dataclasses.replace(self, **chosen)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FaceData(FaceRows):
-    """Rows with their pixels; ``images`` is (N, h, w) uint8 gray, or (N, h, w, 3) RGB."""
+    """Rows with their pixels; ``images`` is (N, h, w) uint8 gray, or (N, h, w, 3) RGB: an array, or ``Streamed``."""
 
-    images: NDArray[np.uint8]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FaceFiles(FaceRows):
-    """Rows whose pictures are files that have not been opened.
-
-    Attributes:
-        files: (N,) of Path.
-        boxes: (N, 4) face boxes x, y, w, h in px; all zero where the whole picture is meant.
-        framing: "crops" are faces already, "photos" show more, and a detector must find the face.
-    """
-
-    files: NDArray[np.object_]
-    boxes: NDArray[np.int64]
-    framing: Literal["crops", "photos"]
-
-    def open(self, i: int, crop: Crop | None) -> RgbImage | None:
-        """Row ``i``'s face, RGB; None where ``crop`` finds none.
-
-        Args:
-            i: row.
-            crop: cuts the face out of a photo; None takes the box, or else the picture, as the face.
-
-        Raises:
-            DataError: the picture cannot be read.
-        """
-        try:
-            photo = read_photo(self.files[i])
-        except ImageError as error:
-            raise DataError(f"data: {error}; copy the data set again") from error
-        image = photo.image
-        if self.boxes[i].any():
-            image = _cut(image, self.boxes[i] * photo.scale, _BOX_GROWTH if crop else 0.0)
-        return crop(image) if crop else image
-
-    def read(self, crop: Crop | None, size_px: int, color: Literal["gray", "rgb"] = "gray") -> FaceData:
-        """Opens all rows; those in which no face is found are left out and counted on stderr's progress bar.
-
-        Args:
-            crop: for photos, see ``open``; not used for a set of crops.
-            size_px: side of the square that every face is reduced to (area average), or enlarged to.
-            color: of the result.
-
-        Raises:
-            DataError: a picture cannot be read, there is no face in any, or they do not fit into memory.
-        """
-        crop = crop if self.framing == "photos" else None
-        check_memory(self, size_px, color)
-        pixels = np.empty((len(self), size_px, size_px, *((3,) if color == "rgb" else ())), dtype=np.uint8)
-        kept: list[int] = []
-        for i in tqdm(range(len(self)), unit="photo", desc="faces", disable=None, leave=False):
-            face = self.open(i, crop)
-            if face is not None:
-                pixels[len(kept)] = square(face, size_px, color)
-                kept.append(i)
-        if not kept:
-            raise DataError(f"data: no face found in {len(self)} photos of {self.source}; expected faces to look at")
-        rows, pixels = self.select(np.array(kept, dtype=np.int64)), pixels[: len(kept)]
-        columns = {f.name: getattr(rows, f.name) for f in dataclasses.fields(FaceRows)}
-        groups = identical_groups(pixels)
-        if len(np.unique(rows.sequence)) == len(rows):  # no sequences are known
-            columns["sequence"] = groups
-        if not self.persons_known:
-            columns["subject"] = columns["sequence"]
-        columns["duplicate"] = duplicates(groups, rows.usage)
-        return FaceData(images=pixels, **columns)
-
-
-def check_memory(rows: FaceRows, size_px: int, color: str) -> None:
-    """Refuses a set whose pictures, and the copy of those that are trained on, would not fit into free memory.
-
-    Raises:
-        DataError: they would not; says how much they take and how much there is.
-    """
-    bytes_per_px = len(rows) * (3 if color == "rgb" else 1)
-    needed, free = _COPIES * bytes_per_px * size_px**2, free_bytes()
-    if needed > free:
-        fitting = int((free / (_COPIES * bytes_per_px)) ** 0.5)
-        raise DataError(
-            f"data {rows.source}: {len(rows)} images of {size_px} x {size_px} px ({color}) take {needed / 1e9:.3g} GB "
-            f"in training, found {free / 1e9:.3g} GB of free memory; expected a recipe with a smaller source_px "
-            f"({fitting} fits), or fewer images"
-        )
-
-
-def free_bytes() -> int:
-    """Memory that can be taken without swapping."""
-    return int(psutil.virtual_memory().available)
-
-
-def _cut(image: RgbImage, box: NDArray[np.float64], growth: float) -> RgbImage:
-    x, y, w, h = box
-    x0, y0 = max(0, int(x - growth * w)), max(0, int(y - growth * h))
-    x1, y1 = int(np.ceil(x + (1 + growth) * w)), int(np.ceil(y + (1 + growth) * h))
-    part = image[y0:y1, x0:x1]
-    return part if part.size else image
-
-
-def square(face: RgbImage, size_px: int, color: str) -> NDArray[np.uint8]:
-    """A face as (size_px, size_px, 3) RGB for the color "rgb", else (size_px, size_px) gray."""
-    image = face.astype(np.float32)
-    if color != "rgb":
-        image = image @ _LUMA
-    method = "area" if min(image.shape[:2]) > size_px else "bilinear"
-    return np.clip(np.rint(resize(image, (size_px, size_px), method)), 0, 255).astype(np.uint8)
+    images: Images
 
 
 def columns_of(
@@ -232,27 +117,10 @@ def columns_of(
     }
 
 
-def files_of(
-    source: str,
-    framing: Literal["crops", "photos"],
-    files: Sequence[Path],
-    names: Sequence[str | None],
-    usage: Sequence[str],
-    *,
-    sequence: Sequence[str] | None = None,
-    subject: Sequence[str] | None = None,
-    boxes: Sequence[tuple[int, int, int, int]] | None = None,
-) -> FaceFiles:
-    """``FaceFiles`` from plain lists; see there and ``columns_of``."""
-    paths = np.empty(len(files), dtype=object)
-    paths[:] = list(files)
-    table = np.array(boxes if boxes is not None else [_NO_BOX] * len(files), dtype=np.int64).reshape(-1, 4)
-    columns = columns_of(names, usage, sequence, subject)
-    return FaceFiles(source=source, framing=framing, files=paths, boxes=table, **columns)
-
-
-def identical_groups(images: NDArray[np.uint8]) -> NDArray[np.str_]:
-    """(N,) str, the same for pixel-identical images: the first one's row."""
+def identical_groups(images: Images) -> NDArray[np.str_]:
+    """(N,) str, the same for pixel-identical images: the first one's row. See ``Streamed.groups`` for those."""
+    if isinstance(images, Streamed):
+        return images.groups()
     first: dict[str, int] = {}
     return np.array([str(first.setdefault(sha256_bytes(image.tobytes()), i)) for i, image in enumerate(images)])
 

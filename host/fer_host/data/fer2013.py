@@ -16,8 +16,9 @@ from fer_edge.contract.bounds import TRAINING_ARRAY_BYTES as _LARGEST_BYTES
 from fer_edge.contract.bounds import TRAINING_SIDE_PX as _SIDE_PX
 from fer_edge.contract.errors import SchemaError
 from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8
-from fer_host.data.faces import FaceData, free_bytes, identical_groups
+from fer_host.data.faces import FaceData, identical_groups
 from fer_host.data.labels import LABEL_SYNONYMS
+from fer_host.data.unread import free_bytes
 from fer_host.errors import DataError
 
 _ARRAYS = {  # n images of h x w px

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_host.data.shards import is_shards, load_shards
+from fer_host.data.streamed import FileSource, Source
 from fer_host.device_pipeline import photo_files
 from fer_host.errors import DataError
 
@@ -26,13 +28,13 @@ class Identities:
     """A tree of identities.
 
     Attributes:
-        files: (N,) of Path.
+        source: of N faces.
         label: (N,) int64 index into ``names``.
         names: of the identities, sorted.
         validation: (N,) bool; drawn within each identity, because every identity must be learned.
     """
 
-    files: NDArray[np.object_]
+    source: Source
     label: NDArray[np.int64]
     names: tuple[str, ...]
     validation: NDArray[np.bool_]
@@ -44,10 +46,43 @@ def is_identities(folder: Path) -> bool:
 
 
 def load_identities(folder: Path, seed: int, validation_share: float = VALIDATION_SHARE) -> Identities:
-    """Lists the tree. An identity with one photo only is trained on.
+    """Lists the tree, or a set in shards that was made of one. An identity with one photo only is trained on.
 
     Raises:
         DataError: no identity folders, an identity without photos, or one below both train and test.
+    """
+    if is_shards(folder):
+        return _of_shards(folder, seed, validation_share)
+    files, labels, names = list_identities(folder)
+    label = np.array(labels, dtype=np.int64)
+    return Identities(FileSource.of(files), label, names, _held_out(label, len(names), seed, validation_share))
+
+
+def _of_shards(folder: Path, seed: int, share: float) -> Identities:
+    rows = load_shards(folder)
+    if rows.document.kind != "identities":
+        raise DataError(f"data {folder}: {rows.source} tells nobody apart; expected shards of faces by identity")
+    names, label = np.unique(rows.subject, return_inverse=True)
+    return Identities(rows.pictures, label, tuple(names.tolist()), _held_out(label, len(names), seed, share))
+
+
+def _held_out(label: NDArray[np.int64], n: int, seed: int, share: float) -> NDArray[np.bool_]:
+    """(N,) bool; rows of one identity stand together, in the order of ``names``."""
+    random = np.random.default_rng(seed)
+    held_out = np.zeros(len(label), dtype=bool)
+    start = 0
+    for n_faces in np.bincount(label, minlength=n).tolist():
+        drawn = random.permutation(n_faces)[: min(n_faces - 1, round(n_faces * share))]
+        held_out[start + drawn] = True
+        start += n_faces
+    return held_out
+
+
+def list_identities(folder: Path) -> tuple[list[Path], list[int], tuple[str, ...]]:
+    """Files, the identity of each, and the identities' names, of a tree.
+
+    Raises:
+        DataError: see ``load_identities``.
     """
     folders = _identity_folders(folder)
     if not folders:
@@ -56,22 +91,15 @@ def load_identities(folder: Path, seed: int, validation_share: float = VALIDATIO
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
         raise DataError(f"data {folder}: identity {twice[0]} is below train and test; expected each once: unpack again")
-    random = np.random.default_rng(seed)
     files: list[Path] = []
     labels: list[int] = []
-    held_out: list[bool] = []
     for label, path in enumerate(sorted(folders, key=lambda path: path.name)):
         photos = photo_files(path)
         if not photos:
             raise DataError(f"data {path}: an identity without photos; expected .jpg files: unpack the set again")
-        n_held_out = min(len(photos) - 1, round(len(photos) * validation_share))
-        drawn = set(random.permutation(len(photos))[:n_held_out].tolist())
         files += photos
         labels += [label] * len(photos)
-        held_out += [i in drawn for i in range(len(photos))]
-    paths = np.empty(len(files), dtype=object)
-    paths[:] = files
-    return Identities(paths, np.array(labels, dtype=np.int64), tuple(names), np.array(held_out))
+    return files, labels, tuple(names)
 
 
 def _identity_folders(folder: Path) -> list[Path]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from fer_host.data.faces import ALL, FaceFiles, files_of
+from fer_host.data.faces import ALL
 from fer_host.data.labels import JAFFE
+from fer_host.data.unread import FaceFiles, files_of
 from fer_host.errors import DataError
 
 _NAME = re.compile(r"([A-Z]{2})\.([A-Z]{2})\d*\.\d+\.tiff?", re.IGNORECASE)

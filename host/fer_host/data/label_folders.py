@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 
 from fer_edge.contract.labels import EMOTIONS8
-from fer_host.data.faces import ALL, TEST, TRAINING, FaceFiles, files_of
+from fer_host.data.faces import ALL, TEST, TRAINING
 from fer_host.data.labels import LABEL_SYNONYMS
+from fer_host.data.unread import FaceFiles, files_of
 from fer_host.device_pipeline import ImageError, photo_files, read_photo
 from fer_host.errors import DataError
 
@@ -83,15 +84,18 @@ def framing_of(files: Sequence[Path]) -> Literal["crops", "photos"]:
     """Crops where some pictures, spread over the set, are all squares of one small size; photos else.
 
     Raises:
-        DataError: a picture cannot be read.
+        DataError: none of them can be read.
     """
-    sizes = set()
+    sizes, unread = set(), ""
     for i in np.linspace(0, len(files) - 1, min(len(files), _LOOKED_AT)).astype(int):
         try:
             photo = read_photo(files[i])
         except ImageError as error:
-            raise DataError(f"data: {error}; copy the data set again") from error
+            unread = str(error)  # named when it is its turn
+            continue
         sizes.add((*photo.image.shape[:2], photo.scale))
+    if not sizes:
+        raise DataError(f"data: {unread}; copy the data set again")
     (height, width, scale), *others = sizes
     return "crops" if not others and height == width <= _LARGEST_CROP_PX and scale == 1 else "photos"
 

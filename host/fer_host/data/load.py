@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from fer_host.data import affectnet, ckplus, fer2013, fer2013_csv, jaffe, label_folders, rafdb
-from fer_host.data.faces import Crop, FaceData, FaceFiles, describe, unlabelled
+from fer_host.data.faces import FaceData, describe, unlabelled
 from fer_host.data.identities import is_identities
-from fer_host.data.own import is_own, load_own, with_known
+from fer_host.data.own import is_own, load_own, pictures_digest, with_known
+from fer_host.data.shards import check_cut, is_shards, load_document, load_shards
+from fer_host.data.unread import Crop, Unread
 from fer_host.device_pipeline import PHOTO_SUFFIXES
 from fer_host.errors import DataError
 from fer_host.files.artifacts import digest_json, sha256_file
@@ -20,7 +24,7 @@ class Layout(NamedTuple):
     """A folder layout: how it is recognized, how it is read, what it looks like."""
 
     matches: Callable[[Path], bool]
-    read: Callable[[Path], FaceData | FaceFiles]
+    read: Callable[[Path], FaceData | Unread]
     example: str
 
 
@@ -47,7 +51,7 @@ LAYOUTS = (  # the first that matches; emotion folders come last because a user'
 _WRAPPERS = ("basic", "jaffe", "jaffedbase", "CK+48", "CK+")  # folders that archives unpack into
 
 
-def open_data(path: Path, own: Sequence[str] = (), person: str = "") -> FaceData | FaceFiles:
+def open_data(path: Path, own: Sequence[str] = (), person: str = "") -> FaceData | Unread:
     """The data set at ``path``: pixels where the file holds them, else a list of picture files.
 
     Args:
@@ -58,6 +62,8 @@ def open_data(path: Path, own: Sequence[str] = (), person: str = "") -> FaceData
     Raises:
         DataError: nothing there, half a set, or a layout that is not known.
     """
+    if path.is_dir() and is_shards(path):
+        return _of_shards(path, own)
     if own:
         if path.exists() and is_own(path, own):
             return load_own(path, own, person)
@@ -94,11 +100,12 @@ def load_data(
     labels: str | None = None,
     own: Sequence[str] = (),
     person: str = "",
+    cut: Mapping[str, Any] | None = None,
     quiet: bool = False,
 ) -> FaceData:
-    """The data set at ``path`` with its pixels; a line on stderr says what it was taken for.
+    """The data set at ``path`` with its pixels, which stream where they are many.
 
-    Another says which rows and labels the label set does without.
+    A line on stderr says what it was taken for, another which rows and labels the label set does without.
 
     Args:
         path: see ``open_data``.
@@ -108,6 +115,7 @@ def load_data(
         labels: label set that is to be learned; picture files without a label of it are not opened.
         own: see ``open_data``.
         person: see ``open_data``.
+        cut: what ``crop`` does, as ``shards.SetDoc`` has it; faces in shards that were cut in another way are refused.
         quiet: says nothing.
 
     Raises:
@@ -123,6 +131,7 @@ def load_data(
         return data
     if data.framing == "photos" and crop is None:
         raise DataError(f"data {path}: {data.source} shows more than faces; expected crops, or a detector to cut them")
+    check_cut(data, cut, "the recipe")
     if labels is not None:
         data = data.select(data.labels(labels) >= 0)
         if not len(data):
@@ -130,9 +139,42 @@ def load_data(
     return data.read(crop, size_px, color)
 
 
+def _of_shards(path: Path, own: Sequence[str]) -> Unread:
+    data = load_shards(path)
+    if data.document.kind == "identities":
+        raise DataError(
+            f"data {path}: faces by identity carry no emotions; expected a set with expression labels (a recipe with "
+            'labels = "identities" takes these)'
+        )
+    return data if not own or data.own_names == tuple(own) else with_known(data, own)
+
+
 def data_digest(path: Path) -> str:
-    """Digest of a data set: a file's content; a folder's names and sizes, because some hold a million files."""
+    """Digest of a data set: a file's content, with that of the pictures that a table names; that of a set in shards.
+
+    A folder's is of names and sizes, because some hold a million files; the shards made of it see every byte.
+    """
     if path.is_file():
-        return sha256_file(path)
-    files = sorted(entry for entry in path.rglob("*") if entry.is_file())
-    return digest_json([[entry.relative_to(path).as_posix(), entry.stat().st_size] for entry in files])
+        if path.name in affectnet.TABLES:
+            return data_digest(path.parent)
+        pictures = pictures_digest(path) if path.suffix.lower() == ".csv" else None
+        return sha256_file(path) if pictures is None else digest_json([sha256_file(path), pictures])
+    if is_shards(path):
+        return load_document(path).digest
+    return digest_json([[name, size] for _, name, size in sorted(_files_below(path))])
+
+
+def _files_below(folder: Path) -> list[tuple[tuple[str, ...], str, int]]:
+    """Each file's parts, which it is sorted by as paths are, its name and its size."""
+    found = []
+    for place, _, names in os.walk(folder):
+        above = Path(place).relative_to(folder).parts
+        for name in names:
+            try:
+                status = os.stat(os.path.join(place, name))
+            except OSError:  # a link to nothing
+                continue
+            if stat.S_ISREG(status.st_mode):
+                parts = (*above, name)
+                found.append((parts, "/".join(parts), status.st_size))
+    return found

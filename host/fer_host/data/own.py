@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -17,11 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge.contract.labels import EMOTIONS8
-from fer_host.data.faces import ALL, FaceFiles, FaceRows, Rows, files_of
+from fer_host.data.faces import ALL, FaceRows, Rows
 from fer_host.data.label_folders import SPLITS, framing_of
 from fer_host.data.labels import LABEL_SYNONYMS, meant
+from fer_host.data.unread import FaceFiles, files_of
 from fer_host.device_pipeline import photo_files
 from fer_host.errors import DataError
+from fer_host.files.artifacts import digest_json, sha256_file
 
 _LIKELY_PERSON = re.compile(r"([A-Za-z]{0,8}\d{1,6})[_-].*")  # 001_08.jpg, S014-a.png; not IMG_2034.jpg
 _FEWEST_PERSONS = 4
@@ -123,6 +126,17 @@ def _persons(path: Path, files: Sequence[Path], pattern: str) -> list[str] | Non
     if len(likely) < len(files) or not _FEWEST_PERSONS <= len(set(likely)) <= len(files) // 2:
         return None
     return likely
+
+
+def pictures_digest(table: Path) -> str | None:
+    """Digest of the bytes of all pictures that a table names; None for a table that is none of pictures."""
+    try:
+        if not _columns(table).keys() >= {"image", "label"}:
+            return None
+    except DataError:
+        return None
+    digests = {file: sha256_file(file) for file, *_ in _from_csv(table)}
+    return digest_json([[os.path.relpath(file, table.parent), digest] for file, digest in sorted(digests.items())])
 
 
 def _from_folders(folder: Path) -> list[tuple[Path, str, str, str]]:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fer_host.data.faces import TEST, TRAINING, FaceFiles, files_of
+from fer_host.data.faces import TEST, TRAINING
 from fer_host.data.labels import RAFDB
+from fer_host.data.unread import FaceFiles, files_of
 from fer_host.errors import DataError
 
 LIST = Path("EmoLabel") / "list_patition_label.txt"

@@ -11,7 +11,9 @@ from tqdm import tqdm
 
 from fer_edge.contract.preprocess import resize
 from fer_edge.contract.specs import LANDMARKS
-from fer_host.data import fer2013
+from fer_host.data.damage import name_unreadable
+from fer_host.data.load import load_data
+from fer_host.data.pieces import pieces
 from fer_host.detector.networks import load_detector_model
 from fer_host.device_pipeline import largest_face
 from fer_host.errors import DataError
@@ -65,21 +67,29 @@ def measure(data: Path, n: int, seed: int, detector_name: str) -> Geometry:
     Raises:
         DataError: no data there, or no face found.
     """
-    rows = fer2013.load(data)
+    rows = load_data(data, quiet=True)
     rows = rows.select((rows.usage == "Training") & (rows.label8 >= 0))
     picked = np.random.default_rng(seed).permutation(len(rows))[:n]
     detector = load_detector_model(detector_name)
     points = []
     for i in tqdm(picked, unit="image", disable=None, leave=False):
-        face = largest_face(detector, enlarge(rows.images[i]))
+        try:
+            face = largest_face(detector, enlarge(rows.images[i]))
+        except DataError as error:  # of those that stream
+            name_unreadable([str(error)], "left out")
+            continue
         if face is not None:
             points.append([face.landmarks[name] for name in LANDMARKS])
     if not points:
         raise DataError(f"data {data}: the detector {detector_name} found no face in {len(picked)} images")
     positions = (np.array(points) - BORDER_PX) / ENLARGED_PX  # found, 4, 2
     median, std = np.median(positions, axis=0).round(4), positions.std(axis=0).round(4)
-    dark, bright = np.percentile(rows.images.mean(axis=(1, 2)), [1, 99])
-    flat, harsh = np.percentile(rows.images.std(axis=(1, 2)), [1, 99])
+    light = [
+        (part[ok].mean(axis=(1, 2)), part[ok].std(axis=(1, 2))) for part, ok in pieces(rows.images, 1024)
+    ]  # of all of them, some at a time
+    means, deviations = (np.concatenate(each) for each in zip(*light, strict=True))
+    dark, bright = np.percentile(means, [1, 99])
+    flat, harsh = np.percentile(deviations, [1, 99])
     return Geometry(
         n=len(picked),
         found=len(points),

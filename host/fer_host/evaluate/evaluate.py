@@ -6,6 +6,7 @@ import dataclasses
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,17 @@ from fer_edge.contract.evaluate import EvaluateDoc, Sure, WithoutDuplicates
 from fer_edge.contract.labels import LABEL_SETS, PROTOCOLS
 from fer_edge.contract.manifest import Variant
 from fer_edge.contract.preprocess import preprocess
-from fer_host.data.faces import ALL, TRAINING, FaceData, FaceFiles, FaceRows, describe
+from fer_edge.contract.specs import AlignSpec
+from fer_host.data.damage import name_unreadable
+from fer_host.data.faces import ALL, TRAINING, FaceData, FaceRows, describe
 from fer_host.data.load import open_data
 from fer_host.data.occlude import Part, occlude
-from fer_host.device_pipeline import TrackSettings, face_cropper, make_detector, open_runner
+from fer_host.data.shards import check_cut
+from fer_host.data.unread import Unread
+from fer_host.detector.cut import cut_of
+from fer_host.device_pipeline import ImageError, TrackSettings, face_cropper, make_detector, open_runner
 from fer_host.errors import DataError
+from fer_host.evaluate.crops import StreamedCrops, changed, each, some
 from fer_host.evaluate.judged import Judged
 from fer_host.evaluate.metrics import drop_label, score, surest
 from fer_host.evaluate.ten_crop import N_CROPS, ten_crops
@@ -35,7 +42,7 @@ class LabelledCrops:
     ``images`` are the pictures' names, as ``Judged`` has them.
     """
 
-    crops: list[NDArray[np.uint8]]
+    crops: Sequence[NDArray[np.uint8]]
     labels: NDArray[np.int64]
     duplicate: NDArray[np.bool_]
     n_dropped: int
@@ -93,15 +100,21 @@ def evaluate(
     if per_class is not None:
         rows = _balanced(rows, per_class, seed, names)
     if occluded is not None:
-        rows = dataclasses.replace(rows, crops=[occlude(crop, manifest.align, occluded) for crop in rows.crops])
+        hide = partial(_occluded, manifest.align, occluded)
+        rows = dataclasses.replace(rows, crops=changed(rows.crops, hide))
     outputs = predict(bundle, variant, rows.crops, threads, ten_crop)
+    if (unread := np.isnan(outputs).all(axis=1)).any():
+        outputs, rows = outputs[~unread], _kept(rows, np.flatnonzero(~unread))
+        if not len(rows.labels):
+            raise DataError(f"data {data}: none of {len(unread)} pictures can be read; expected some to score")
+        print(f"data {data}: {unread.sum()} of {len(unread)} pictures cannot be read: left out", file=sys.stderr)
     for i in sorted((manifest.labels.index(name) for name in set(manifest.labels) - set(names)), reverse=True):
         outputs = drop_label(outputs, i)
     kept = [name for name in manifest.labels if name in names]
     outputs = outputs[:, [kept.index(name) for name in names]]
     scores = score(outputs, rows.labels)
     if keep is not None:
-        keep(Judged(tuple(names), rows.images, tuple(rows.crops), rows.labels, outputs))
+        keep(Judged(tuple(names), rows.images, rows.crops, rows.labels, outputs))
     fresh = ~rows.duplicate
     return EvaluateDoc(
         variant=variant.id,
@@ -138,13 +151,19 @@ def _sureness(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> 
 
 
 def predict(
-    bundle: Bundle, variant: Variant, crops: list[NDArray[np.uint8]], threads: int = 1, ten_crop: bool = False
+    bundle: Bundle, variant: Variant, crops: Sequence[NDArray[np.uint8]], threads: int = 1, ten_crop: bool = False
 ) -> NDArray[np.float32]:
-    """Probabilities (n, labels) in the bundle's label order for crops (h, w) or (h, w, 3)."""
+    """Probabilities (n, labels) in the bundle's label order for crops (h, w) or (h, w, 3).
+
+    NaN for a crop that cannot be read. Crops that stream are decoded ahead by worker processes.
+    """
     runner = open_runner(bundle.read(variant.file), variant, threads)
     spec, labels = bundle.manifest.input, bundle.manifest.label_set()
     rows = []
-    for crop in tqdm(crops, unit="face", desc=variant.id, disable=None, leave=False):
+    for crop in tqdm(each(crops), total=len(crops), unit="face", desc=variant.id, disable=None, leave=False):
+        if crop is None:
+            rows.append(np.full(len(labels.labels), np.nan, dtype=np.float32))
+            continue
         views = ten_crops(crop) if ten_crop else crop[None]
         logits = [runner(preprocess(view, spec, variant.input_hw)[None])[0] for view in views]
         rows.append(answer(np.stack(logits), labels).mean(axis=0))
@@ -164,10 +183,11 @@ def _labelled(bundle: Bundle, path: Path, labels: str, usage: str | None, crops_
             f"data {path}: {data.source} has no row with a label of {labels} in {usage or 'any split but Training'}; "
             f"expected some: choose other --labels or another --usage ({', '.join(known)})"
         )
-    crops: list[NDArray[np.uint8]] = list(rows.images) if isinstance(rows, FaceData) else []
+    crops: Sequence[NDArray[np.uint8]] = list(rows.images) if isinstance(rows, FaceData) else []
     indices = np.flatnonzero(_mask(data, usage) & (data.labels(labels) >= 0))
     images = tuple(f"row {i}" for i in indices)
-    if isinstance(rows, FaceFiles):
+    if isinstance(rows, Unread):
+        check_cut(rows, cut_of(bundle.manifest.detector.id, bundle.manifest.align), "the bundle")
         print(f"data {path}: taken for {describe(data)}", file=sys.stderr)
         if known == [ALL]:
             print(
@@ -176,7 +196,7 @@ def _labelled(bundle: Bundle, path: Path, labels: str, usage: str | None, crops_
                 file=sys.stderr,
             )
         rows, crops = _opened(rows, bundle, crops_as_is)
-        images = tuple(_named(file, path) for file in rows.files)
+        images = rows.named(path if path.is_dir() else path.parent)
     source = str(path) if path.is_dir() else usage or "not Training"
     return LabelledCrops(crops, rows.labels(labels), rows.duplicate, len(split) - len(rows), source, images)
 
@@ -190,21 +210,30 @@ def _mask(data: FaceRows, usage: str | None) -> NDArray[np.bool_]:
     return np.asarray(data.usage == usage if usage else data.usage != TRAINING)
 
 
-def _named(file: Path, data: Path) -> str:
-    home = data if data.is_dir() else data.parent
-    return file.relative_to(home).as_posix() if file.is_relative_to(home) else str(file)
+def _occluded(align: AlignSpec, part: Part, crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return occlude(crop, align, part)
 
 
-def _opened(rows: FaceFiles, bundle: Bundle, crops_as_is: bool) -> tuple[FaceFiles, list[NDArray[np.uint8]]]:
+def _opened(rows: Unread, bundle: Bundle, crops_as_is: bool) -> tuple[Unread, Sequence[NDArray[np.uint8]]]:
     """The rows in which there is a face, and the faces, in the pictures' own size where they are crops."""
     manifest = bundle.manifest
-    cut = rows.framing == "photos" and not crops_as_is
-    crop = face_cropper(make_detector(manifest.detector, bundle.read), manifest.align) if cut else None
-    opened = [rows.open(i, crop) for i in tqdm(range(len(rows)), unit="photo", disable=None, leave=False)]
-    kept = np.array([i for i, face in enumerate(opened) if face is not None], dtype=np.int64)
-    if not len(kept):
+    if rows.framing == "crops" or crops_as_is:
+        return rows, StreamedCrops(rows, np.arange(len(rows), dtype=np.int64))
+    crop = face_cropper(make_detector(manifest.detector, bundle.read), manifest.align)
+    kept: list[int] = []
+    faces: list[NDArray[np.uint8]] = []
+    for i in tqdm(range(len(rows)), unit="photo", disable=None, leave=False):
+        try:
+            face = rows.opened(i, crop)
+        except ImageError as error:
+            name_unreadable([str(error)], "left out")
+            continue
+        if face is not None:
+            kept.append(i)
+            faces.append(face)
+    if not kept:
         raise DataError(f"data: no face found in {len(rows)} photos of {rows.source}; expected faces, or use --crops")
-    return rows.select(kept), [face for face in opened if face is not None]
+    return rows.select(np.array(kept, dtype=np.int64)), faces
 
 
 def _balanced(rows: LabelledCrops, per_class: int, seed: int, names: Sequence[str]) -> LabelledCrops:
@@ -219,8 +248,12 @@ def _balanced(rows: LabelledCrops, per_class: int, seed: int, names: Sequence[st
         members = np.flatnonzero(rows.labels == label)
         picked += random.permutation(members)[:per_class].tolist()
     keep = np.array(sorted(picked), dtype=np.int64)
+    return _kept(rows, keep)
+
+
+def _kept(rows: LabelledCrops, keep: NDArray[np.int64]) -> LabelledCrops:
     n_dropped = rows.n_dropped + len(rows.labels) - len(keep)
-    crops, images = [rows.crops[i] for i in keep], tuple(rows.images[i] for i in keep)
+    crops, images = some(rows.crops, keep), tuple(rows.images[i] for i in keep)
     return LabelledCrops(crops, rows.labels[keep], rows.duplicate[keep], n_dropped, rows.source, images)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,6 @@ class Judged:
 
     names: tuple[str, ...]
     images: tuple[str, ...]
-    crops: tuple[NDArray[np.uint8], ...]
+    crops: Sequence[NDArray[np.uint8]]
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]

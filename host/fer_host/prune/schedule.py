@@ -19,6 +19,8 @@ from torch import nn
 from torch.nn import functional
 
 from fer_host.data.augment import normalized, planes
+from fer_host.data.pieces import pieces
+from fer_host.data.streamed import some
 from fer_host.prune.baselines import (
     Growth,
     gamma_scores,
@@ -37,8 +39,9 @@ from fer_host.prune.surgery import slice_network
 from fer_host.recipe.prune import PruneConfig
 from fer_host.recipe.recipe import Recipe
 from fer_host.recipe.train import LossConfig, OptimizerConfig, Phase, ScheduleConfig, TrainConfig
+from fer_host.train.batches import TrainSet
 from fer_host.train.checkpoint import steps_done
-from fer_host.train.loop import TrainSet, train
+from fer_host.train.loop import train
 from fer_host.train.teacher import load_teacher
 
 
@@ -48,17 +51,18 @@ def balanced_subset(data: TrainSet, per_class: int, seed: int) -> TrainSet:
     labels = data.targets.argmax(axis=1)
     rows = [random.permutation(np.flatnonzero(labels == label))[:per_class] for label in np.unique(labels)]
     picked = np.sort(np.concatenate(rows))
-    return replace(data, images=data.images[picked], targets=data.targets[picked])
+    return replace(data, images=some(data.images, picked), targets=data.targets[picked])
 
 
 def batches(
     data: TrainSet, recipe: Recipe, size_px: int, batch: int = 64
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Normalized inputs (N, C, H, W) without augmentation, and targets (N, classes)."""
-    for start in range(0, len(data.images), batch):
-        faces = planes(data.images[start : start + batch])
-        x = functional.interpolate(faces, (size_px, size_px), mode="bilinear", align_corners=False)
-        yield normalized(x, recipe.input), torch.from_numpy(data.targets[start : start + batch])
+    start = 0
+    for part, readable in pieces(data.images, batch):
+        x = functional.interpolate(planes(part[readable]), (size_px, size_px), mode="bilinear", align_corners=False)
+        yield normalized(x, recipe.input), torch.from_numpy(data.targets[start : start + len(part)][readable])
+        start += len(part)
 
 
 def punish_config(config: PruneConfig, number: int) -> TrainConfig:

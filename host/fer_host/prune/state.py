@@ -18,7 +18,7 @@ from fer_host.prune.costs import Cost, cost_of
 from fer_host.recipe.prune import PruneConfig
 from fer_host.recipe.recipe import Recipe
 from fer_host.recipe.train import TrainConfig
-from fer_host.train.loop import TrainSet
+from fer_host.train.batches import TrainSet
 
 STEPS = "steps.jsonl"
 

@@ -19,6 +19,7 @@ from torch import nn
 
 from fer_edge.contract.preprocess import preprocess
 from fer_host.data.faces import TRAINING, FaceData
+from fer_host.data.pieces import which_read
 from fer_host.errors import DataError, RecipeError
 from fer_host.files.artifacts import digest_json
 from fer_host.files.paths import TRAIN_CACHE
@@ -100,7 +101,8 @@ class Workshop:
                 f"{self.config.trace_images} for the traces, and up to {self.config.search_images} for the search"
             )
         order = np.random.default_rng(self.config.seed).permutation(len(rows))[:n]
-        return rows.select(order)
+        drawn = rows.select(order)
+        return drawn.select(which_read(drawn.images))
 
     def inputs(self, rows: FaceData) -> torch.Tensor:
         """(N, C, H, W) as the device would make them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from fer_edge.contract.whole import whole_file
+from fer_host.train.parallel import ALONE, Team
 
 
 def save_checkpoint(
@@ -27,12 +29,19 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]
+    path: Path,
+    model: nn.Module,
+    average: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: dict[str, Any],
+    team: Team = ALONE,
 ) -> bool:
-    """Restores a saved state in place; False where there is none."""
-    if not path.is_file():
+    """Restores a saved state in place; False where there is none. In a team the leader's counts, and all have it."""
+    content = team.told(path.read_bytes() if team.leads and path.is_file() else None)
+    if content is None:
         return False
-    state = torch.load(path, map_location="cpu", weights_only=True)  # each is copied to where its own tensor lies
+    # each is copied to where its own tensor lies
+    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     model.load_state_dict(state["model"])
     average.load_state_dict(state["average"])
     optimizer.load_state_dict(state["optimizer"])

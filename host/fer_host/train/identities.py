@@ -17,41 +17,22 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fer_edge.contract.preprocess import preprocess
-from fer_host.data.faces import square
 from fer_host.data.identities import Identities, load_identities
-from fer_host.device_pipeline import ImageError, read_photo
+from fer_host.data.pieces import pieces
+from fer_host.data.streamed import Streamed
 from fer_host.errors import DataError, WeightsError
 from fer_host.files.artifacts import write_bytes
 from fer_host.files.paths import TRAIN_CACHE
 from fer_host.models.weights import load_network, save_weights, zoo_path
 from fer_host.recipe.recipe import Recipe
+from fer_host.train.batches import TrainSet
 from fer_host.train.checks import check_recipe
 from fer_host.train.curve import CURVE, Epoch, figures, read_curve
 from fer_host.train.digest import train_digest
-from fer_host.train.loop import TrainSet
-from fer_host.train.parallel import device_of, join_team, leave_team
-from fer_host.train.run import BEST, train_cycles
+from fer_host.train.parallel import device_of, join_team, leave_team, losing_nobody
+from fer_host.train.run import BEST, DIFFERENT, train_cycles
 
 N_SCORED = 20_000  # validation faces looked at after an epoch, drawn once
-
-
-@dataclass(frozen=True)
-class FileRows:
-    """Faces in files, asked for like an array: ``rows[indices]`` gives (n, h, w) gray or (n, h, w, 3) RGB uint8."""
-
-    files: NDArray[np.object_]
-    size_px: int
-    color: str
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        try:
-            photos = [read_photo(path).image for path in self.files[rows]]
-        except ImageError as error:
-            raise DataError(f"data: {error}; copy the data set again") from error
-        return np.stack([square(photo, self.size_px, self.color) for photo in photos])
 
 
 @dataclass(frozen=True)
@@ -86,6 +67,11 @@ def run_identities(recipe: Recipe, folder: Path, out: Path | None = None, cache:
         DataError: not such a tree, or another number of people.
         RecipeError: see ``check_recipe``.
     """
+    with losing_nobody():
+        return _run_identities(recipe, folder, out, cache)
+
+
+def _run_identities(recipe: Recipe, folder: Path, out: Path | None, cache: Path | None) -> Path:
     target = out or zoo_path(recipe)
     if target.suffix != ".safetensors" or not target.parent.is_dir():
         raise WeightsError(f"--out {target}: expected a .safetensors file in a folder that is there")
@@ -97,7 +83,9 @@ def run_identities(recipe: Recipe, folder: Path, out: Path | None = None, cache:
             f"data {folder}: found {len(tree.names)} identities, expected {recipe.identities}: unpack train and test "
             "of VGGFace2, or give the recipe's `identities` the number of yours"
         )
-    state = cache or TRAIN_CACHE / f"{recipe.id}-{train_digest(recipe, folder)}"
+    digest = train_digest(recipe, folder)
+    team.check_same(DIFFERENT, digest)
+    state = cache or TRAIN_CACHE / f"{recipe.id}-{digest}"
     state.mkdir(parents=True, exist_ok=True)
     rows, held_out = _parted(tree, recipe)
 
@@ -118,28 +106,26 @@ def run_identities(recipe: Recipe, folder: Path, out: Path | None = None, cache:
     return target
 
 
-def _parted(tree: Identities, recipe: Recipe) -> tuple[TrainSet, tuple[FileRows, NDArray[np.int64]]]:
+def _parted(tree: Identities, recipe: Recipe) -> tuple[TrainSet, tuple[Streamed, NDArray[np.int64]]]:
     """Training rows, and held-out faces with their labels."""
-
-    def files(mask: NDArray[Any]) -> FileRows:
-        return FileRows(tree.files[mask], recipe.input.source_px, recipe.input.color)
-
+    pictures = Streamed.all_of(tree.source, recipe.input.source_px, recipe.input.color)
     kept = ~tree.validation
-    rows: Any = (files(kept), OneHotRows(tree.label[kept], len(tree.names)))
+    rows: Any = (pictures.select(kept), OneHotRows(tree.label[kept], len(tree.names)))
     held_out = np.flatnonzero(tree.validation)
     if not len(held_out):
         raise DataError("data: no identity has photos enough to hold one out; expected about 14 or more of each")
     drawn = np.sort(np.random.default_rng(recipe.train[0].seed).permutation(held_out)[:N_SCORED])
-    return TrainSet(*rows), (files(drawn), tree.label[drawn])
+    return TrainSet(*rows), (pictures.select(drawn), tree.label[drawn])
 
 
-def _share_known(network: nn.Module, recipe: Recipe, faces: FileRows, labels: NDArray[np.int64]) -> float:
-    right = 0
-    for start in range(0, len(faces), 64):
-        rows = np.arange(start, min(start + 64, len(faces)))
-        batch = np.stack([preprocess(face, recipe.input, recipe.input_hw) for face in faces[rows]])
+def _share_known(network: nn.Module, recipe: Recipe, faces: Streamed, labels: NDArray[np.int64]) -> float:
+    right, start = 0, 0
+    for part, readable in pieces(faces, 64):
+        rows = np.arange(start, start + len(part))
+        start += len(part)
+        batch = np.stack([preprocess(face, recipe.input, recipe.input_hw) for face in part])
         with torch.no_grad():
             x = torch.from_numpy(batch).permute(0, 3, 1, 2).to(device_of(network))
             found = network(x).argmax(1).cpu().numpy()
-        right += int((found == labels[rows]).sum())
+        right += int(((found == labels[rows]) & readable).sum())
     return right / len(faces)

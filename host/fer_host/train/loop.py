@@ -6,57 +6,27 @@ Every draw of step ``t`` comes from (seed, t), so a run that stops and resumes t
 from __future__ import annotations
 
 import copy
+import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
 from fer_edge.contract.specs import InputSpec
-from fer_host.data.augment import augment_batch, mixed_up, normalized, planes
+from fer_host.data.ahead import WORKERS
+from fer_host.data.damage import n_unreadable
 from fer_host.models import head_name
 from fer_host.recipe.train import TrainConfig
+from fer_host.train.batches import Batches, TrainSet, n_steps
 from fer_host.train.checkpoint import load_checkpoint, save_checkpoint
 from fer_host.train.losses import class_weights, total_loss
 from fer_host.train.optimizer import at_sharpest_neighbor, learning_rate, make_optimizer
 from fer_host.train.parallel import ALONE, Team, join_layers, share
 
-
-@dataclass(frozen=True)
-class TrainSet:
-    """What is trained on: images (N, h, w) gray or (N, h, w, 3) RGB, uint8, and distributions (N, classes) float32.
-
-    Rows of ``targets`` sum to 1, less the share of a teacher, whose output on the same augmented view is added. The
-    loop asks for the rows of one batch at a time, so that both may come from files (``identities.FileRows``).
-    ``slices`` are the columns (first, after the last) of each label set where there are several; each set's rows sum to
-    its own share then, or to nothing where an image has no label in it.
-    """
-
-    images: NDArray[np.uint8]
-    targets: NDArray[np.float32]
-    slices: tuple[tuple[int, int], ...] = ()
-
-    @property
-    def parts(self) -> tuple[slice, ...]:
-        """The columns of each label set."""
-        return tuple(slice(*each) for each in self.slices) or (slice(None),)
-
-
-def schedule(n: int, config: TrainConfig) -> Iterator[tuple[int, int, int, int]]:
-    """All steps of a run over ``n`` images as (step, epoch, batch index within the epoch, size_px)."""
-    per_epoch = n // config.batch
-    step = epoch = 0
-    for phase in config.phases:
-        for _ in range(phase.epochs):
-            for i in range(per_epoch):
-                yield step, epoch, i, phase.size_px
-                step += 1
-            epoch += 1
+_WAITING = 0.05  # of the time, from where it is worth a line
 
 
 class Objective(nn.Module):
@@ -124,9 +94,9 @@ def train(
         The exponentially averaged model in eval mode, and the minutes trained, earlier sessions included.
     """
     n, team = len(data.images), team or ALONE
-    steps = list(schedule(n, config))
+    total = n_steps(n, config)
     epochs = sum(phase.epochs for phase in config.phases)
-    planned = len(steps) * (config.schedule.of_epochs or epochs) // epochs  # of which these steps are the first
+    planned = total * (config.schedule.of_epochs or epochs) // epochs  # of which these steps are the first
     weights = None
     if config.loss.class_weights:
         weights = torch.from_numpy(class_weights(data.targets)).to(team.device)
@@ -141,24 +111,17 @@ def train(
     average = copy.deepcopy(model).eval()
     optimizer = make_optimizer(model, config.optimizer)
     progress = {"step": 0, "seconds": 0.0, "loss_sum": 0.0, "loss_n": 0}
-    load_checkpoint(checkpoint, model, average, optimizer, progress)
+    load_checkpoint(checkpoint, model, average, optimizer, progress, team)
     objective = share(Objective(model, weights, config, team, data.parts), team)
     first = int(progress["step"])
-    order, order_epoch = np.empty(0, dtype=np.int64), -1
+    batches = Batches(data, config, normalize, team, first)
     started = time.monotonic()
     before = float(progress["seconds"])
-    bar = tqdm(steps[first:], initial=first, total=len(steps), unit="step", disable=None if team.leads else True)
-    for step, epoch, index, size_px in bar:
-        if order_epoch != epoch:
-            order, order_epoch = np.random.default_rng([config.seed, epoch]).permutation(n), epoch
-        rows = order[index * config.batch : (index + 1) * config.batch]
-        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+    bar = tqdm(batches, initial=first, total=total, unit="step", disable=None if team.leads else True)
+    for (step, epoch, _, size_px), x, targets, _ in bar:
         torch.manual_seed(config.seed * 1_000_003 + step)  # dropout; the same in every process (``join_layers``)
-        x = normalized(augment_batch(planes(data.images[rows]), size_px, config.augment, generator), normalize)
-        x, targets = mixed_up(x, torch.from_numpy(data.targets[rows]), config.mixup, generator)
-        # every process draws for the whole batch and takes its share, so that two see what one would
-        x = x[team.rank :: team.size].to(team.device).contiguous(memory_format=torch.channels_last)
-        targets = targets[team.rank :: team.size].to(team.device)
+        x = x.to(team.device).contiguous(memory_format=torch.channels_last)
+        targets = targets.to(team.device)
         if teacher is not None:
             with torch.no_grad():
                 targets = targets + config.loss.teacher_share * _answers(teacher(x), config, data.parts)
@@ -179,11 +142,12 @@ def train(
         progress["loss_n"] += 1
         progress["seconds"] = before + time.monotonic() - started
         enough: bool | None = False
-        last_of_epoch = step + 1 == len(steps) or steps[step + 1][1] != epoch
+        last_of_epoch = (step + 1) % (n // config.batch) == 0
         if last_of_epoch:
             if team.leads:
                 mean_loss, minutes = progress["loss_sum"] / progress["loss_n"], progress["seconds"] / 60
                 enough = on_epoch(epoch, size_px, average, mean_loss, minutes)
+            enough = team.told(enough)
             progress["loss_sum"], progress["loss_n"] = 0.0, 0
         stopping = stop_after is not None and step + 1 - first >= stop_after
         if team.leads and (last_of_epoch or stopping or (step + 1) % checkpoint_every == 0):
@@ -192,7 +156,23 @@ def train(
             break
     if config.trainable == "head":
         average.requires_grad_(True)
+    _say_what_was_missing(batches, time.monotonic() - started)
     return average, float(progress["seconds"]) / 60
+
+
+def _say_what_was_missing(batches: Batches, seconds: float) -> None:
+    """Of a set that streams: pictures that could not be read, and whether the trainer had to wait for others."""
+    if batches.ahead is None:
+        return
+    if n_unreadable():
+        print(f"data: {n_unreadable()} pictures could not be read; others took their place", file=sys.stderr)
+    share = batches.ahead.waited_s / max(seconds, 1e-9)
+    if share > _WAITING:
+        print(
+            f"data: {share:.0%} of the time was spent waiting for pictures from {batches.ahead.workers} processes; "
+            f"more of them may help: {WORKERS}={2 * batches.ahead.workers}",
+            file=sys.stderr,
+        )
 
 
 def _answers(logits: torch.Tensor, config: TrainConfig, parts: tuple[slice, ...]) -> torch.Tensor:

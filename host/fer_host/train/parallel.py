@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 from torch import distributed, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
+
+from fer_host.errors import DataError, HostError, TeamError
+
+Sent = TypeVar("Sent")
+_SILENT = timedelta(minutes=10)  # a machine that is switched off says nothing; one that is killed is noticed at once
+_PATIENCE = timedelta(hours=12)  # of the others while the leader scores an epoch
+_LOST = ("Connection closed", "Connection reset", "Broken pipe", "Timed out", "timed out", "Connection refused", "NCCL")
 
 
 @dataclass(frozen=True)
@@ -19,6 +31,7 @@ class Team:
     rank: int
     size: int
     device: torch.device
+    patient: Any = None  # a group that waits for what the leader does alone
 
     @property
     def leads(self) -> bool:
@@ -33,6 +46,32 @@ class Team:
         """The mean of a tensor over the team, likewise."""
         return self.sum(value) / self.size
 
+    def told(self, value: Sent) -> Sent:
+        """What the leader has, in every process; waits for it as long as scoring an epoch may take."""
+        if self.size == 1:
+            return value
+        box = [value]
+        distributed.broadcast_object_list(box, src=0, group=self.patient)
+        return box[0]
+
+    def check_same(self, what: str, value: str) -> None:
+        """Refuses a team whose processes do not have the same.
+
+        Args:
+            what: it is, and what to do, for the message.
+            value: of this process.
+
+        Raises:
+            DataError: in every process.
+        """
+        if self.size == 1:
+            return
+        found: list[Any] = [None] * self.size
+        distributed.all_gather_object(found, value, group=self.patient)
+        if len(set(found)) > 1:
+            shown = ", ".join(f"process {rank}: {each}" for rank, each in enumerate(found))
+            raise DataError(f"{what} ({shown})")
+
 
 ALONE = Team(0, 1, torch.device("cpu"))
 
@@ -45,12 +84,41 @@ def device_of(network: nn.Module) -> torch.device:
 def join_team() -> Team:
     """Joins the processes that ``torchrun`` started (it sets RANK, WORLD_SIZE, LOCAL_RANK); alone otherwise."""
     gpu = torch.cuda.is_available()
+    if gpu:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if gpu else torch.device("cpu")
     if "WORLD_SIZE" not in os.environ:
         return Team(0, 1, device)
     if not distributed.is_initialized():
-        distributed.init_process_group("nccl" if gpu else "gloo")
-    return Team(distributed.get_rank(), distributed.get_world_size(), device)
+        distributed.init_process_group("nccl" if gpu else "gloo", timeout=_SILENT)
+    patient = distributed.new_group(backend="gloo", timeout=_PATIENCE)
+    return Team(distributed.get_rank(), distributed.get_world_size(), device, patient)
+
+
+@contextlib.contextmanager
+def losing_nobody() -> Iterator[None]:
+    """Says in one line that another process of the team is gone; alone, every error passes as it is.
+
+    Raises:
+        TeamError: in place of what gloo, nccl or the rendezvous raise.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # torch's errors of distributed are of this kind
+        said = " ".join(str(error).split())
+        lost = isinstance(error, distributed.DistError) or any(word in said for word in _LOST)
+        if isinstance(error, HostError) or "WORLD_SIZE" not in os.environ or not lost:
+            raise
+        raise TeamError(
+            f"team: this is process {os.environ.get('RANK', '?')} of {os.environ['WORLD_SIZE']}, another is gone or "
+            f"does not answer ({_short(said)}); what was saved is kept: start again, also with another --nnodes"
+        ) from error
+
+
+def _short(said: str) -> str:
+    found = re.search("|".join(_LOST), said)
+    start = said.rfind("]", 0, found.start()) + 1 if found else 0
+    return said[start : start + 100].strip(" .:")
 
 
 def leave_team() -> None:

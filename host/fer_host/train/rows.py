@@ -9,7 +9,7 @@ from fer_host.data import fer2013
 from fer_host.data.faces import TRAINING, FaceData
 from fer_host.recipe.recipe import Recipe
 from fer_host.recipe.train import TrainConfig
-from fer_host.train.loop import TrainSet
+from fer_host.train.batches import TrainSet
 from fer_host.train.protocols import validation_rows
 
 

@@ -14,8 +14,8 @@ from torch import nn
 from fer_host.data.faces import FaceData
 from fer_host.data.labels import same_labels
 from fer_host.data.load import load_data
-from fer_host.detector.networks import load_detector_model
-from fer_host.device_pipeline import RgbImage, face_cropper
+from fer_host.detector.cut import cut_of, cutter
+from fer_host.device_pipeline import RgbImage
 from fer_host.errors import DataError, WeightsError
 from fer_host.files.artifacts import write_bytes
 from fer_host.files.paths import TRAIN_CACHE
@@ -32,12 +32,13 @@ from fer_host.models.weights import (
 from fer_host.recipe.places import WEIGHTS
 from fer_host.recipe.recipe import Recipe, load_recipe
 from fer_host.recipe.train import TrainConfig
+from fer_host.train.batches import TrainSet
 from fer_host.train.checks import check_recipe
 from fer_host.train.curve import CURVE, Epoch, figures, read_curve
 from fer_host.train.digest import train_digest
-from fer_host.train.loop import TrainSet, train
+from fer_host.train.loop import train
 from fer_host.train.machine import machine
-from fer_host.train.parallel import Team, join_team, leave_team
+from fer_host.train.parallel import Team, join_team, leave_team, losing_nobody
 from fer_host.train.protocols import with_validation
 from fer_host.train.rows import train_split, validation_split
 from fer_host.train.scoring import all_scores, calibrations, scores_of_card, sureness
@@ -46,6 +47,7 @@ from fer_host.zoo.card import write_card
 from fer_host.zoo.sureness import plot_sureness
 
 BEST = "best.safetensors"
+DIFFERENT = "team: recipe, data or start differ from machine to machine; expected the same: copy them again"
 
 
 def training_data(recipe: Recipe, path: Path, quiet: bool = False) -> FaceData:
@@ -67,7 +69,7 @@ def gray_crops(recipe: Recipe, path: Path, quiet: bool = False) -> FaceData:
 
     def crop(photo: RgbImage) -> RgbImage | None:
         if not cutters:  # only sets of photos need the detector
-            cutters.append(face_cropper(load_detector_model(recipe.detector), recipe.align))
+            cutters.append(cutter(recipe))
         return cutters[0](photo)
 
     color: Literal["gray", "rgb"] = "rgb" if recipe.input.color == "rgb" else "gray"
@@ -79,6 +81,7 @@ def gray_crops(recipe: Recipe, path: Path, quiet: bool = False) -> FaceData:
         labels=recipe.labels,
         own=recipe.own_labels,
         person=recipe.person,
+        cut=cut_of(recipe.detector, recipe.align),
         quiet=quiet,
     )
 
@@ -105,7 +108,13 @@ def run_training(
     Raises:
         RecipeError: see ``check_recipe``.
         WeightsError: ``out`` cannot be written, or ``weights`` do not fit.
+        TeamError: another process of a team is gone; the state stays.
     """
+    with losing_nobody():
+        return _run_training(recipe, data_path, out, cache, weights)
+
+
+def _run_training(recipe: Recipe, data_path: Path, out: Path | None, cache: Path | None, weights: Path | None) -> Path:
     target = out or zoo_path(recipe).with_suffix(".safetensors")
     if target.suffix != ".safetensors" or not target.parent.is_dir():
         raise WeightsError(f"--out {target}: expected a .safetensors file in a folder that is there")
@@ -113,7 +122,9 @@ def run_training(
     check_recipe(recipe, team)
     data = training_data(recipe, data_path, quiet=not team.leads)
     own = "" if weights is None else f"-{weights_sha256(load_network(recipe, weights))[:8]}"
-    state = cache or TRAIN_CACHE / f"{recipe.id}-{train_digest(recipe, data_path)}{own}"
+    digest = train_digest(recipe, data_path)
+    team.check_same(DIFFERENT, f"{digest}{own}")
+    state = cache or TRAIN_CACHE / f"{recipe.id}-{digest}{own}"
     minutes = fit(recipe, data, state, team, weights)
     leave_team()
     if not team.leads:

@@ -15,6 +15,8 @@ from fer_edge.contract.answer import answer
 from fer_edge.contract.labels import Calibration
 from fer_edge.contract.preprocess import preprocess, softmax
 from fer_host.data.faces import FaceData
+from fer_host.data.pieces import pieces
+from fer_host.data.streamed import Images
 from fer_host.evaluate.metrics import Scores, drop_label, score
 from fer_host.evaluate.temperature import calibrate
 from fer_host.recipe.recipe import Recipe
@@ -30,26 +32,32 @@ def protocols(recipe: Recipe) -> tuple[str, ...]:
 
 
 def predict_logits(
-    network: nn.Module, recipe: Recipe, images: NDArray[np.uint8], size_px: int, precision: str = "float32"
+    network: nn.Module, recipe: Recipe, images: Images, size_px: int, precision: str = "float32"
 ) -> NDArray[np.float32]:
     """All outputs (n, outputs) of gray crops (n, h, w) through the device's preprocess, single view.
 
+    A picture that cannot be read has ``-inf`` in all outputs, and counts nowhere (``_answered``).
     ``precision`` is of activations, as a cycle's: the curve of a bfloat16 run is measured as it is trained.
     """
     parts = [np.zeros((0, recipe.n_outputs), dtype=np.float32)]
     with torch.no_grad():
-        for start in range(0, len(images), 128):
-            crops = images[start : start + 128]
+        for crops, readable in pieces(images, 128):
             batch = np.stack([preprocess(crop, recipe.input, (size_px, size_px)) for crop in crops])
             x = torch.from_numpy(batch).permute(0, 3, 1, 2).to(device_of(network))
             reduced = torch.autocast(x.device.type, torch.bfloat16) if precision == "bfloat16" else nullcontext()
             with reduced:
                 logits = network(x)
             parts.append(logits.float().cpu().numpy())
+            parts[-1][~readable] = -np.inf
     return np.concatenate(parts)
 
 
-def predict(network: nn.Module, recipe: Recipe, images: NDArray[np.uint8], size_px: int) -> NDArray[np.float32]:
+def _answered(logits: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(n,) bool: the rows whose pictures could be read."""
+    return np.asarray(~np.isneginf(logits).all(axis=1))
+
+
+def predict(network: nn.Module, recipe: Recipe, images: Images, size_px: int) -> NDArray[np.float32]:
     """Probabilities (n, classes) of the recipe's own labels; see ``predict_logits``."""
     start, stop = recipe.label_sets[0].slice
     return softmax(predict_logits(network, recipe, images, size_px)[:, start:stop])
@@ -62,7 +70,7 @@ def protocol_scores(logits: NDArray[np.float32], recipe: Recipe, rows: FaceData,
     a label set of its own where the network has it, else by the eight without contempt.
     """
     truth = rows.labels(protocol)
-    kept = truth >= 0
+    kept = (truth >= 0) & _answered(logits)
     if not kept.any():
         return None
     own = {each.id: each for each in recipe.label_sets}.get(protocol, recipe.label_sets[0])
@@ -94,7 +102,7 @@ def calibrations(network: nn.Module, recipe: Recipe, rows: FaceData) -> dict[str
     logits, found = predict_logits(network, recipe, rows.images, recipe.size_px), {}
     for each in recipe.label_sets:
         truth = rows.labels(each.id)
-        kept = truth >= 0
+        kept = (truth >= 0) & _answered(logits)
         if kept.sum() >= _LEAST_ROWS:
             what = f"{rows.usage[0]}, {each.id}"
             own, groups = logits[kept, slice(*each.slice)], rows.sequence[kept]
@@ -108,7 +116,7 @@ def sureness(network: nn.Module, recipe: Recipe, rows: FaceData, known: Mapping[
     for each in recipe.label_sets:
         if each.id in known:
             truth = rows.labels(each.id)
-            kept = truth >= 0
+            kept = (truth >= 0) & _answered(logits)
             before = answer(logits[kept], each)
             after = answer(logits[kept], replace(each, calibration=known[each.id]))
             correct = before.argmax(axis=1) == truth[kept]

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8
-from fer_host.data import faces
-from fer_host.data.faces import FaceData, FaceFiles, FaceRows, describe
+from fer_host.data import unread
+from fer_host.data.faces import FaceData, FaceRows, describe
 from fer_host.data.identities import load_identities
 from fer_host.data.load import data_digest, load_data, open_data
+from fer_host.data.streamed import Streamed
+from fer_host.data.unread import FaceFiles
 from fer_host.errors import DataError
 
 
@@ -524,27 +526,45 @@ def test_it_says_what_it_took_it_for(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert describe(open_data(tmp_path)) in said
 
 
-def test_an_unreadable_picture_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_picture_is_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = rafdb(tmp_path) / "Image" / "aligned" / "train_00003_aligned.jpg"
     path.write_bytes(path.read_bytes()[:40])
+    assert len(load_data(tmp_path, quiet=True)) == 13
+    said = capsys.readouterr().err
+    assert "train_00003_aligned" in said
+    assert "1 of 14 pictures cannot be read" in said
+    data = open_data(tmp_path)
+    assert isinstance(data, FaceFiles)
     with pytest.raises(DataError, match="train_00003_aligned"):
-        load_data(tmp_path, quiet=True)
+        data.open([file.name for file in data.files].index("train_00003_aligned.jpg"), None)
 
 
-def test_pictures_that_do_not_fit_into_memory_are_refused_unread(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_crops_that_are_many_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = rafdb(tmp_path)
     needed = 2 * 14 * 96 * 96 * 3  # the set, and the rows that are trained on
-    monkeypatch.setattr(faces, "free_bytes", lambda: needed)
-    assert len(load_data(root, size_px=96, color="rgb", quiet=True)) == 14
-    monkeypatch.setattr(faces, "free_bytes", lambda: needed - 1)
+    monkeypatch.setattr(unread, "free_bytes", lambda: needed)
+    whole = load_data(root, size_px=96, color="rgb", quiet=True)
+    assert isinstance(whole.images, np.ndarray)
+    monkeypatch.setattr(unread, "free_bytes", lambda: needed - 1)
     with monkeypatch.context() as context:
-        context.setattr(FaceFiles, "open", lambda *_: pytest.fail("opened"))
-        with pytest.raises(DataError, match=r"0\.000774 GB in training, .* smaller source_px \(95 fits\)") as caught:
-            load_data(root, size_px=96, color="rgb", quiet=True)
+        context.setattr(FaceFiles, "opened", lambda *_: pytest.fail("opened"))
+        data = load_data(root, size_px=96, color="rgb", quiet=True)
+    assert isinstance(data.images, Streamed)
+    assert data.images.shape == (14, 96, 96, 3)
+    np.testing.assert_array_equal(data.images[np.arange(14)], whole.images)
+    assert isinstance(load_data(root, size_px=96, quiet=True).images, np.ndarray)  # gray takes a third
+    monkeypatch.setattr(unread, "IN_MEMORY_BYTES", 100)
+    assert isinstance(load_data(root, size_px=96, quiet=True).images, Streamed)
+
+
+def test_photos_that_do_not_fit_into_memory_are_refused_unread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = ckplus(tmp_path)
+    monkeypatch.setattr(unread, "free_bytes", lambda: 1000)
+    with monkeypatch.context() as context:
+        context.setattr(FaceFiles, "opened", lambda *_: pytest.fail("opened"))
+        with pytest.raises(DataError, match=r"of free memory; expected .*`fer-host shard DATA OUT`") as caught:
+            load_data(root, crop=lambda image: image, quiet=True)
     assert "\n" not in str(caught.value)
-    assert len(load_data(root, size_px=96, quiet=True)) == 14  # gray takes a third
 
 
 def test_pictures_are_read_into_one_array(tmp_path: Path) -> None:

@@ -27,9 +27,8 @@ from fer_host.prune.state import Run
 from fer_host.recipe.prune import Budget, Floor, Method
 from fer_host.recipe.recipe import Recipe, load_recipe
 from fer_host.recipe.train import LossConfig, Phase
-from fer_host.train import loop
+from fer_host.train.batches import TrainSet, n_steps
 from fer_host.train.checkpoint import steps_done
-from fer_host.train.loop import TrainSet
 
 SIZE = 32
 ROOT = Path(__file__).parents[3]
@@ -168,7 +167,7 @@ def test_a_run_killed_within_a_training_goes_on_to_the_same_network(
 
     def dying(*args: Any, **kwargs: Any) -> tuple[nn.Module, float]:
         network, minutes = real(*args, **kwargs, stop_after=2)
-        if steps_done(kwargs["checkpoint"]) < len(list(loop.schedule(len(args[1].images), args[2]))):
+        if steps_done(kwargs["checkpoint"]) < n_steps(len(args[1].images), args[2]):
             raise KeyboardInterrupt
         return network, minutes
 

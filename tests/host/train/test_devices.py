@@ -16,9 +16,10 @@ from torch import nn
 
 from fer_host.recipe.recipe import load_recipe
 from fer_host.recipe.train import LossConfig, Phase
+from fer_host.train.batches import TrainSet
 from fer_host.train.checkpoint import load_checkpoint, save_checkpoint
 from fer_host.train.identities import FileRows, _share_known
-from fer_host.train.loop import TrainSet, train
+from fer_host.train.loop import train
 from fer_host.train.parallel import Team
 from fer_host.train.scoring import predict
 

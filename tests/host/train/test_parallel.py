@@ -23,7 +23,8 @@ import torch
 from torch import nn
 from fer_host.recipe.train import Augment, LossConfig, OptimizerConfig, Phase, ScheduleConfig, TrainConfig
 from fer_edge.contract.specs import InputSpec
-from fer_host.train.loop import TrainSet, train
+from fer_host.train.batches import TrainSet
+from fer_host.train.loop import train
 from fer_host.train.parallel import join_team, leave_team
 
 class Toy(nn.Module):

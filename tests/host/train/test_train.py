@@ -19,7 +19,8 @@ from fer_host.data import fer2013
 from fer_host.data.augment import augment_batch
 from fer_host.errors import DataError, WeightsError
 from fer_host.recipe.train import Augment, Light, LossConfig, OptimizerConfig, Phase, ScheduleConfig, TrainConfig
-from fer_host.train.loop import TrainSet, train
+from fer_host.train.batches import TrainSet
+from fer_host.train.loop import train
 from fer_host.train.optimizer import at_sharpest_neighbor, learning_rate
 
 STILL = Augment(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, (0.02, 0.15))
