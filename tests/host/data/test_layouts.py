@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 import tracemalloc
 from collections.abc import Callable
@@ -484,7 +485,9 @@ def identities(root: Path) -> Path:
 def test_identities_of_both_parts_are_classes(tmp_path: Path) -> None:
     found = load_identities(identities(tmp_path), seed=1, validation_share=0.2)
     assert found.names == ("n000001", "n000002", "n000003", "n000004")
-    assert [found.names[label] for label in found.label] == [path.parent.name for path in found.files]
+    assert [found.names[label] for label in found.label] == [
+        Path(os.fsdecode(name)).parent.name for name in found.source.names
+    ]
     assert [int(found.validation[found.label == i].sum()) for i in range(4)] == [2, 2, 2, 2]
     again, other = (load_identities(tmp_path, seed=s, validation_share=0.2) for s in (1, 2))
     assert (again.validation == found.validation).all()
