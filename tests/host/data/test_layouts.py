@@ -18,7 +18,7 @@ from fer_host.data import unread
 from fer_host.data.faces import FaceData, FaceRows, describe
 from fer_host.data.identities import load_identities
 from fer_host.data.load import data_digest, load_data, open_data
-from fer_host.data.streamed import Streamed
+from fer_host.data.streamed import FileSource, Streamed
 from fer_host.data.unread import FaceFiles
 from fer_host.errors import DataError
 
@@ -485,9 +485,9 @@ def identities(root: Path) -> Path:
 def test_identities_of_both_parts_are_classes(tmp_path: Path) -> None:
     found = load_identities(identities(tmp_path), seed=1, validation_share=0.2)
     assert found.names == ("n000001", "n000002", "n000003", "n000004")
-    assert [found.names[label] for label in found.label] == [
-        Path(os.fsdecode(name)).parent.name for name in found.source.names
-    ]
+    assert isinstance(found.source, FileSource)
+    people = [Path(os.fsdecode(name)).parent.name for name in found.source.names]
+    assert [found.names[label] for label in found.label] == people
     assert [int(found.validation[found.label == i].sum()) for i in range(4)] == [2, 2, 2, 2]
     again, other = (load_identities(tmp_path, seed=s, validation_share=0.2) for s in (1, 2))
     assert (again.validation == found.validation).all()
