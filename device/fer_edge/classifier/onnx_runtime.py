@@ -44,7 +44,7 @@ def find_onnxruntime() -> LoadedRuntime:
     Raises:
         RunnerError: none is installed, or it cannot be imported.
     """
-    os.environ[NO_TELEMETRY] = "1"  # read when the library is loaded, and by no program of ours but those that we start
+    silence()
     try:
         module = importlib.import_module(NAME)
     except ImportError as error:
@@ -53,6 +53,11 @@ def find_onnxruntime() -> LoadedRuntime:
             "another variant with --variant"
         ) from error
     return LoadedRuntime(NAME, str(module.__version__), module)
+
+
+def silence() -> None:
+    """Switches its telemetry off, for this process and those that it starts; it looks when it is loaded."""
+    os.environ[NO_TELEMETRY] = "1"
 
 
 def installed_version() -> str:
@@ -132,8 +137,17 @@ def open_session(
     choice = choose(available(), board.has_nvidia_gpu(), scheme, provider)
     native, said = _opened(runtime, model, what, threads, scheme, choice)
     used = native.get_providers()
-    lacks = fell_back(choice, used, said)
+    lacks = fell_back(choice, used, said, assigned(native))
     return Session(native, RunsOn(runtime.name, runtime.version, used[0], lacks), what)
+
+
+def assigned(native: Any) -> dict[str, int] | None:
+    """How many operators of a session each provider took; None where onnxruntime cannot say (before 1.24)."""
+    try:
+        parts = native.get_provider_graph_assignment_info()
+        return dict(Counter(str(part.ep_name) for part in parts for _ in part.get_nodes()))
+    except Exception:  # AttributeError, or its own kinds, which are no RuntimeErrors
+        return None
 
 
 def _opened(
@@ -166,6 +180,7 @@ def _settings(module: Any, threads: int) -> Any:
     settings.log_severity_level = _ONLY_ERRORS
     settings.add_session_config_entry("session.load_model_format", "ONNX")
     settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")  # of no meaning before 1.24
     return settings
 
 

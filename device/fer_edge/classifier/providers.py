@@ -6,7 +6,7 @@ the CPU without an error where another cannot start; what is decided and said he
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fer_edge.contract.manifest import Scheme
@@ -50,16 +50,22 @@ def runnable(available: Sequence[str], has_gpu: bool) -> tuple[str, ...]:
     return tuple(name for name, provider in NAMES.items() if provider == CPU or (has_gpu and provider in available))
 
 
-def fell_back(choice: Choice, used: Sequence[str], problem: str = "") -> str:
+def fell_back(
+    choice: Choice, used: Sequence[str], problem: str = "", operators: Mapping[str, int] | None = None
+) -> str:
     """Why a network does not run where it was meant to; "" where it does.
 
     Args:
         choice: what was tried.
         used: providers of the opened session, the first is the one that computes.
         problem: what the first one said, where it could not start.
+        operators: how many each provider took; None where that is not known.
     """
     first = choice.order[0]
     if used and used[0] == first:
+        if operators and first not in operators:
+            taken = ", ".join(f"{short(name)} {n}" for name, n in operators.items())
+            return f"{first} started and computes none of the operators: {taken}"
         return choice.lacks
     now = used[0] if used else CPU
     return f"{first} was meant and did not start{f' ({problem})' if problem else ''}; it runs on {now}"

@@ -68,7 +68,9 @@ def _mode(arguments: argparse.Namespace) -> Mode:
 
 
 def _subject(arguments: argparse.Namespace, bundle: Bundle, variant: str | None) -> Subject:
-    setting = setting_for(bundle.manifest, variant, arguments.threads, arguments.detector)
+    setting = setting_for(bundle.manifest, variant, arguments.threads, arguments.detector, provider=arguments.provider)
+    if arguments.provider and bundle.manifest.variant(setting.variant).format != "onnx" and not arguments.sweep:
+        raise UsageError(f"--provider {arguments.provider}: is onnxruntime's, but {setting.variant} is a tflite file")
     return Subject(bundle, setting, arguments.tiles)
 
 

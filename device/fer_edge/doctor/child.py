@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import importlib.metadata
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ def ask(what: str, *arguments: str) -> tuple[list[dict[str, Any]], str]:
 
 
 def main(arguments: list[str]) -> None:
-    """``import MODULE DISTRIBUTION…``, ``interpreter`` or ``networks BUNDLE``."""
+    """``import MODULE DISTRIBUTION…``, ``interpreter``, ``onnxruntime`` or ``networks BUNDLE``."""
     what, *rest = arguments
     if what == "import":
         say(**_tried(rest[0], rest[1:]))
     elif what == "interpreter":
         _interpreter()
+    elif what == "onnxruntime":
+        _onnxruntime()
     elif what == "networks":
         _networks(Path(rest[0]))
 
@@ -93,6 +96,27 @@ def _interpreter() -> None:
     return say(distribution=runtime.name, version=runtime.version, file=str(runtime.module.__file__))
 
 
+def _onnxruntime() -> None:
+    """With the providers that it was built with; its telemetry is off before it is imported."""
+    from fer_edge.classifier.onnx_runtime import DISTRIBUTIONS, NAME, available, silence
+
+    silence()
+    found = _tried(NAME, list(DISTRIBUTIONS))
+    if not found.get("problem"):
+        names = _installed(DISTRIBUTIONS)
+        found |= {"providers": available(), "rivals": [name for name in names if name != found.get("distribution")]}
+    say(**found)
+
+
+def _installed(distributions: Sequence[str]) -> list[str]:
+    found = []
+    for name in distributions:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            importlib.metadata.version(name)
+            found.append(name)
+    return found
+
+
 def _networks(path: Path) -> None:
     """Loads each variant, the default first, and runs it once on a mid-gray picture."""
     import numpy as np
@@ -104,14 +128,15 @@ def _networks(path: Path) -> None:
     default = bundle.manifest.default_variant
     for variant in sorted(bundle.manifest.variants, key=lambda variant: variant.id != default):
         say(started=variant.id)
+        lacks = ""
         try:
             runner = open_runner(bundle.read(variant.file), variant)
             outputs = runner(np.zeros((1, *variant.input_hwc), np.float32))
             good = all(math.isfinite(value) for value in outputs.ravel().tolist())
-            problem = "" if good else "its outputs are not finite"
+            problem, lacks = "" if good else "its outputs are not finite", runner.runs_on.lacks
         except Exception as error:  # whatever a network raises here is the finding
             problem = _line(error)
-        say(variant=variant.id, problem=problem)
+        say(variant=variant.id, problem=problem, lacks=lacks)
 
 
 def _line(error: BaseException) -> str:

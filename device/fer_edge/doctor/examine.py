@@ -10,7 +10,15 @@ from fer_edge import __version__
 from fer_edge.board import identify as board
 from fer_edge.board import sensors
 from fer_edge.board.commands import Run, recorded, run
-from fer_edge.doctor import judge_camera, judge_machine, judge_software, probe_camera, probe_machine, probe_software
+from fer_edge.doctor import (
+    judge_camera,
+    judge_machine,
+    judge_onnx,
+    judge_software,
+    probe_camera,
+    probe_machine,
+    probe_software,
+)
 from fer_edge.doctor.facts import (
     BundleFacts,
     CameraFacts,
@@ -61,6 +69,11 @@ class Machine:
         return probe_software.interpreter_facts()
 
     @cached_property
+    def onnxruntime(self) -> PackageFacts:
+        """See ``probe_software.onnxruntime_facts``."""
+        return probe_software.onnxruntime_facts()
+
+    @cached_property
     def bundle(self) -> BundleFacts:
         """See ``probe_software.bundle_facts``."""
         return probe_software.bundle_facts(self.given_bundle)
@@ -91,7 +104,7 @@ class Machine:
         return probe_machine.memory_facts(self.root)
 
 
-_s, _c, _m = judge_software, judge_camera, judge_machine
+_s, _c, _m, _o = judge_software, judge_camera, judge_machine, judge_onnx
 CHECKS: tuple[tuple[str, Callable[[Machine], Finding | None]], ...] = (
     ("fer-edge", lambda m: ok("fer-edge", f"{__version__} in {Path(__file__).parents[1]}")),
     ("board", lambda m: _m.judge_board(m.board, board.kernel_release(m.root), board.l4t(m.root))),
@@ -101,7 +114,9 @@ CHECKS: tuple[tuple[str, Callable[[Machine], Finding | None]], ...] = (
     ("opencv", lambda m: _s.judge_opencv(m.python, m.opencv, m.numpy, m.board)),
     ("interpreter", lambda m: _s.judge_interpreter(m.python, m.interpreter, m.numpy, m.bundle)),
     ("bundle", lambda m: _s.judge_bundle(m.bundle)),
-    ("inference", lambda m: _s.judge_inference(m.python, m.interpreter, m.numpy, m.bundle, m.inference)),
+    ("onnxruntime", lambda m: _onnxruntime(m)),
+    ("inference", lambda m: _inference(m)),
+    ("provider", lambda m: _o.judge_provider(m.bundle, m.inference)),
     ("camera", lambda m: _c.judge_camera(m.camera, m.board)),
     ("picamera2", lambda m: _c.judge_picamera2(m.camera, m.python, m.board)),
     ("simplejpeg", lambda m: _s.judge_simplejpeg(m.python, probe_software.simplejpeg_facts(), m.numpy)),
@@ -116,6 +131,16 @@ CHECKS: tuple[tuple[str, Callable[[Machine], Finding | None]], ...] = (
     ("disk", lambda m: _s.judge_disk(probe_software.disk_facts(Path(m.bundle.path or ".")))),
     ("clock", lambda m: _m.judge_clock(probe_machine.clock_facts())),
 )
+
+
+def _onnxruntime(m: Machine) -> Finding | None:
+    l4t, has_gpu = board.l4t(m.root), board.has_nvidia_gpu(m.root)
+    return _o.judge_onnxruntime(m.python, m.onnxruntime, m.numpy, m.bundle, m.board, l4t, has_gpu)
+
+
+def _inference(m: Machine) -> Finding | None:
+    has_onnx = bool(m.bundle.onnx_variants) and not m.onnxruntime.problem
+    return _s.judge_inference(m.python, m.interpreter, m.numpy, m.bundle, m.inference, has_onnx)
 
 
 def examine(machine: Machine) -> Iterator[Finding]:

@@ -39,7 +39,7 @@ class PackageFacts:
     """A package tried in a process of its own: ``problem`` is "" where it imported, else what happened.
 
     ``is_absent`` tells not installed from broken; ``signal`` names what killed the process; ``rivals`` are installed
-    packages that brought the same files.
+    packages that brought the same files, ``providers`` onnxruntime's.
     """
 
     version: str = ""
@@ -51,6 +51,7 @@ class PackageFacts:
     signal: str = ""
     has_gstreamer: bool | None = None
     rivals: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ()
 
     @property
     def major_minor(self) -> tuple[int, int]:
@@ -72,13 +73,22 @@ class BundleFacts:
     problem: str = ""
     is_missing: bool = False
 
+    @property
+    def onnx_variants(self) -> tuple[str, ...]:
+        """Those that onnxruntime runs."""
+        return tuple(name for name, needed in self.min_runtimes.items() if needed.startswith("onnxruntime "))
+
 
 @dataclass(frozen=True)
 class InferenceFacts:
-    """By variant: "" where it was loaded and gave finite outputs, else the problem; ``died_of`` ended the process."""
+    """By variant: "" where it was loaded and gave finite outputs, else the problem; ``died_of`` ended the process.
+
+    ``lacks`` says of an ONNX variant why it does not run where it was meant to; no entry where it does.
+    """
 
     problems: dict[str, str]
     died_of: str = ""
+    lacks: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,8 @@ def judge_numpy(python: PythonFacts, numpy: PackageFacts) -> Finding:
             return fail("numpy", "not installed", _install(python, _numpy(python), "python3-numpy"))
         return fail("numpy", numpy.problem, _broken(python, numpy, _numpy(python)))
     if numpy.major_minor < OLDEST_NUMPY:
-        return fail("numpy", f"{_described(numpy)}; expected 1.24 or newer", _pip(python, _numpy(python)))
-    return ok("numpy", _described(numpy))
+        return fail("numpy", f"{described(numpy)}; expected 1.24 or newer", pip(python, _numpy(python)))
+    return ok("numpy", described(numpy))
 
 
 def judge_opencv(python: PythonFacts, opencv: PackageFacts, numpy: PackageFacts, board: Board) -> Finding:
@@ -50,11 +50,11 @@ def judge_opencv(python: PythonFacts, opencv: PackageFacts, numpy: PackageFacts,
         if "numpy" in opencv.problem and numpy.major_minor >= (2, 0):
             return fail("opencv", f"{opencv.problem}; it was built for numpy 1", _older_numpy(python, numpy))
         return fail("opencv", opencv.problem, _broken(python, opencv, OPENCV))
-    found = _described(opencv) + (" with GStreamer" if opencv.has_gstreamer else " without GStreamer")
+    found = described(opencv) + (" with GStreamer" if opencv.has_gstreamer else " without GStreamer")
     if opencv.major_minor < OLDEST_OPENCV:
-        return fail("opencv", f"{found}; expected 4.6 or newer", _pip(python, OPENCV))
+        return fail("opencv", f"{found}; expected 4.6 or newer", pip(python, OPENCV))
     if opencv.major_minor > NEWEST_OPENCV:
-        return warn("opencv", f"{found}; tested are 4.6 to 4.11", _pip(python, OPENCV))
+        return warn("opencv", f"{found}; tested are 4.6 to 4.11", pip(python, OPENCV))
     if opencv.rivals:
         packages = " ".join([opencv.distribution, *(rival.split(" ")[0] for rival in opencv.rivals)])
         cure = remedy("one-opencv", python=quoted(python.executable), packages=packages, package=quoted(OPENCV))
@@ -74,9 +74,9 @@ def judge_interpreter(
         if not interpreter.is_absent:
             wanted = LITERT if python.bits == 64 else "tflite-runtime"
             return fail(name, interpreter.problem, _broken(python, interpreter, wanted))
-        cure = _pip(python, LITERT, *_kept(numpy)) if python.bits == 64 else _on_32_bit(python, numpy)
+        cure = pip(python, LITERT, *kept_numpy(numpy)) if python.bits == 64 else _on_32_bit(python, numpy)
         return fail(name, "none is installed", cure)
-    found = _described(interpreter)
+    found = described(interpreter)
     if interpreter.distribution == "tflite-runtime" and numpy.major_minor >= (2, 0):
         return fail(name, f"{found} with numpy {numpy.version}; expected numpy 1", _older_numpy(python, numpy))
     too_new = variants_too_new(interpreter, bundle)
@@ -113,6 +113,7 @@ def judge_inference(
     numpy: PackageFacts,
     bundle: BundleFacts,
     inference: InferenceFacts | None,
+    has_onnx: bool = True,
 ) -> Finding | None:
     """Variants were really loaded and run.
 
@@ -120,7 +121,9 @@ def judge_inference(
     """
     if inference is None or judge_interpreter(python, interpreter, numpy, bundle).level == "fail":
         return None
-    wanted = [variant for variant in bundle.min_runtimes if variant not in variants_too_new(interpreter, bundle)]
+    too_new = variants_too_new(interpreter, bundle)
+    others = bundle.onnx_variants  # whether they can run at all is onnxruntime's line
+    wanted = [name for name in bundle.min_runtimes if name not in too_new and not (name in others and not has_onnx)]
     good = [variant for variant in wanted if inference.problems.get(variant) == ""]
     bad = {variant: problem for variant, problem in inference.problems.items() if problem and variant in wanted}
     not_tried = [variant for variant in wanted if variant not in inference.problems]
@@ -142,7 +145,7 @@ def judge_simplejpeg(python: PythonFacts, simplejpeg: PackageFacts, numpy: Packa
     if simplejpeg.is_absent:
         return None
     if not simplejpeg.problem:
-        return ok("simplejpeg", f"{_described(simplejpeg)}, fits numpy {numpy.version}")
+        return ok("simplejpeg", f"{described(simplejpeg)}, fits numpy {numpy.version}")
     found = f"{simplejpeg.problem}; picamera2 cannot be imported with numpy {numpy.version}"
     return fail("simplejpeg", found, _older_numpy(python, numpy))
 
@@ -159,7 +162,8 @@ def judge_disk(disk: DiskFacts) -> Finding:
     return ok("disk", found)
 
 
-def _described(package: PackageFacts) -> str:
+def described(package: PackageFacts) -> str:
+    """Name, version and origin, for people."""
     places = {"environment": "from this environment", "system": "from the system", "user": "from ~/.local"}
     name = f"{package.distribution} " if package.distribution else ""
     return f"{name}{package.version or 'of unknown version'} {places.get(package.origin, '')}".strip()
@@ -168,23 +172,24 @@ def _described(package: PackageFacts) -> str:
 def _on_32_bit(python: PythonFacts, numpy: PackageFacts) -> str:
     if python.version[:2] > LAST_32_BIT_PYTHON:
         return remedy("64-bit-system")
-    pin = quoted(_kept(numpy)[0] if numpy.major_minor < (2, 0) and numpy.version else "numpy<2")
+    pin = quoted(kept_numpy(numpy)[0] if numpy.major_minor < (2, 0) and numpy.version else "numpy<2")
     return remedy("32-bit-interpreter", python=quoted(python.executable), numpy=pin)
 
 
-def _pip(python: PythonFacts, *packages: str) -> str:
+def pip(python: PythonFacts, *packages: str) -> str:
+    """The command that installs these packages here."""
     key = "venv-pip" if python.externally_managed else "pip"
     return remedy(key, python=quoted(python.executable), packages=" ".join(map(quoted, packages)))
 
 
-def _kept(numpy: PackageFacts) -> list[str]:
+def kept_numpy(numpy: PackageFacts) -> list[str]:
     """A pin of the present numpy: ai-edge-litert's ml-dtypes would fetch numpy 2, which breaks apt's packages."""
     return [f"numpy=={numpy.version}"] if numpy.version else []
 
 
 def _install(python: PythonFacts, package: str, apt_package: str) -> str:
     """From apt where this Python sees its packages, which all fit together; else from PyPI."""
-    return remedy("apt", package=apt_package) if python.sees_apt else _pip(python, package)
+    return remedy("apt", package=apt_package) if python.sees_apt else pip(python, package)
 
 
 def _numpy(python: PythonFacts) -> str:
@@ -196,7 +201,7 @@ def _broken(python: PythonFacts, package: PackageFacts, wanted: str) -> str:
     if package.signal.startswith("SIG"):
         return _illegal(python, wanted)
     if python.externally_managed:
-        return _pip(python, wanted)
+        return pip(python, wanted)
     return remedy("reinstall", python=quoted(python.executable), package=quoted(wanted))
 
 
@@ -214,6 +219,6 @@ def _older_numpy(python: PythonFacts, numpy: PackageFacts) -> str:
 def _newer_interpreter(python: PythonFacts, numpy: PackageFacts, other_variant: str) -> str:
     if python.bits == 32:
         return remedy("other-variant", variant=other_variant) if other_variant else remedy("64-bit-system")
-    packages = " ".join(map(quoted, ["ai-edge-litert", *_kept(numpy)]))
+    packages = " ".join(map(quoted, ["ai-edge-litert", *kept_numpy(numpy)]))
     key = "update-interpreter" if other_variant else "no-variant-fits"
     return remedy(key, python=quoted(python.executable), packages=packages, variant=other_variant)

@@ -61,11 +61,16 @@ def interpreter_facts() -> PackageFacts:
     return _package("interpreter")
 
 
+def onnxruntime_facts() -> PackageFacts:
+    """onnxruntime with its providers, imported in a child."""
+    return _package("onnxruntime")
+
+
 def _package(what: str, *arguments: str) -> PackageFacts:
     answers, ending = ask(what, *arguments)
     if not answers:
         return PackageFacts(problem=f"its import ended the process: {ending or 'no answer'}", signal=ending)
-    values = {**answers[-1], "rivals": tuple(answers[-1].get("rivals", ()))}
+    values = {**answers[-1], **{name: tuple(answers[-1].get(name, ())) for name in ("rivals", "providers")}}
     return PackageFacts(**values, origin=origin_of(values.get("file", ""), sys.prefix, sys.base_prefix))
 
 
@@ -107,7 +112,8 @@ def inference_facts(bundle: BundleFacts) -> InferenceFacts | None:
         return None
     answers, ending = ask("networks", bundle.path)
     problems = {answer["variant"]: str(answer["problem"]) for answer in answers if "variant" in answer}
-    return InferenceFacts(problems, ending)
+    lacks = {answer["variant"]: str(answer["lacks"]) for answer in answers if answer.get("lacks")}
+    return InferenceFacts(problems, ending, lacks)
 
 
 def disk_facts(path: Path) -> DiskFacts:

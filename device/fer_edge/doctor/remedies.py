@@ -6,6 +6,7 @@ import shlex
 
 OPENCV = "opencv-python-headless>=4.9,<4.12"
 LITERT = "ai-edge-litert>=2.1"
+ONNX = "onnxruntime>=1.17"
 
 # Commands stand in backquotes. {python} is the interpreter that runs doctor, so the venv need not be active.
 REMEDIES = {
@@ -25,6 +26,12 @@ REMEDIES = {
     "{python} -m pip install --no-deps {package}`",
     "jetpack-opencv": "for the CSI camera use JetPack's OpenCV: remove pip's (`{python} -m pip uninstall "
     "{package}`) in an environment made with --system-site-packages; USB cameras work as it is",
+    "jetson-onnxruntime": "`{python} -m pip install --no-deps --index-url https://pypi.jetson-ai-lab.io/jp6/cu126 "
+    "onnxruntime-gpu` (NVIDIA's build for JetPack 6, with TensorRT and CUDA; --no-deps leaves NumPy and OpenCV alone)",
+    "one-onnxruntime": "keep one: `{python} -m pip uninstall -y {packages}`, then {install}",
+    "provider": "its own message names the library that is missing: JetPack's CUDA, cuDNN and TensorRT "
+    "(`sudo apt install nvidia-jetpack`) must be those that this onnxruntime was built for; until then another variant "
+    "may be faster",
     "illegal-instruction": "this build uses instructions that this CPU lacks; try another version: "
     "`{python} -m pip install '{package}'`",
     "update-interpreter": "`{python} -m pip install -U {packages}`, or run another variant: --variant {variant}",

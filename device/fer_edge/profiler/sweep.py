@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from fer_edge.board.identify import has_nvidia_gpu
 from fer_edge.contract import codec
 from fer_edge.contract.bench import BenchDoc
-from fer_edge.errors import UsageError
+from fer_edge.contract.bundle import Bundle
+from fer_edge.errors import RunnerError, UsageError
 from fer_edge.profiler import report
 from fer_edge.profiler.compare import compare
 from fer_edge.profiler.session import Request, bench
@@ -18,7 +20,7 @@ from fer_edge.profiler.workloads import Mode, Subject
 from fer_edge.setting.setting import usable_cores
 
 SCHEMA = "fer-edge/sweep/1"
-WHAT = ("variant", "threads", "detector")
+WHAT = ("variant", "threads", "detector", "provider")
 MAX_SUBJECTS = 24  # all are in memory at once
 MAX_THREADS = 8
 
@@ -35,7 +37,8 @@ def combinations(what: str, base: Subject, mode: Mode) -> list[Subject]:
     """The subjects to measure.
 
     Args:
-        what: "variant,threads,detector" or a part of it; ``threads=1,2`` names the values.
+        what: "variant,threads,detector,provider" or a part of it; ``threads=1,2`` names the values. A tflite variant
+            has no provider, and is measured once.
         base: everything that is not swept.
         mode: the network alone has no detector.
 
@@ -47,19 +50,41 @@ def combinations(what: str, base: Subject, mode: Mode) -> list[Subject]:
         "threads": thread_counts(),
         "variant": [variant.id for variant in manifest.variants],
         "detector": [spec.id for spec in (manifest.detector, *manifest.other_detectors)],
+        "provider": providers_here() if "provider" in what and has_onnx(base.bundle) else ["cpu"],
     }
     chosen = {key: _named(key, given, values) for key, given in _words(what).items()}
     if mode == "camera":
         raise UsageError("--sweep: a camera's frames cannot be measured twice; expected --mode pipeline or model")
     if mode == "model" and "detector" in chosen:
         raise UsageError("--sweep detector: the network alone finds no faces; expected --mode pipeline")
-    subjects = []
+    subjects: list[Subject] = []
     for combination in itertools.product(*chosen.values()):
         changes: dict[str, Any] = dict(zip(chosen, combination, strict=True))
-        subjects.append(dataclasses.replace(base, setting=dataclasses.replace(base.setting, **changes)))
+        setting = dataclasses.replace(base.setting, **changes)
+        if manifest.variant(setting.variant).format != "onnx":
+            setting = dataclasses.replace(setting, provider=None)
+        subject = dataclasses.replace(base, setting=setting)
+        if subject not in subjects:
+            subjects.append(subject)
     if len(subjects) > MAX_SUBJECTS:
         raise UsageError(f"--sweep {what}: {len(subjects)} combinations, expected at most {MAX_SUBJECTS}; name fewer")
     return subjects
+
+
+def has_onnx(bundle: Bundle) -> bool:
+    """Whether a bundle holds a variant for onnxruntime."""
+    return any(variant.format == "onnx" for variant in bundle.manifest.variants)
+
+
+def providers_here() -> list[str]:
+    """Those of onnxruntime that could compute on this board, the CPU last; only that one without onnxruntime."""
+    from fer_edge.classifier import onnx_runtime
+    from fer_edge.classifier.providers import runnable
+
+    try:
+        return list(runnable(onnx_runtime.available(), has_nvidia_gpu()))
+    except RunnerError:
+        return ["cpu"]
 
 
 def thread_counts() -> list[int]:
@@ -134,18 +159,21 @@ def as_table(document: SweepDoc) -> str:
     """One line per subject; those that cannot be told from the fastest say so."""
     best = document.rows[0]
     lines = [
-        f"{best.board}, {best.cpu}, {best.runtime.name} {best.runtime.version}; all interleaved, n = {best.n} each",
-        f"{'variant':9} {'threads':>7} {'detector':16} {'p50':>8} {'p95':>8}  ms   accuracy   against the fastest",
+        f"{best.board}, {best.cpu}; all interleaved, n = {best.n} each",
+        f"{'variant':9} {'runtime':26} {'threads':>7} {'detector':16} {'p50':>8} {'p95':>8}  ms   accuracy   "
+        "against the fastest",
     ]
     for row in document.rows:
         name, p50 = _headline(row)
-        accuracy = f"{row.metrics[0].accuracy:.2%}" if row.metrics else "-"
+        known = row.accuracy or (row.metrics[0] if row.metrics else None)  # measured here goes before
+        accuracy = f"{known.accuracy:.2%}" if known else "-"
         words = "fastest"
         if row is not best:
             found = compare(best, row, across_boards=True)
             words = f"{(found.ratio - 1) * 100:+.0f}%" if found.verdict == "slower" else "cannot tell"
         lines.append(
-            f"{row.variant:9} {row.threads:7} {row.detector or '-':16} {p50:8.3f} {row.stages[name].p95_ms:8.3f}      "
+            f"{row.variant:9} {report.computed_by(row):26} {row.threads:7} {row.detector or '-':16} "
+            f"{p50:8.3f} {row.stages[name].p95_ms:8.3f}      "
             f"{accuracy:>8}   {words}"
         )
     lines += [

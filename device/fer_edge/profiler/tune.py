@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from fer_edge.contract.bench import BenchDoc
@@ -11,8 +11,9 @@ from fer_edge.contract.manifest import Variant
 from fer_edge.errors import RunnerError, UsageError
 from fer_edge.profiler.compare import compare
 from fer_edge.profiler.measure import Plan
+from fer_edge.profiler.report import computed_by
 from fer_edge.profiler.session import Request, bench
-from fer_edge.profiler.sweep import SweepDoc, as_table, thread_counts
+from fer_edge.profiler.sweep import SweepDoc, as_table, providers_here, thread_counts
 from fer_edge.profiler.workloads import PipelineWork, Subject
 from fer_edge.setting import tuned
 from fer_edge.setting.setting import Setting, setting_for
@@ -58,12 +59,19 @@ def tune(
         if variant not in variants:
             say(f"{variant.id}: left out, its accuracy {accuracy[variant.id]:.2%} is below the floor of {floor:.2%}")
     default = setting_for(manifest)
-    settings = [replace(default, variant=variant.id, threads=n) for variant in variants for n in thread_counts()]
+    settings = [
+        replace(default, variant=variant.id, threads=n, provider=provider)
+        for variant in variants
+        for provider in (providers_here() if variant.format == "onnx" else [None])
+        for n in (thread_counts() if provider in (None, "cpu") else [1])  # a GPU does not ask for ours
+    ]
     if default not in settings:
         settings.append(default)
     settings = _those_that_run(bundle, settings, source, say)
     winner, documents = _fastest(bundle, settings, default, source, max_s * 0.7, progress)
     say(as_table(_sorted(documents)))
+    for line in explain(documents, winner, accuracy, floor):
+        say(line)
     others = [replace(winner, detector=spec.id) for spec in manifest.other_detectors]
     if others:
         chosen, seen = _fastest(bundle, [winner, *others], winner, source, max_s * 0.3, progress)
@@ -75,9 +83,9 @@ def tune(
     tainted = tuple(dict.fromkeys(reason for document in documents for reason in document.tainted))
     for reason in tainted:
         say(f"tainted: {reason}")
-    times = {(d.variant, d.threads): d.stages["total"].p50_ms for d in documents}
+    times = {(d.variant, d.threads): d.stages["total"].p50_ms for d in reversed(_sorted(documents).rows)}
     return tuned.Tuned(
-        identity=tuned.identity(bundle),
+        identity=tuned.identity(bundle, winner.variant),
         variant=winner.variant,
         threads=winner.threads,
         detector=winner.detector,
@@ -87,7 +95,42 @@ def tune(
         accuracy=accuracy.get(winner.variant),
         floor=floor,
         tainted=tainted,
+        provider=winner.provider,
     )
+
+
+def explain(
+    documents: list[BenchDoc], winner: Setting, accuracy: Mapping[str, float], floor: float | None
+) -> tuple[str, str, str]:
+    """The choice in three lines: what is taken, what was next, and what decided.
+
+    Args:
+        documents: of all that was measured.
+        winner: what is taken.
+        accuracy: by variant, as the manifest has it.
+        floor: below which none was measured; None: there was none.
+    """
+    rows = _sorted(documents).rows
+    taken = next(row for row in rows if (row.variant, row.threads) == (winner.variant, winner.threads))
+    runtimes = {row.runtime.name for row in rows}
+    others = [row for row in rows if row.runtime.name != taken.runtime.name] if len(runtimes) > 1 else []
+    others = others or [row for row in rows if row.variant != taken.variant]
+    second = f"next: {_in_words(others[0], accuracy)}" if others else "next: nothing else could be measured"
+    limit = "no variant has a measured accuracy" if floor is None else f"all within the floor of {floor:.1%}"
+    why = "the fastest beyond doubt" if rows[0] is taken else f"nothing is faster beyond doubt than {taken.variant}"
+    n = len({(row.variant, row.runtime.provider) for row in rows})
+    return (
+        f"taken: {_in_words(taken, accuracy)}",
+        second,
+        f"why: {why}, of {n} variant(s) on {len(runtimes)} runtime(s), {limit}",
+    )
+
+
+def _in_words(row: BenchDoc, accuracy: Mapping[str, float]) -> str:
+    """As in: int8 on ai-edge-litert 2.3.0, 2 thread(s): 4.1 ms a frame, 84.1%."""
+    share = f"{accuracy[row.variant]:.1%}" if row.variant in accuracy else "accuracy not measured"
+    p50_ms = row.stages["total"].p50_ms
+    return f"{row.variant} on {computed_by(row)}, {row.threads} thread(s): {p50_ms:.1f} ms a frame, {share}"
 
 
 def remember(bundle: Bundle, entry: tuned.Tuned) -> str:

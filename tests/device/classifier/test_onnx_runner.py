@@ -16,7 +16,7 @@ from device_helpers import DATA, SIDE, make_bundle, tiny, tiny_onnx, tiny_varian
 
 from fer_edge.classifier import onnx_runtime
 from fer_edge.classifier.onnx_runner import OnnxRunner
-from fer_edge.classifier.onnx_runtime import engine_folder, find_onnxruntime, nodes_by_provider
+from fer_edge.classifier.onnx_runtime import assigned, engine_folder, find_onnxruntime, nodes_by_provider, open_session
 from fer_edge.classifier.providers import CPU, CUDA
 from fer_edge.classifier.runner import LiteRunner, open_runner
 from fer_edge.errors import RunnerError
@@ -87,6 +87,13 @@ def test_which_provider_computed_is_read_off_a_run(monkeypatch: pytest.MonkeyPat
     assert list(found) == [CPU]
     assert found[CPU] >= 3
     assert not list(tmp_path.iterdir())
+
+
+@needs_onnx
+def test_who_took_the_operators() -> None:
+    session = open_session(tiny_onnx("int8")[0], "tiny", scheme="int8")
+    found = assigned(session.native)
+    assert found is None or (list(found) == [CPU] and found[CPU] >= 3)
 
 
 @needs_onnx

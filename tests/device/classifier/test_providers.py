@@ -61,6 +61,12 @@ def test_a_fall_back_is_never_silent(used: list[str], problem: str, said: str) -
     assert bool(found) == bool(said)
 
 
+def test_one_that_started_and_computes_nothing() -> None:
+    found = fell_back(choose(JETPACK, True, "float16"), JETPACK, "", {CPU: 66})
+    assert found == "TensorrtExecutionProvider started and computes none of the operators: CPU 66"
+    assert fell_back(choose(JETPACK, True, "float16"), JETPACK, "", {TENSORRT: 1, CPU: 2}) == ""
+
+
 def test_what_tune_compares() -> None:
     assert runnable(JETPACK, True) == ("tensorrt", "cuda", "cpu")
     assert runnable(JETPACK, False) == runnable(PYPI, True) == ("cpu",)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import re
+from pathlib import Path
 
 import pytest
 import recorded_trees
 
+from fer_edge.board import identify
 from fer_edge.board.camera_nodes import Holder
 from fer_edge.board.identify import Board, Cpu, L4t
 from fer_edge.board.sensors import ThermalFacts, ThrottleFacts
-from fer_edge.doctor import judge_camera, judge_machine, judge_software
+from fer_edge.doctor import judge_camera, judge_machine, judge_onnx, judge_software
 from fer_edge.doctor.facts import (
     BundleFacts,
     CameraFacts,
@@ -268,6 +270,77 @@ def test_inference_leaves_a_wrong_numpy_to_the_interpreters_line() -> None:
 )
 def test_simplejpeg(python: PythonFacts, simplejpeg: PackageFacts, numpy: PackageFacts, expected: str) -> None:
     check(judge_software.judge_simplejpeg(python, simplejpeg, numpy), expected)
+
+
+WITH_ONNX = BundleFacts(
+    default_variant="int8", min_runtimes={"int8": "tflite-runtime 2.14.0", "onnx_fp16": "onnxruntime 1.17.0"}
+)
+ORT = PackageFacts("1.31.1", origin="environment", distribution="onnxruntime", providers=("CPUExecutionProvider",))
+ORT_GPU = dataclasses.replace(
+    ORT,
+    version="1.23.0",
+    distribution="onnxruntime-gpu",
+    providers=("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
+)
+
+
+@pytest.mark.parametrize(
+    ("onnx", "bundle", "tree", "expected", "said"),
+    [
+        (ORT, WITH_ONNX, "pi5", "ok", "1.31.1 from this environment, providers CPU"),
+        (ORT_GPU, WITH_ONNX, "orin_nano_jp6", "ok", "providers Tensorrt, CUDA, CPU"),
+        (ORT, WITH_ONNX, "orin_nano_jp6", "warn jetson-onnxruntime", "an NVIDIA GPU that it cannot use"),
+        (ABSENT, WITH_ONNX, "orin_nano_jp6", "warn jetson-onnxruntime", "the bundle has onnx_fp16 for it"),
+        (ABSENT, WITH_ONNX, "pi5", "warn pip", "not installed; the bundle has onnx_fp16"),
+        (ABSENT, dataclasses.replace(WITH_ONNX, default_variant="onnx_fp16"), "pi5", "fail pip", "not installed"),
+        (KILLED, WITH_ONNX, "pi5", "warn pip", "SIGILL"),
+        (
+            dataclasses.replace(ORT, version="1.16.3"),
+            WITH_ONNX,
+            "pi5",
+            "warn pip",
+            "onnx_fp16 needs onnxruntime 1.17.0",
+        ),
+        (
+            dataclasses.replace(ORT, rivals=("onnxruntime-gpu",)),
+            WITH_ONNX,
+            "pi5",
+            "warn one-onnxruntime",
+            "each other's files",
+        ),
+    ],
+)
+def test_onnxruntime(
+    onnx: PackageFacts, bundle: BundleFacts, tree: str, expected: str, said: str, tmp_path: Path
+) -> None:
+    """The boards are recorded trees; their onnxruntimes are data."""
+    root = recorded_trees.unpack(tree, tmp_path)
+    where = (identify.identify(root), identify.l4t(root), identify.has_nvidia_gpu(root))
+    check(judge_onnx.judge_onnxruntime(PYTHON, onnx, NUMPY2, bundle, *where), expected, said)
+
+
+def test_onnxruntime_is_of_no_concern_to_a_bundle_without_it() -> None:
+    plain = BundleFacts(default_variant="int8", min_runtimes={"int8": "tflite-runtime 2.14.0"})
+    assert judge_onnx.judge_onnxruntime(PYTHON, ABSENT, NUMPY2, plain, PI4, None, False) is None
+    assert judge_onnx.judge_provider(plain, InferenceFacts({"int8": ""})) is None
+
+
+def test_a_silent_fall_back_to_the_cpu_is_a_warning() -> None:
+    why = (
+        "CUDAExecutionProvider was meant and did not start (libcublas.so.12 not found); it runs on CPUExecutionProvider"
+    )
+    ran = InferenceFacts({"int8": "", "onnx_fp16": ""}, lacks={"onnx_fp16": why})
+    check(judge_onnx.judge_provider(WITH_ONNX, ran), "warn provider", f"onnx_fp16: {why}")
+    check(judge_onnx.judge_provider(WITH_ONNX, dataclasses.replace(ran, lacks={})), "ok", "onnx_fp16 run where")
+
+
+def test_inference_leaves_a_missing_onnxruntime_to_its_own_line() -> None:
+    ran = InferenceFacts({"int8": "", "onnx_fp16": "RunnerError: onnxruntime: cannot be imported"})
+    found = judge_software.judge_inference(PYTHON, LITERT, NUMPY2, WITH_ONNX, ran, has_onnx=False)
+    check(found, "ok", "int8 loaded and run once")
+    check(
+        judge_software.judge_inference(PYTHON, LITERT, NUMPY2, WITH_ONNX, ran), "warn update-interpreter", "onnx_fp16:"
+    )
 
 
 def test_disk() -> None:

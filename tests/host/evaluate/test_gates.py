@@ -34,7 +34,7 @@ def test_a_gate_names_what_the_variant_is_compared_with(
         return lambda row: answers(0 if content == b"float" else 1)[:1]
 
     monkeypatch.setattr(gates.fer2013, "load", lambda path: rows)
-    monkeypatch.setattr(gates, "LiteRunner", runner)
+    monkeypatch.setattr(gates, "open_runner", runner)
     monkeypatch.setattr(gates, "run_tflite", lambda path, inputs: answers(2))
     variant: Any = SimpleNamespace()
     networks = {"float32": (variant, b"float"), "mixed": (variant, b"mixed")}

@@ -10,9 +10,9 @@ from fer_edge.contract.bench import BenchDoc
 from fer_edge.contract.whole import whole_file
 from fer_edge.errors import UsageError
 from fer_edge.profiler.report.html import as_html
-from fer_edge.profiler.report.text import as_markdown, as_soak, as_table
+from fer_edge.profiler.report.text import as_markdown, as_soak, as_table, computed_by
 
-__all__ = ["as_html", "as_markdown", "as_soak", "as_table", "check_targets", "write", "write_text"]
+__all__ = ["as_html", "as_markdown", "as_soak", "as_table", "check_targets", "computed_by", "write", "write_text"]
 SUFFIXES = (".json", ".md", ".html")
 
 
