@@ -23,7 +23,7 @@ from fer_host.models.weights import load_network
 from fer_host.recipe.recipe import Recipe
 from fer_host.train.checks import check_recipe
 from fer_host.train.digest import train_digest
-from fer_host.train.parallel import join_team, leave_team
+from fer_host.train.parallel import join_team, leave_team, losing_nobody
 from fer_host.train.protocols import LEAKY_NOTE, Grouping, as_fold, cross_validation, in_words
 from fer_host.train.run import fit, gray_crops
 from fer_host.train.scoring import predict, scores
@@ -93,7 +93,8 @@ def run_kfold(
     for number, fold in enumerate(folds):
         rows = as_fold(data, fold)
         state = root / f"fold-{number + 1}"
-        minutes = fit(recipe, rows, state, team)
+        with losing_nobody():
+            minutes = fit(recipe, rows, state, team)
         if not team.leads:
             continue
         network = load_network(recipe, state / "best.safetensors")

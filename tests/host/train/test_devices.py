@@ -14,11 +14,12 @@ import pytest
 import torch
 from torch import nn
 
+from fer_host.data.streamed import FileSource, Streamed
 from fer_host.recipe.recipe import load_recipe
 from fer_host.recipe.train import LossConfig, Phase
 from fer_host.train.batches import TrainSet
 from fer_host.train.checkpoint import load_checkpoint, save_checkpoint
-from fer_host.train.identities import FileRows, _share_known
+from fer_host.train.identities import _share_known
 from fer_host.train.loop import train
 from fer_host.train.parallel import Team
 from fer_host.train.scoring import predict
@@ -62,8 +63,8 @@ def test_probabilities_come_back_from_the_networks_device() -> None:
 
 def test_people_are_told_apart_on_the_networks_device(monkeypatch: pytest.MonkeyPatch) -> None:
     faces = np.zeros((7, 48, 48), dtype=np.uint8)
-    monkeypatch.setattr(FileRows, "__getitem__", lambda _, rows: faces[rows])
-    rows = FileRows(np.array(["f"] * 7, dtype=object), 48, "gray")
+    monkeypatch.setattr(Streamed, "face", lambda _, i: faces[i])
+    rows = Streamed.all_of(FileSource.of([Path("f")] * 7), 48, "gray")
     assert _share_known(Elsewhere(), RECIPE, rows, np.array([0, 1, 2, 3, 4, 5, 0])) == pytest.approx(6 / 7)
 
 
