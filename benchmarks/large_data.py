@@ -78,7 +78,7 @@ def case(shards: Path, px: int) -> Any:
     paper = load_recipe("paper_mobilenet_v2")
     batch = BATCH if px <= 112 else 16
     cycle = replace(paper.train[1], batch=batch, phases=(Phase(1, px),))
-    recipe = replace(paper, size_px=px, train=(cycle,))
+    recipe = replace(paper, size_px=px)
     return recipe, cycle, train_split(training_data(recipe, shards, quiet=True), recipe, cycle)
 
 
