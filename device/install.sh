@@ -153,6 +153,21 @@ install() {
     if [ $service = 1 ] || unit_is_ours; then install_service; fi
 }
 
+# For a bundle's ONNX variants; without it the others work. On a Jetson only NVIDIA's build knows the GPU: it is said
+# where that comes from, and JetPack's NumPy and OpenCV stay.
+add_onnxruntime() {
+    export ORT_DISABLE_TELEMETRY=1 # else its import writes to the home
+    if imports onnxruntime 1.17; then
+        say "onnxruntime $module_version: the system's own is used"
+    elif [ -e /etc/nv_tegra_release ]; then
+        say "onnxruntime: not installed, the bundle's ONNX variants wait for it; NVIDIA's build for JetPack 6 uses the GPU:"
+        say "  $prefix/current/venv/bin/python3 -m pip install --no-deps --index-url" \
+            "https://pypi.jetson-ai-lab.io/jp6/cu126 onnxruntime-gpu"
+    else
+        add_packages onnx
+    fi
+}
+
 # Sets python, and what the script below says of it and of the archive: py_* and archive_*.
 find_python() {
     if [ -z "$python" ]; then
@@ -413,6 +428,7 @@ build() {
     if [ "$py_has_cv2" = 1 ]; then extras=litert,mqtt; else extras=litert,mqtt,opencv; fi
     add_packages $extras
     if [ $extras = litert,mqtt ] && ! imports cv2 "$LOWEST_CV2"; then add_packages litert,mqtt,opencv; fi
+    if grep -q '"format": "onnx"' "$here/bundle/manifest.json"; then add_onnxruntime; fi
     check_numpy
     numpy_version=$module_version
     imports cv2 "$LOWEST_CV2" || refuse "OpenCV: cannot be imported ($problem); sudo apt install python3-opencv"
@@ -612,8 +628,8 @@ uninstall() {
     if [ -e /etc/fer-edge/config.toml ]; then say "/etc/fer-edge stays, as do readings"; fi
 }
 
-# What fer-edge itself kept for this user and for the service: decoded networks, which any other installation decodes
-# again, what tune found, and the page's token.
+# What fer-edge itself kept for this user and for the service: decoded networks and engines, which any other installation
+# makes again, what tune found, and the page's token.
 remove_own_files() {
     case ${HOME:-} in /*) home=$HOME ;; *) home=/nonexistent ;; esac
     case ${XDG_CACHE_HOME:-} in /*) cache=$XDG_CACHE_HOME ;; *) cache=$home/.cache ;; esac
@@ -627,6 +643,14 @@ remove_own_files() {
                 *) if [ ${#name} = 64 ]; then rm -f "$file" 2>/dev/null || true; fi ;;
             esac
         done
+        for file in "$folder"/engines/*; do
+            name=${file##*/}
+            case $name in
+                *[!0-9a-f]*) ;;
+                *) if [ ${#name} = 64 ] && [ ! -L "$file" ]; then rm -rf "$file" 2>/dev/null || true; fi ;;
+            esac
+        done
+        rmdir "$folder/engines" 2>/dev/null || true
         rmdir "$folder/decoded" 2>/dev/null || true
         rmdir "$folder/tried" 2>/dev/null || true
         rmdir "$folder" 2>/dev/null || true

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.classifier.onnx_runtime import installed_version
 from fer_edge.classifier.runner import LiteRunner, open_runner
 from fer_edge.contract import bounds
 from fer_edge.contract.answer import raw_answers
@@ -20,7 +21,7 @@ from fer_edge.contract.arrays import ArraySpec, read_arrays
 from fer_edge.contract.bounds import GOLDEN_ARRAY_BYTES as _LARGEST_BYTES
 from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.contract.labels import LabelSet
-from fer_edge.contract.manifest import Golden, Variant
+from fer_edge.contract.manifest import Golden, Manifest, Variant
 from fer_edge.contract.preprocess import preprocess
 from fer_edge.errors import BundleError, SchemaError, UsageError, VerifyError
 from fer_edge.program import child
@@ -37,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.untrusted is not None:
         return _untrusted(arguments)
     bundle = open_bundle(find_bundle(arguments.bundle))
-    names = [arguments.variant] if arguments.variant else [variant.id for variant in bundle.manifest.variants]
+    names = [arguments.variant] if arguments.variant else that_can_run(bundle.manifest)
     rows = verify(bundle, names, arguments.threads or default_threads())
     document = {"schema": SCHEMA, "variants": [dataclasses.asdict(row) for row in rows]}
     print(json.dumps(document) if arguments.json else format_table(rows))
@@ -74,7 +75,7 @@ def main(arguments: list[str]) -> None:
 
     def replay(bundle: Bundle) -> dict[str, Any]:
         child.say(trying="replaying the golden vectors")
-        names = [variant] if variant else [each.id for each in bundle.manifest.variants]
+        names = [variant] if variant else that_can_run(bundle.manifest)
         return {"rows": [dataclasses.asdict(row) for row in verify(bundle, names, int(threads))]}
 
     networks.main(arguments, replay)
@@ -91,6 +92,13 @@ class Verified:
     reference_max_abs: float | None
     probability_max_abs: float
     n_top1: int
+
+
+def that_can_run(manifest: Manifest) -> list[str]:
+    """The variants; without onnxruntime those for it are left out, but never the default one."""
+    has_onnx = bool(installed_version())
+    ids = [variant.id for variant in manifest.variants if has_onnx or variant.format != "onnx"]
+    return ids if manifest.default_variant in ids else [*ids, manifest.default_variant]
 
 
 def verify(bundle: Bundle, variant_ids: list[str], threads: int = 1) -> list[Verified]:

@@ -21,7 +21,10 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     convert.add_argument("--calib", metavar="FOLDER|SET", help="photos, or a shipped set, that give the int8 ranges")
     convert.add_argument(
-        "--variant", "--scheme", metavar="VARIANT", help="make this one too, and the default (SCHEME= of make names it)"
+        "--variant",
+        "--scheme",
+        metavar="VARIANT",
+        help="make this one too, and the default; more after commas (SCHEME= of make)",
     )
     convert.add_argument("--weights", type=Path, metavar="FILE", help="your own .safetensors or .pt state dict")
     convert.add_argument(

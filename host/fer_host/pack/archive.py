@@ -19,7 +19,7 @@ from fer_host.pack.parts import archive_parts
 from fer_host.pack.sbom import sbom_text
 from fer_host.pack.signature import check_key, sign
 from fer_host.pack.targets import TARGETS, Target, find_target, target_document
-from fer_host.pack.wheels import EPOCH, build_wheel, dependency_wheels, unpacked_bytes
+from fer_host.pack.wheels import EPOCH, build_wheel, dependency_wheels, extras_for, unpacked_bytes
 
 INSTALLER = ("install.sh", "fer-edge.service")
 SUMS = "SHA256SUMS"
@@ -62,7 +62,9 @@ def pack(
     )
     with tempfile.TemporaryDirectory() as scratch:
         wheel = build_wheel(Path(scratch))
-        wheels = dependency_wheels(target, wheel, WHEELS) if target and offline else []
+        wheels = []
+        if target and offline:
+            wheels = dependency_wheels(target, wheel, WHEELS, extras_for(target, bundle.manifest))
         folder = Path(scratch, "stage", name)
         _stage(folder, bundle.path, bundle.manifest, target, wheel, wheels)
         if key is not None:

@@ -22,6 +22,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import Version
 
 from fer_edge import __version__
+from fer_edge.contract.manifest import Manifest
 from fer_host.device_pipeline import device_parser
 from fer_host.errors import PackError, ToolError
 from fer_host.files.paths import ROOT
@@ -53,31 +54,38 @@ def build_wheel(scratch: Path) -> Path:
     return next(scratch.glob("*.whl"))
 
 
-def dependency_wheels(target: Target, wheel: Path, cache: Path) -> list[Path]:
+def extras_for(target: Target, manifest: Manifest) -> str:
+    """What an archive brings: onnxruntime where the bundle has variants for it. A Jetson's is NVIDIA's own build."""
+    is_onnx = any(variant.format == "onnx" for variant in manifest.variants)
+    return f"{EXTRAS},onnx" if is_onnx and not target.name.startswith("jetson") else EXTRAS
+
+
+def dependency_wheels(target: Target, wheel: Path, cache: Path, extras: str = EXTRAS) -> list[Path]:
     """Every dependency's wheel for ``target``, from ``cache`` or downloaded into it, and checked.
 
     Args:
         target: the machine.
         wheel: fer-edge's own.
         cache: folder of wheel sets, e.g. ``build/wheels``.
+        extras: of fer-edge, with commas; see ``extras_for``.
 
     Raises:
         ToolError: pip could not download or resolve.
         PackError: a wheel does not run on the target, or does not go with its NumPy.
     """
     pins = _pins(target)
-    needs = sorted(map(str, _needs(target, wheel, EXTRAS.split(","))))
+    needs = sorted(map(str, _needs(target, wheel, extras.split(","))))
     asked = "\n".join([*pins, *target.platforms, target.python_version, *needs])
     folder = cache / f"{target.name}-{target.python_version}-{hashlib.sha256(asked.encode()).hexdigest()[:12]}"
     if not _is_whole(folder):
         shutil.rmtree(folder, ignore_errors=True)
-        _download(target, wheel, pins, folder)
+        _download(target, wheel, pins, folder, extras)
     wheels = sorted(folder.glob("*.whl"))
-    check_wheels(target, wheel, wheels)
+    check_wheels(target, wheel, wheels, extras)
     return wheels
 
 
-def check_wheels(target: Target, wheel: Path, wheels: list[Path]) -> None:
+def check_wheels(target: Target, wheel: Path, wheels: list[Path], extras: str = EXTRAS) -> None:
     """Every wheel has a tag of the target's, goes with its own NumPy, and none is missing.
 
     Raises:
@@ -98,7 +106,7 @@ def check_wheels(target: Target, wheel: Path, wheels: list[Path]) -> None:
         versions[name] = version
     keeps_numpy = bool(target.system_numpy) and Version(target.system_numpy) >= LOWEST_NUMPY
     for path in [wheel, *wheels]:
-        for need in _needs(target, path, EXTRAS.split(",") if path == wheel else [""]):
+        for need in _needs(target, path, extras.split(",") if path == wheel else [""]):
             found = versions.get(canonicalize_name(need.name))
             if found is None or not need.specifier.contains(found):
                 raise PackError(f"{path.name}: needs {need} on {target.name}, found {found or 'no such wheel'}")
@@ -113,7 +121,7 @@ def check_wheels(target: Target, wheel: Path, wheels: list[Path]) -> None:
         for path in wheels:
             (links / path.name).symlink_to(path.resolve())
         command = ["install", "--dry-run", "--ignore-installed", "--no-index", "--find-links", str(links)]
-        command += ["--target", str(Path(scratch, "installed")), *_platform(target), f"{wheel}[{EXTRAS}]"]
+        command += ["--target", str(Path(scratch, "installed")), *_platform(target), f"{wheel}[{extras}]"]
         _pip(command, f"wheels for {target.name}", PIP_FIND_LINKS="", PIP_CONFIG_FILE=os.devnull)
 
 
@@ -182,7 +190,7 @@ def _is_whole(folder: Path) -> bool:
     return bool(found) and found == expected
 
 
-def _download(target: Target, wheel: Path, pins: list[str], folder: Path) -> None:
+def _download(target: Target, wheel: Path, pins: list[str], folder: Path, extras: str) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".download-") as scratch:
         constraints = Path(scratch, "constraints.txt")
@@ -190,9 +198,9 @@ def _download(target: Target, wheel: Path, pins: list[str], folder: Path) -> Non
         fresh = Path(scratch, "wheels")
         command = ["download", "--dest", str(fresh), "--constraint", str(constraints), *_platform(target)]
         # by name too: pip asks the Python that packs whether a need applies (tomli on Python 3.10), not the target's
-        needs = _needs(target, wheel, EXTRAS.split(","))
+        needs = _needs(target, wheel, extras.split(","))
         own = [f"{need.name}{need.specifier}" for need in needs if "python_version" in str(need.marker)]
-        _pip([*command, f"{wheel}[{EXTRAS}]", *own], f"wheels for {target.name}")
+        _pip([*command, f"{wheel}[{extras}]", *own], f"wheels for {target.name}")
         (fresh / wheel.name).unlink()  # pip copies fer-edge's own wheel too, which is packed beside these
         lines = [f"{_sha256(path)}  {path.name}\n" for path in sorted(fresh.glob("*.whl"))]
         (fresh / _SUMS).write_text("".join(lines))

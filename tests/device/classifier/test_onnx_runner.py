@@ -19,6 +19,7 @@ from fer_edge.classifier.onnx_runner import OnnxRunner
 from fer_edge.classifier.onnx_runtime import assigned, engine_folder, find_onnxruntime, nodes_by_provider, open_session
 from fer_edge.classifier.providers import CPU, CUDA
 from fer_edge.classifier.runner import LiteRunner, open_runner
+from fer_edge.commands import verify
 from fer_edge.errors import RunnerError
 
 HAS_ONNX = importlib.util.find_spec("onnxruntime") is not None
@@ -158,6 +159,17 @@ def test_a_file_that_leads_out_of_the_bundle_is_refused_by_the_trial(tmp_path: P
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "variant onnx_float32: has functions" in done.stderr
+
+
+def test_without_onnxruntime_all_others_are_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As install.sh does at its end; a default variant is never passed over."""
+    bundle = with_onnx(make_bundle(tmp_path / "plain", tiny("float32")), tmp_path / "both")
+    monkeypatch.setattr(verify, "installed_version", lambda: "")
+    assert verify.that_can_run(bundle.manifest) == ["float32", "int8"]
+    own = dataclasses.replace(bundle.manifest, default_variant="onnx_int8")
+    assert verify.that_can_run(own) == ["float32", "int8", "onnx_int8"]
+    monkeypatch.setattr(verify, "installed_version", lambda: "1.31.1")
+    assert len(verify.that_can_run(bundle.manifest)) == 4
 
 
 def test_engines_lie_where_nobody_else_can_put_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
