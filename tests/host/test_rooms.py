@@ -24,7 +24,7 @@ HOST_ROOMS = """
     evaluate zoo
     train boards calibration prune quantize
     bundle
-    pipeline tune_on calibrate builtin release
+    pipeline export tune_on calibrate builtin release
     pack commands cli __main__
 """
 DEVICE_ROOMS = """

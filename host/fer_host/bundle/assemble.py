@@ -116,7 +116,7 @@ def assemble(
         files[role], stored[role] = _smallest(path, content, networks[name])
     for role, (path, content) in plain.items():
         files[role], stored[role] = encode_file(path, content)
-    sets = _calibrated(recipe, build.weights_sha256)
+    sets = calibrated_sets(recipe, build.weights_sha256)
     manifest = Manifest(
         model_id=recipe.id,
         version=recipe.version,
@@ -208,7 +208,7 @@ def _release_metrics(recipe: Recipe, networks: Mapping[str, Converted]) -> dict[
     }
 
 
-def _calibrated(recipe: Recipe, weights_sha256: str) -> tuple[LabelSet, ...]:
+def calibrated_sets(recipe: Recipe, weights_sha256: str) -> tuple[LabelSet, ...]:
     """The recipe's label sets, with what the card says of these very weights; own weights are not calibrated."""
     card = read_card(zoo_path(recipe))
     known = card.calibration if card is not None and card.weights_sha256 == weights_sha256 else {}

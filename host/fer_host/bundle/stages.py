@@ -77,14 +77,15 @@ class Build:
         self._digests: dict[Path, str] = {}
 
     @cached_property
-    def _golden(self) -> dict[str, NDArray[np.float32]]:
+    def golden(self) -> dict[str, NDArray[np.float32]]:
+        """Golden ``crops``, the ``inputs`` that are made of them (n, h, w, channels), torch's ``logits`` on these."""
         with np.load(self._checkpoint_folder / "golden.npz", allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
 
     @property
     def crops(self) -> NDArray[np.uint8]:
         """Golden crops (n, h, w, 3) uint8 RGB."""
-        return self._golden["crops"].astype(np.uint8)
+        return self.golden["crops"].astype(np.uint8)
 
     def checkpoint(self) -> Path:
         """01: the weights as they are converted, the golden inputs and torch's logits on them."""
@@ -236,10 +237,10 @@ class Build:
             if arithmetic is not None:
                 _check_arithmetic(stage.name, folder / name, arithmetic)
                 check_runs(folder / name)
-            found = run(folder / name, self._golden["inputs"])
+            found = run(folder / name, self.golden["inputs"])
             sets = tuple(slice(*each.slice) for each in self.recipe.label_sets)
             parity = replace(
-                compare(stage.name, self._golden["logits"], found, sets=sets), gates=self._gates(stage.name)
+                compare(stage.name, self.golden["logits"], found, sets=sets), gates=self._gates(stage.name)
             )
             write_parity(folder / "parity.json", [parity])
             self.parity.append(parity)  # before the gate: what stopped the build is to be seen
@@ -257,7 +258,7 @@ class Build:
         if not self.is_own:
             return None
         if not is_quantized(stage):
-            return float_gates(self._golden["logits"])
+            return float_gates(self.golden["logits"])
         return () if self.has_answers else None
 
     def _report_tensors(self, path: Path) -> None:

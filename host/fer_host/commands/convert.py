@@ -65,6 +65,24 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     convert.add_argument("--quiet", action="store_true", help="print only what went wrong")
     convert.set_defaults(run=_convert)
 
+    export = commands.add_parser("export", help="the form that an accelerator's compiler takes, with its commands")
+    export.add_argument("model", metavar="MODEL", help="a recipe's name, e.g. fer48, or a TOML file")
+    export.add_argument(
+        "--for",
+        required=True,
+        dest="accelerator",
+        metavar="NAME",
+        help="coral, ethos-u, hailo, imx, imx500 or rknn",
+    )
+    export.add_argument("--out", type=Path, metavar="DIR", help="default: dist/export/MODEL-NAME")
+    export.add_argument("--weights", type=Path, metavar="FILE", help="your own .safetensors or .pt state dict")
+    export.add_argument(
+        "--calib", type=Path, metavar="FOLDER", help="photos to calibrate with (default: the packaged ones)"
+    )
+    export.add_argument("--n", type=positive, default=256, help="calibration pictures (default: 256)")
+    export.add_argument("--quiet", action="store_true", help="print only what went wrong")
+    export.set_defaults(run=_export)
+
     builtin = commands.add_parser("builtin", help="make the bundle inside fer-edge's wheel again, from shipped weights")
     builtin.set_defaults(run=_builtin)
 
@@ -145,6 +163,32 @@ def _convert(arguments: argparse.Namespace) -> int:
             choices=choices,
         )
     )
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from fer_host.export.accelerator import load_accelerator
+    from fer_host.export.export import ExportRequest, export
+    from fer_host.export.operators import lines_of
+    from fer_host.export.readme import commands
+
+    model, name = arguments.model, arguments.accelerator
+    request = ExportRequest(
+        model, name, arguments.out, arguments.weights, arguments.calib, arguments.n, arguments.quiet
+    )
+    done = export(request)
+    if arguments.quiet:
+        return 0
+    accelerator = load_accelerator(name)
+    print(f"{done.path}: {done.document.form}; {accelerator.title}")
+    for line in lines_of(done.checked):
+        print(f"  {line}")
+    n = len(done.checked.placed)
+    print(f"  {n - len(done.checked.elsewhere)} of {n} operators are in the table of {accelerator.compiler}")
+    print(f"  {accelerator.tried}")
+    print(f"compile it in {done.path}:")
+    for command in commands(accelerator, done.document.network):
+        print(f"  {command}")
     return 0
 
 

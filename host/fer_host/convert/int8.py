@@ -30,6 +30,7 @@ def quantize_int8(
     *,
     weights_sha256: str,
     float_outputs: bool = False,
+    per_tensor_dense: bool = False,
 ) -> None:
     """Static int8: activations by the given ranges, weights per output channel by their own, biases in 32 bits.
 
@@ -42,6 +43,7 @@ def quantize_int8(
         keep_float: operators that stay in float, by their name in ``activation_keys`` ("012.CONV_2D").
         weights_sha256: digest of the weights the network was made from.
         float_outputs: the outputs are float32, as operators give them that stay in float.
+        per_tensor_dense: weights of dense layers get one scale, as runtimes and compilers of before 2024 need.
 
     Raises:
         DataError: the ranges belong to another network, or hold a value that leaves 8 bits nothing.
@@ -56,7 +58,7 @@ def quantize_int8(
         low, high = (np.full(shape, end, dtype=np.float32) for end in ranges.ranges[key])
         statistics[info.tensors[index].name] = {"min": low, "max": high}
     scopes = [_scope(info, name) for name in keep_float]
-    _quantize(float_tflite, "static_wi8_ai8", statistics, target, scopes, float_outputs)
+    _quantize(float_tflite, "static_wi8_ai8", statistics, target, scopes, float_outputs, per_tensor_dense)
 
 
 def _scope(info: TfliteInfo, name: str) -> str:
@@ -110,6 +112,7 @@ def _quantize(
     target: Path,
     left_out: Sequence[str] = (),
     float_outputs: bool = False,
+    per_tensor_dense: bool = False,
 ) -> None:
     from ai_edge_quantizer import qtyping, quantizer, recipe
 
@@ -117,6 +120,18 @@ def _quantize(
         with captured(2), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it opens its own interpreter with settings that it is warned of
             engine = quantizer.Quantizer(str(source), getattr(recipe, recipe_name)())
+            if per_tensor_dense:
+                engine.update_quantization_recipe(
+                    ".*",
+                    qtyping.TFLOperationName.FULLY_CONNECTED,
+                    op_config=qtyping.OpQuantizationConfig(
+                        activation_tensor_config=qtyping.TensorQuantizationConfig(8, symmetric=False),
+                        weight_tensor_config=qtyping.TensorQuantizationConfig(
+                            8, symmetric=True, granularity=qtyping.QuantGranularity.TENSORWISE
+                        ),
+                        compute_precision=qtyping.ComputePrecision.INTEGER,
+                    ),
+                )
             for pattern in left_out:
                 engine.update_quantization_recipe(
                     pattern, qtyping.TFLOperationName.ALL_SUPPORTED, algorithm_key="no_quantize"

@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(os.environ.get("FER_HOST_ROOT") or Path(__file__).resolve().parents[3])
 CHANGELOG = ROOT / "CHANGELOG.md"
 RECIPES = ROOT / "host" / "recipes"
+ACCELERATORS = RECIPES / "accelerators"
 ZOO = ROOT / "host" / "zoo"
 TUNED = ZOO / "mixed"  # weights on their grids, and bit policies
 BUILTIN = ROOT / "device" / "fer_edge" / "builtin"  # the bundle that the wheel carries
@@ -19,6 +20,7 @@ TRAIN_CACHE = Path.home() / ".cache" / "fer-edge" / "train"
 # Below the working directory, as `make` leaves them.
 BUILD = Path("build")  # the stages of conversions, one folder per recipe
 DIST = Path("dist")  # bundles, one folder per recipe, and archives of them
+EXPORTS = DIST / "export"  # folders for the compilers of accelerators
 
 FER2013 = Path("fer2013") / "fer2013_train_public.npz"  # in the folder that FER_DATA names
 

@@ -1,0 +1,1 @@
+"""What other people's compilers take: a folder for an accelerator's vendor; start at export.py."""
