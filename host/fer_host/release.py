@@ -15,11 +15,12 @@ from fer_host.models.weights import load_network, zoo_path
 from fer_host.pipeline import ConvertRequest, convert
 from fer_host.recipe.convert import ONNX_VARIANTS
 from fer_host.recipe.recipe import Recipe, load_recipe
+from fer_host.train.protocols import temperature_rows
 from fer_host.train.rows import validation_split
 from fer_host.train.run import training_data
 from fer_host.train.scoring import calibrations, protocols, scores_of_card, sureness
 from fer_host.zoo.card import Released, card_rows, read_card, save_card, with_released
-from fer_host.zoo.sureness import plot_sureness
+from fer_host.zoo.sureness import plot_sureness, sure_of
 
 
 def release(model: str, data: Path) -> None:
@@ -35,16 +36,18 @@ def release(model: str, data: Path) -> None:
     card = read_card(weights)
     if card is None:
         raise WeightsError(f"weights {weights}: no model card beside them; `fer-host train {model}` writes one")
-    rows = validation_split(training_data(recipe, data, quiet=True))
+    every = training_data(recipe, data, quiet=True)
+    rows = validation_split(every)
     network = load_network(recipe)
     card = dataclasses.replace(
         card,
-        calibration=calibrations(network, recipe, rows),
+        calibration=calibrations(network, recipe, temperature_rows(every)),
         float_scores=card_rows(recipe, scores_of_card(network, recipe, rows)),
     )
     if card.calibration:
-        picture = weights.with_suffix(".sureness.png")
-        plot_sureness(sureness(network, recipe, rows, card.calibration), picture, f"{recipe.id}, {rows.usage[0]}")
+        picture, answers = weights.with_suffix(".sureness.png"), sureness(network, recipe, rows, card.calibration)
+        plot_sureness(answers, picture, f"{recipe.id}, {rows.usage[0]}")
+        card = dataclasses.replace(card, sure=sure_of(answers))
     save_card(card, weights)  # the bundle takes its temperatures from there
     converted = convert(ConvertRequest(model, data=data))
     bundle = converted.bundle

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from fer_edge.contract.answer import answer
 from fer_edge.contract.bundle import Bundle
-from fer_edge.contract.evaluate import EvaluateDoc, Sure, WithoutDuplicates
+from fer_edge.contract.evaluate import EvaluateDoc, WithoutDuplicates
 from fer_edge.contract.labels import LABEL_SETS, PROTOCOLS
 from fer_edge.contract.manifest import Variant
 from fer_edge.contract.preprocess import preprocess
@@ -27,11 +27,11 @@ from fer_host.data.occlude import Part, occlude
 from fer_host.data.shards import check_cut
 from fer_host.data.unread import Unread
 from fer_host.detector.cut import cut_of
-from fer_host.device_pipeline import ImageError, TrackSettings, face_cropper, make_detector, open_runner
+from fer_host.device_pipeline import ImageError, face_cropper, make_detector, open_runner
 from fer_host.errors import DataError
 from fer_host.evaluate.crops import StreamedCrops, changed, each, some
 from fer_host.evaluate.judged import Judged
-from fer_host.evaluate.metrics import drop_label, score, surest
+from fer_host.evaluate.metrics import drop_label, how_sure, score
 from fer_host.evaluate.ten_crop import N_CROPS, ten_crops
 
 
@@ -135,19 +135,9 @@ def evaluate(
         usage=usage,
         occluded=occluded,
         views=N_CROPS if ten_crop else None,
-        sure=_sureness(outputs, rows.labels),
+        sure=how_sure(outputs.max(axis=1), outputs.argmax(axis=1) == rows.labels),
         names=tuple(names) if labels == "own" else None,
     )
-
-
-def _sureness(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Sure:
-    """What the probabilities are worth at the device's own threshold."""
-    threshold = TrackSettings().uncertain_below
-    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    reached = confidence >= threshold
-    accuracy = float(correct[reached].mean()) if reached.any() else 0.0
-    share, best = float(reached.mean()), surest(confidence, correct, 0.8)
-    return Sure(threshold, round(share, 6), round(accuracy, 6), round(best, 6))
 
 
 def predict(

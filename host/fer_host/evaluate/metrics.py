@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.contract.evaluate import Sure
+from fer_host.device_pipeline import TrackSettings
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -64,6 +67,15 @@ def risk_coverage(confidence: NDArray[np.float32], correct: NDArray[np.bool_]) -
 def surest(confidence: NDArray[np.float32], correct: NDArray[np.bool_], share: float) -> float:
     """Accuracy of this share of the answers, the surest; at least one."""
     return float(risk_coverage(confidence, correct)[max(1, round(share * len(correct))) - 1])
+
+
+def how_sure(confidence: NDArray[np.float32], correct: NDArray[np.bool_]) -> Sure:
+    """What probabilities of the answers are worth at the device's own threshold; at least one answer."""
+    threshold = TrackSettings().uncertain_below
+    reached = confidence >= threshold
+    accuracy = float(correct[reached].mean()) if reached.any() else 0.0
+    best = surest(confidence, correct, 0.8)
+    return Sure(threshold, round(float(reached.mean()), 6), round(accuracy, 6), round(best, 6))
 
 
 def drop_label(probabilities: NDArray[np.float32], index: int) -> NDArray[np.float32]:

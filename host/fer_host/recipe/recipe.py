@@ -40,6 +40,8 @@ class Recipe:
     recipe with a geometry of its own states an ``[align]`` table.
     ``detector`` is the default one, which the crop geometry was measured with; the others are there to be chosen.
     ``heads`` are the label sets of a network that answers in several, ``labels`` first; empty: in ``labels`` only.
+    ``held_out`` is the share of Training that no cycle sees, whole groups of identical images or persons, so that the
+    temperature is fitted on it; 0 fits it on the validation rows, on which epochs are chosen as well.
     ``identities`` is the number of people that a face-recognition stage tells apart; 0 for expressions.
 
     A recipe of the user's own may lie in any folder. Its ``network`` may be "file.py:Class", its ``labels`` a list of
@@ -67,6 +69,7 @@ class Recipe:
     heads: tuple[Literal["ferplus8", "fer7"], ...] = ()
     own_labels: tuple[str, ...] = ()
     person: str = ""
+    held_out: float = 0.0
     sha256: str = ""
     origin: str = ""
 
@@ -87,6 +90,8 @@ class Recipe:
         if self.own_labels:
             check_labels(self.own_labels)
         check_pattern(self.person)
+        if self.held_out and not 0.01 <= self.held_out <= 0.5:
+            raise SchemaError("held_out", f"found {self.held_out:g}, expected 0, or a share of Training of 0.01 to 0.5")
         if self.heads and (
             self.heads[0] != self.labels or len(self.heads) < 2 or len(set(self.heads)) < len(self.heads)
         ):

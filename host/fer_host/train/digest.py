@@ -29,6 +29,8 @@ def train_digest(recipe: Recipe, data_path: Path) -> str:
     }
     if recipe.own_labels:
         parts["own"] = [recipe.own_labels, recipe.person]
+    if whole["held_out"]:
+        parts["held_out"] = whole["held_out"]
     if whole["heads"]:
         parts["heads"] = whole["heads"]
     if whole["input"]["normalize"] is None:

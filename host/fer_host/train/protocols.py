@@ -16,6 +16,7 @@ from fer_host.data.faces import ALL, TRAINING, FaceData, duplicates, identical_g
 from fer_host.errors import DataError
 
 VALIDATION = "Validation"
+HELD_OUT = "Held out of Training"
 VALIDATION_SPLITS = ("PublicTest", VALIDATION)  # FER2013 calls its own PublicTest
 
 Grouping = Literal["subject", "sequence", "leaky"]
@@ -152,6 +153,27 @@ def with_validation(data: FaceData, labels: str, seed: int, share: float = 0.1) 
 def validation_rows(data: FaceData) -> FaceData:
     """The rows on which epochs and settings are chosen."""
     return data.select(np.isin(data.usage, VALIDATION_SPLITS))
+
+
+def with_held_out(data: FaceData, labels: str, seed: int, share: float) -> FaceData:
+    """The same rows, but about ``share`` of Training in a split of its own, ``HELD_OUT``; 0 changes nothing.
+
+    Whole persons (of a set that does not know them, identical images) go there, classes spread.
+    """
+    if not share:
+        return data
+    rows = np.flatnonzero((data.usage == TRAINING) & (data.labels(labels) >= 0))
+    held = hold_out(data.labels(labels)[rows], data.subject[rows], share, seed)
+    groups = np.unique(data.subject[rows[held]])
+    usage = data.usage.astype(object)
+    usage[(data.usage == TRAINING) & np.isin(data.subject, groups)] = HELD_OUT
+    return _with_usage(data, usage.astype(str))
+
+
+def temperature_rows(data: FaceData) -> FaceData:
+    """The rows that a temperature is fitted on: those held out of Training, else the validation rows."""
+    held = data.usage == HELD_OUT
+    return data.select(held) if held.any() else validation_rows(data)
 
 
 def as_fold(data: FaceData, fold: Fold) -> FaceData:

@@ -39,20 +39,21 @@ from fer_host.train.digest import train_digest
 from fer_host.train.loop import train
 from fer_host.train.machine import machine
 from fer_host.train.parallel import Team, join_team, leave_team, losing_nobody
-from fer_host.train.protocols import with_validation
+from fer_host.train.protocols import temperature_rows, with_held_out, with_validation
 from fer_host.train.rows import train_split, validation_split
 from fer_host.train.scoring import all_scores, calibrations, scores_of_card, sureness
 from fer_host.train.teacher import load_teacher
 from fer_host.zoo.card import write_card
-from fer_host.zoo.sureness import plot_sureness
+from fer_host.zoo.sureness import plot_sureness, sure_of
 
 BEST = "best.safetensors"
 DIFFERENT = "team: recipe, data or start differ from machine to machine; expected the same: copy them again"
 
 
 def training_data(recipe: Recipe, path: Path, quiet: bool = False) -> FaceData:
-    """``gray_crops`` with a validation split: the set's own, or one out of Training by the recipe's seed."""
-    return with_validation(gray_crops(recipe, path, quiet), recipe.labels, recipe.seed)
+    """``gray_crops`` with a validation split (the set's own, or out of Training by seed), less what is held out."""
+    data = with_validation(gray_crops(recipe, path, quiet), recipe.labels, recipe.seed)
+    return with_held_out(data, recipe.labels, recipe.seed, recipe.held_out)
 
 
 def gray_crops(recipe: Recipe, path: Path, quiet: bool = False) -> FaceData:
@@ -270,10 +271,11 @@ def write_card_for(
     held_out = validation_split(data)
     network = load_network(recipe, weights)
     rows = scores_of_card(network, recipe, held_out)
-    calibration = calibrations(network, recipe, held_out)
+    calibration = calibrations(network, recipe, temperature_rows(data))
+    answers = sureness(network, recipe, held_out, calibration) if calibration else []
     if calibration:
         picture = weights.with_suffix(".sureness.png")
-        plot_sureness(sureness(network, recipe, held_out, calibration), picture, f"{recipe.id}, {held_out.usage[0]}")
+        plot_sureness(answers, picture, f"{recipe.id}, {held_out.usage[0]}")
     n_train = len(train_split(data, recipe, recipe.train[-1]).images)
     lines = [figures(entry) for entry in curve]
     write_card(
@@ -288,4 +290,5 @@ def write_card_for(
         calibration,
         machine(recipe),
         None if start is None else f"{start} ({weights_sha256(load_network(recipe, start))[:12]})",
+        sure_of(answers),
     )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fer_edge.contract import codec
+from fer_edge.contract.evaluate import Sure
 from fer_edge.contract.labels import Calibration
 from fer_edge.contract.manifest import Metric
 from fer_edge.contract.whole import whole_file
@@ -48,6 +49,7 @@ class Card:
     ``validation`` names the split that the float scores were measured on; ``calibration`` is of the outputs, by label
     set; ``trained_on`` is the machine in words, None in cards of before it was kept; ``started_from`` names the weights
     that this training went on from, where the recipe's own start was not taken: ``epochs`` counts none of theirs.
+    ``sure`` says by label set what the calibrated float probabilities are worth on the validation split.
     """
 
     recipe: str
@@ -66,6 +68,7 @@ class Card:
     calibration: dict[str, Calibration] = field(default_factory=dict)
     trained_on: str | None = None
     started_from: str | None = None
+    sure: dict[str, Sure] = field(default_factory=dict)
 
 
 def card_path(weights: Path) -> Path:
@@ -112,6 +115,7 @@ def write_card(
     calibration: dict[str, Calibration] | None = None,
     trained_on: str | None = None,
     started_from: str | None = None,
+    sure: dict[str, Sure] | None = None,
 ) -> None:
     """Card and confusion matrix for freshly trained weights.
 
@@ -126,6 +130,7 @@ def write_card(
         calibration: of the outputs, by label set.
         trained_on: the machine, in words.
         started_from: see ``Card``.
+        sure: likewise.
         validation: the split on which epochs were chosen, and on which ``rows`` were measured.
     """
     from fer_host.models.weights import load_network, weights_sha256
@@ -145,6 +150,7 @@ def write_card(
         float_scores=card_rows(recipe, rows),
         trained_on=trained_on,
         started_from=started_from,
+        sure=sure or {},
         curve=tuple({key: float(value) for key, value in entry.items()} for entry in curve),
     )
     save_card(card, weights)
@@ -176,6 +182,12 @@ def card_markdown(card: Card) -> str:
     for labels, c in card.calibration.items():
         errors = f"ECE {c.ece_before:.3f} before, {c.ece_after:.3f} after"
         lines += ["", f"Calibration, {labels}: {c.method} {c.temperature:.3f}, {errors} ({c.fitted_on}, n = {c.n})."]
+    for labels, s in card.sure.items():
+        lines += [
+            "",
+            f"Sure, {labels}: {s.share:.1%} of the calibrated answers reach {s.threshold:g} and are not marked "
+            f"uncertain; of these {s.accuracy:.1%} are right, of the surest 80% {s.surest_80:.1%}.",
+        ]
     lines += curve_lines(card)
     if card.released:
         lines += ["", "Measured at release through the interpreter:", "", "| variant | protocol | n | accuracy |"]

@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.contract.evaluate import Sure
 from fer_edge.contract.whole import whole_file
-from fer_host.evaluate.metrics import risk_coverage
+from fer_host.evaluate.metrics import how_sure, risk_coverage
 
 _BINS = 15
 
@@ -28,6 +29,11 @@ def reliability(confidence: NDArray[np.float32], correct: NDArray[np.bool_]) -> 
     bins = np.minimum((confidence * _BINS).astype(np.int64), _BINS - 1)
     rows = [(confidence[bins == i].mean(), correct[bins == i].mean()) for i in range(_BINS) if (bins == i).any()]
     return np.array(rows, dtype=np.float64).reshape(-1, 2)
+
+
+def sure_of(answers: list[Answers]) -> dict[str, Sure]:
+    """What calibrated answers are worth at the device's own threshold, by label set."""
+    return {each.name: how_sure(each.after, each.correct) for each in answers}
 
 
 def plot_sureness(answers: list[Answers], path: Path, title: str) -> None:

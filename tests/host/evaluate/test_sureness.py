@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fer_host.evaluate.evaluate import _sureness
-from fer_host.evaluate.metrics import risk_coverage, surest
+from fer_host.evaluate.metrics import how_sure, risk_coverage, surest
 
 
 def test_the_surest_come_first() -> None:
@@ -25,8 +24,7 @@ def test_equal_ones_are_taken_as_they_come() -> None:
 
 def test_answers_below_the_devices_threshold_do_not_count() -> None:
     """0.35 is the default of ``[track] uncertain_below``."""
-    rows = np.array([[0.34, 0.33, 0.33], [0.36, 0.32, 0.32], [0.1, 0.8, 0.1]], dtype=np.float32)
-    found = _sureness(rows, np.array([1, 0, 0]))
+    found = how_sure(np.array([0.34, 0.36, 0.8], dtype=np.float32), np.array([False, True, False]))
     assert (found.threshold, found.share, found.accuracy) == (0.35, pytest.approx(2 / 3, abs=1e-5), 0.5)
-    unsure = _sureness(np.full((2, 4), 0.25, dtype=np.float32), np.array([0, 1]))
+    unsure = how_sure(np.full(2, 0.25, dtype=np.float32), np.array([True, False]))
     assert (unsure.share, unsure.accuracy) == (0, 0)

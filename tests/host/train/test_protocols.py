@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fer_edge.contract.errors import SchemaError
 from fer_edge.contract.labels import EMOTIONS8
 from fer_host.data.faces import FaceData, columns_of
 from fer_host.errors import DataError
 from fer_host.evaluate.ten_crop import ten_crops
+from fer_host.recipe.recipe import load_recipe
+from fer_host.train.digest import train_digest
 from fer_host.train.protocols import (
+    HELD_OUT,
     as_fold,
     cross_validation,
     grouped_folds,
     hold_out,
     in_words,
     leaky_shuffled_folds,
+    temperature_rows,
     validation_rows,
+    with_held_out,
     with_validation,
 )
 
@@ -186,3 +193,29 @@ def test_ten_crops_show_the_corners() -> None:
     assert max(seen[1:4]) < 10
     with pytest.raises(ValueError, match="all would be one"):
         ten_crops(image, enlarged=1.0)
+
+
+def test_rows_held_out_of_training_are_whole_groups_and_go_to_the_temperature() -> None:
+    data = with_validation(ck(), "ferplus8", seed=1)
+    split = with_held_out(data, "ferplus8", seed=1, share=0.2)
+    held = split.usage == HELD_OUT
+    training = split.usage == "Training"
+    assert held.any()
+    assert training.any()
+    assert not set(split.subject[held]) & set(split.subject[training])
+    assert (data.usage[held | training] == "Training").all()
+    assert (split.usage[~(held | training)] == data.usage[~(held | training)]).all()
+    assert temperature_rows(split).usage.tolist() == [HELD_OUT] * int(held.sum())
+    assert validation_rows(split).usage.tolist() == validation_rows(data).usage.tolist()
+    assert with_held_out(data, "ferplus8", seed=1, share=0.0) is data
+    assert temperature_rows(data).usage.tolist() == validation_rows(data).usage.tolist()
+
+
+def test_a_recipe_that_holds_rows_out_trains_afresh_and_others_resume(tmp_path: Path) -> None:
+    recipe, data = load_recipe("fer48"), tmp_path / "faces.npz"
+    data.write_bytes(b"rows")
+    held = dataclasses.replace(recipe, held_out=0.05)
+    assert train_digest(held, data) != train_digest(recipe, data)
+    assert train_digest(dataclasses.replace(held, held_out=0.0), data) == train_digest(recipe, data)
+    with pytest.raises(SchemaError, match=r"held_out: found 0.9, expected 0, or a share of Training of 0.01 to 0.5"):
+        dataclasses.replace(recipe, held_out=0.9)

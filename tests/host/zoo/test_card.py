@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from fer_edge.contract.evaluate import Sure
 from fer_edge.contract.labels import Calibration
+from fer_host.device_pipeline import TrackSettings
 from fer_host.zoo.card import Card, CardRow, card_markdown
+from fer_host.zoo.sureness import Answers, sure_of
 
 
 def card(accuracies: Sequence[float], sizes: Sequence[int] = (), epochs: Sequence[int] = ()) -> Card:
@@ -75,3 +79,18 @@ def test_it_says_how_sure_each_label_set_is() -> None:
     said = "Calibration, ferplus8: temperature 1.250, ECE 0.051 before, 0.011 after (PublicTest, ferplus8, n = 3553)."
     assert said in text.splitlines()
     assert "Calibration" not in card_markdown(card([0.5]))
+
+
+def test_it_says_what_the_threshold_and_the_surest_are_worth() -> None:
+    answers = [
+        Answers("ferplus8", np.array([0.3] * 5), np.array([0.9, 0.8, 0.7, 0.4, 0.1]), np.array([1, 1, 0, 1, 0], bool))
+    ]
+    sure = sure_of(answers)
+    threshold = TrackSettings().uncertain_below
+    assert 0.3 < threshold < 0.4
+    assert sure == {"ferplus8": Sure(threshold, 0.8, 0.75, 0.75)}
+    said = [line for line in card_markdown(replace(card([0.5]), sure=sure)).splitlines() if line.startswith("Sure")]
+    assert said == [
+        f"Sure, ferplus8: 80.0% of the calibrated answers reach {threshold:g} and are not marked uncertain; "
+        "of these 75.0% are right, of the surest 80% 75.0%."
+    ]
