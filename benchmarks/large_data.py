@@ -1,7 +1,7 @@
 """Does a set of the papers' size stream? Loader, step loop, memory, kills; on one of large_set.py.
 
     python benchmarks/large_set.py /tmp/large/set && fer-host shard /tmp/large/set /tmp/large/shards
-    python benchmarks/large_data.py /tmp/large/shards [loader] [steps] [kill]
+    python benchmarks/large_data.py /tmp/large/shards [cost] [loader] [steps] [kill]
 
 A busy machine stretches every wall time, so that speed is images by second of CPU time: of all workers, and of the
 trainer. Writes the rows of results/large_data.md that were measured; others stay.
@@ -129,6 +129,44 @@ def steps(shards: Path, px: int, n: int, state: Path, every: int = 150) -> dict[
     }  # fmt: skip
 
 
+def cost(shard: Path) -> dict[str, Any]:
+    """In a child: CPU time of each thing that is done to a picture, by one thread, without a worker around it."""
+    import numpy as np
+    import torch
+    from array_record.python.array_record_module import ArrayRecordReader
+
+    from fer_host.data.augment import augment_batch, normalized, planes
+    from fer_host.data.streamed import square
+    from fer_host.device_pipeline import decode_photo
+    from fer_host.recipe.recipe import load_recipe
+
+    torch.set_num_threads(1)
+    recipe = load_recipe("paper_mobilenet_v2")
+    reader = ArrayRecordReader(str(shard), "readahead_buffer_size:0,max_parallelism:0")
+    order = np.random.default_rng(0).permutation(reader.num_records())
+    found: dict[str, Any] = {}
+    for px, batch in ((224, 16), (96, 16)):
+        spent, n = [0.0] * 4, 0
+        for start in range(0, 64, batch):
+            times = [time.process_time()]
+            records = [bytes(reader.read([int(i)])[0]) for i in order[start : start + batch]]
+            times.append(time.process_time())
+            pictures = [decode_photo(record, "picture").image for record in records]
+            times.append(time.process_time())
+            squares = np.stack([square(picture, 224, "rgb") for picture in pictures])
+            times.append(time.process_time())
+            draws = torch.Generator().manual_seed(start)
+            normalized(augment_batch(planes(squares), px, recipe.train[1].augment, draws), recipe.input).contiguous()
+            times.append(time.process_time())
+            if start:  # the first one warms up
+                spent = [total + after - before for total, before, after in zip(spent, times, times[1:], strict=False)]
+                n += batch
+        names = ("read_ms", "decode_ms", "square_ms", "augment_ms")
+        found[str(px)] = {name: 1000 * value / n for name, value in zip(names, spent, strict=True)} | {"n": n}
+    found["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return found
+
+
 def kill(shards: Path, n: int, seed: int) -> dict[str, Any]:
     """A run killed at a random moment and started again has the weights of one that was left alone."""
     draw = random.Random(seed)
@@ -165,7 +203,9 @@ def main() -> int:
     """Measures, prints and writes."""
     if sys.argv[1].startswith("_"):
         name, shards, *rest = sys.argv[1:]
-        if name == "_loader":
+        if name == "_cost":
+            print(json.dumps(cost(Path(shards))))
+        elif name == "_loader":
             print(json.dumps(loader(Path(shards), int(rest[0]), int(rest[1]))))
         else:
             every = int(rest[3]) if len(rest) > 3 else 150
@@ -173,11 +213,14 @@ def main() -> int:
         return 0
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("shards", type=Path)
-    parser.add_argument("parts", nargs="*", default=["loader", "steps", "kill"])
+    parser.add_argument("parts", nargs="*", default=["cost", "loader", "steps", "kill"])
     parser.add_argument("--images", type=int, default=1024)
     parser.add_argument("--steps", type=int, default=12)
     arguments = parser.parse_args()
     rows = json.loads(KEPT.read_text()) if KEPT.is_file() else {}
+    if "cost" in arguments.parts:
+        rows["cost"] = child("_cost", next(arguments.shards.glob("shard-*.array_record")))
+        print(rows["cost"], flush=True)
     if "loader" in arguments.parts:
         for workers in (1, 2, 4):
             found = child("_loader", arguments.shards, 224, arguments.images, FER_WORKERS=str(workers))
@@ -206,6 +249,37 @@ def page(rows: dict[str, Any]) -> str:
         "Made by `benchmarks/large_data.py` on shards of `benchmarks/large_set.py`: JPEG, 224 px, about 18 kB each. "
         "The machine has 2 cores and did much else: wall times are long, and say little; CPU times count.",
     ]
+    if "shard" in rows:  # by hand: ps and /proc/PID/status of the processes of one `fer-host shard`
+        found = rows["shard"]
+        lines += [
+            "",
+            "## Making shards",
+            "",
+            "Two workers of `fer-host shard`, looked at as they ran: each picture is read, decoded, digested, written.",
+            "",
+            "| pictures | of | CPU ms for each | peak MiB, main process | peak MiB, worker |",
+            "|---|---|---|---|---|",
+            f"| {found['n']} | {found['of']} | {1000 * found['cpu_s'] / found['n']:.2f} | {found['main_mib']:.0f} | "
+            f"{found['worker_mib']:.0f} |",
+        ]
+    if "cost" in rows:
+        lines += [
+            "",
+            "## Cost of a picture",
+            "",
+            "CPU time of one thread, of pictures of one shard in random order. The projection is arithmetic, nothing "
+            "that was run: 15 worker processes of 16 cores, each with a core of its own.",
+            "",
+            "| input px | pictures | read, ms | decode, ms | to a square, ms | augment, ms | pictures a CPU second | "
+            "15 workers would give |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
+        for px in ("224", "96"):
+            found = rows["cost"][px]
+            each = [found[name] for name in ("read_ms", "decode_ms", "square_ms", "augment_ms")]
+            rate = 1000 / sum(each)
+            shown = " | ".join(f"{ms:.2f}" for ms in each)
+            lines.append(f"| {px} | {found['n']} | {shown} | {rate:.0f} | {15 * rate:.0f} |")
     if "loader" in rows:
         lines += [
             "",

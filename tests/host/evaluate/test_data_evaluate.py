@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +18,13 @@ from fer_edge.contract.labels import EMOTIONS7
 from fer_edge.contract.specs import AlignSpec
 from fer_host import cli
 from fer_host.bundle.golden import write_sample_photos
+from fer_host.data import damage
 from fer_host.data.occlude import GRAY, bar, occlude
 from fer_host.device_pipeline import face_cropper, make_detector, read_photo
 from fer_host.errors import DataError
 from fer_host.evaluate.evaluate import LabelledCrops, _balanced, evaluate, format_table, predict
 from fer_host.evaluate.gates import check_accuracy
+from fer_host.evaluate.judged import Judged
 from fer_host.evaluate.ten_crop import ten_crops
 from fer_host.recipe.recipe import load_recipe
 
@@ -104,6 +107,44 @@ def test_a_set_without_a_split_may_have_been_trained_on(
     assert f"`fer-host kfold RECIPE --data {photos}`" in said
     evaluate(bundle, rafdb, "fer7")
     assert "kfold" not in capsys.readouterr().err
+
+
+def test_shards_are_scored_as_their_folder(
+    bundle_path: Path, bundle: Bundle, photos: Path, rafdb: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Crops as they are, and faces that were cut out of photos with the bundle's own detector."""
+    kept: list[Judged] = []
+    for number, (data, n) in enumerate(((rafdb, 3), (photos, 1))):
+        out = tmp_path / str(number)
+        assert cli.main(["shard", str(data), str(out), "--workers", "1"]) == 0
+        found = [evaluate(bundle, each, "fer7", occluded="eyes", keep=kept.append) for each in (data, out)]
+        assert found[0].n == found[1].n == n
+        assert replace(found[1], data="", n_dropped=0) == replace(found[0], data="", n_dropped=0)
+        folder, shards = kept[-2:]
+        assert shards.images == folder.images
+        np.testing.assert_array_equal(shards.probabilities, folder.probabilities)
+        np.testing.assert_array_equal(shards.crops[0], folder.crops[0])
+    assert "1 left out, no face found" in capsys.readouterr().out  # the wall
+    other = replace(bundle.manifest, align=replace(ALIGN, crop_hw=(90, 90)))
+    with pytest.raises(DataError, match="--model RECIPE"):
+        evaluate(replace(bundle, manifest=other), tmp_path / "1", "fer7")
+
+
+def test_a_picture_that_cannot_be_read_is_named_and_dropped(
+    bundle: Bundle, rafdb: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(damage, "_named", {})  # of the process; other tests have named theirs
+    data = tmp_path / "rafdb"
+    shutil.copytree(rafdb, data)
+    bad = data / "Image" / "aligned" / "test_0002_aligned.jpg"
+    bad.write_bytes(bad.read_bytes()[:300])
+    kept: list[Judged] = []
+    document = evaluate(bundle, data, "fer7", keep=kept.append)
+    said = capsys.readouterr().err
+    assert "test_0002_aligned.jpg" in said
+    assert "1 of 3 pictures cannot be read" in said
+    assert (document.n, document.n_dropped) == (2, 1)
+    assert [Path(name).name for name in kept[0].images] == ["test_0001_aligned.jpg", "test_0003_aligned.jpg"]
 
 
 def test_a_balanced_draw_is_seeded_and_names_what_is_short(

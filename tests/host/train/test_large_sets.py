@@ -14,15 +14,21 @@ from torch import nn
 
 from fer_edge.contract.specs import InputSpec
 from fer_host.data import damage
+from fer_host.data.identities import load_identities
 from fer_host.data.load import load_data
 from fer_host.data.sharding import make_shards
 from fer_host.data.sharding_job import job_of
 from fer_host.data.streamed import Streamed
+from fer_host.errors import DataError
+from fer_host.models.weights import build_network
+from fer_host.prune.schedule import balanced_subset
+from fer_host.prune.schedule import batches as prunes
 from fer_host.recipe.recipe import load_recipe
 from fer_host.recipe.train import Augment, LossConfig, OptimizerConfig, Phase, ScheduleConfig, TrainConfig
 from fer_host.train.batches import Batches, TrainSet, n_steps, schedule
 from fer_host.train.loop import train
 from fer_host.train.parallel import ALONE, Team
+from fer_host.train.scoring import predict_logits, protocol_scores
 
 INPUT = InputSpec("gray", 24, "bilinear", (0.5,), (0.25,))
 CONFIG = TrainConfig(
@@ -152,6 +158,58 @@ def test_the_schedule_goes_on_anywhere() -> None:
     for first in range(22):
         assert list(schedule(60, CONFIG, first)) == steps[first:]
     assert list(schedule(7, CONFIG)) == []
+
+
+def test_pruning_and_scoring_see_the_same_pictures(faces: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FER_WORKERS", "2")
+    recipe = load_recipe("larn")
+    recipe = replace(recipe, input=replace(recipe.input, source_px=24))
+    memory, streams = (balanced_subset(rows_of(path), 7, 1) for path in faces)
+    assert isinstance(streams.images, Streamed)
+    assert len(streams.images) == len(memory.images) == 21
+    for one, other in zip(prunes(memory, recipe, 20, 8), prunes(streams, recipe, 20, 8), strict=True):
+        assert torch.equal(one[0], other[0])
+        assert torch.equal(one[1], other[1])
+    torch.manual_seed(0)
+    network = build_network(recipe).eval()
+    logits = [predict_logits(network, recipe, rows_of(path).images, 48) for path in faces]
+    np.testing.assert_array_equal(logits[0], logits[1])
+
+
+def test_what_cannot_be_read_counts_in_no_score(faces: tuple[Path, Path]) -> None:
+    recipe = load_recipe("larn")
+    data = load_data(faces[1], size_px=48, quiet=True)
+    assert isinstance(data.images, Streamed)
+    torn = replace(data.images.source, shards=(replace(data.images.source.shards[0], size_bytes=1),))  # type: ignore[type-var]
+    data = replace(data, images=replace(data.images, source=torn))
+    torch.manual_seed(0)
+    network = build_network(recipe).eval()
+    logits = predict_logits(network, recipe, data.images, 48)
+    assert np.isneginf(logits).all()
+    assert protocol_scores(logits, recipe, data, "fer7") is None
+    logits[3] = 0.0
+    found = protocol_scores(logits, recipe, data, "fer7")
+    assert found is not None
+    assert found.n == 1
+
+
+def test_people_in_shards_are_those_of_their_tree(tmp_path: Path) -> None:
+    for person in range(3):
+        for i in range(15):
+            place = tmp_path / "vgg" / ("train" if person else "test") / f"n{person + 1:06d}"
+            place.mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(place / f"{i:04d}_01.png"), np.full((20, 18, 3), 80 * person + i, dtype=np.uint8))
+    out = tmp_path / "out"
+    make_shards(job_of(tmp_path / "vgg", {}, lambda: pytest.fail("crops are not cut")), out, workers=1)
+    tree, shards = (load_identities(path, seed=4) for path in (tmp_path / "vgg", out))
+    assert shards.names == tree.names == ("n000001", "n000002", "n000003")
+    assert shards.label.tolist() == tree.label.tolist()
+    assert shards.validation.tolist() == tree.validation.tolist()
+    assert int(tree.validation.sum()) == 3
+    for row in range(45):
+        np.testing.assert_array_equal(shards.source.picture(row), tree.source.picture(row))
+    with pytest.raises(DataError, match="carry no emotions"):
+        load_data(out)
 
 
 def test_damage_ends_no_run(
