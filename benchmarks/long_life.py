@@ -44,6 +44,9 @@ def main() -> int:
     parser.add_argument("--photos", type=Path, default=ROOT / "build" / "photos", help="of fer-host sample-photo DIR")
     parser.add_argument("--hours", type=float, default=2.0)
     parser.add_argument("--fps", type=float, default=150.0, help="that the camera sends; more than are read")
+    parser.add_argument(
+        "--daemon-nice", type=int, default=0, help="of daemon, camera and broker on a machine that others use too"
+    )
     parser.add_argument("--hurry", type=float, default=1.0, help="so many times as many losses, for a dry run")
     arguments = parser.parse_args()
     if arguments.report:
@@ -61,7 +64,9 @@ def main() -> int:
         "fps": arguments.fps,
         "hurry": arguments.hurry,
         "commit": _said("git", "rev-parse", "--short", "HEAD"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, shared, nice {os.nice(0)}",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, shared; "
+        f"the daemon, its camera and broker at nice {arguments.daemon_nice}, "
+        f"browser and harness at {os.nice(0)}",
         "world": "RTSP over TCP, mosquitto, Chromium on the page, jsonl and CSV on a small tmpfs; "
         "the wall clock of this process alone is moved (longlife/wall_clock.c, preloaded).",
     }
@@ -69,7 +74,8 @@ def main() -> int:
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    with contextlib.closing(Life(out, arguments.bundle.resolve(), arguments.photos, arguments.fps)) as life:
+    life_of = (arguments.bundle.resolve(), arguments.photos, arguments.fps, arguments.daemon_nice)
+    with contextlib.closing(Life(out, *life_of)) as life:
         end = life.live(arguments.hours * 3600, arguments.hurry, ended)
     (out / "end.json").write_text(json.dumps(end, indent=1) + "\n")
     print(f"long_life: ended after {time.monotonic() - life.began_s:.0f} s; {end}", flush=True)

@@ -33,10 +33,11 @@ class Life:
         bundle: that is run.
         photos: of ``fer-host sample-photo``.
         fps: that the camera sends.
+        nice: of the daemon, the camera and the broker; what looks at them stays at this process' own.
     """
 
-    def __init__(self, out: Path, bundle: Path, photos: Path, fps: float) -> None:
-        self.out, self._bundle, self._n_losses = out, bundle, 0
+    def __init__(self, out: Path, bundle: Path, photos: Path, fps: float, nice: int) -> None:
+        self.out, self._bundle, self._n_losses, self._nice = out, bundle, 0, nice
         self.began_s = time.monotonic()
         self._samples, self._events = watch.Record(out / "samples.jsonl"), watch.Record(out / "events.jsonl")
         self._config, self._log = out / "config.toml", out / "daemon.log"
@@ -44,8 +45,8 @@ class Life:
         self._photos = photos_of(photos)
         self._cleanup = contextlib.ExitStack()
         self.clock = world.Clock(out)
-        self.broker = world.Broker(out, free_port())
-        self.camera = world.Camera(free_port(), world.pictures(photos / "astronaut.png"), fps)
+        self.broker = world.Broker(out, free_port(), nice)
+        self.camera = world.Camera(free_port(), out / "pictures", world.pictures(photos / "astronaut.png"), fps, nice)
         self.page = watch.Page(free_port())
         self.disk = world.Disk(out / "disk")
         self._cleanup.callback(self.disk.remove)
@@ -76,7 +77,8 @@ class Life:
         line += ["--source", f"rtsp://127.0.0.1:{self.camera.port}/x", "--wait", "--threads", "1", "--metrics"]
         line += ["--jsonl", self.lines.path, "--csv", self.rows.path, "--web", "--web-port", self.page.port]
         line += ["--mqtt-host", "127.0.0.1", "--mqtt-port", self.broker.port, "--log-interval-s", "1"]
-        with world.daemon([str(word) for word in line], self.clock.environment(), self._log) as process:
+        line = world.niced(self._nice, [str(word) for word in line])
+        with world.daemon(line, self.clock.environment(), self._log) as process:
             self._process = process
             for thread in (self.lines, self.rows, self.ear):
                 thread.start()

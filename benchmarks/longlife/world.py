@@ -10,7 +10,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ import cv2
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "device"))
-import rtsp_server
 
 from fer_edge.sources.open import parse_uri
 from fer_edge.sources.synthetic import SyntheticSource
@@ -30,7 +28,8 @@ SIZE = (320, 240)  # width, height
 class Broker:
     """A mosquitto of our own, killed as the kernel kills."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, nice: int) -> None:
+        self._nice = nice
         self.port, self._conf, self._log = port, folder / "mosquitto.conf", folder / "mosquitto.log"
         self._conf.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
         self._process: subprocess.Popen[bytes] | None = None
@@ -39,7 +38,9 @@ class Broker:
         """Starts it."""
         program = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen([program, "-c", str(self._conf)], stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                niced(self._nice, [program, "-c", str(self._conf)]), stdout=log, stderr=log
+            )
 
     def kill(self) -> None:
         """kill -9."""
@@ -67,40 +68,45 @@ def pictures(photo: Path, n: int = 64) -> list[bytes]:
     return made
 
 
-class Stream(rtsp_server.RtspServer):
-    """A network camera that sends the pictures at its rate, or as fast as they are taken."""
-
-    def __init__(self, port: int, jpegs: list[bytes], fps: float) -> None:
-        self._jpegs, self._fps = jpegs, fps
-        super().__init__(port, SIZE)
-
-    def _play(self, client: Any) -> None:
-        sequence, due_s = 0, time.monotonic()
-        for number in range(10**9):
-            packets = rtsp_server.rtp_packets(self._jpegs[number % len(self._jpegs)], SIZE, sequence, number * 4500)
-            sequence += len(packets)
-            if not rtsp_server._sent(client, packets):
-                return
-            due_s = max(due_s + 1 / self._fps, time.monotonic() - 1)
-            time.sleep(max(0.0, due_s - time.monotonic()))
-
-
 class Camera:
-    """The network camera and its power."""
+    """The network camera (camera.py) and its power.
 
-    def __init__(self, port: int, jpegs: list[bytes], fps: float) -> None:
-        self.port, self._jpegs, self._fps = port, jpegs, fps
-        self._stream: Stream | None = None
+    Args:
+        port: that it listens on.
+        folder: where its pictures are put.
+        jpegs: the pictures.
+        fps: that it sends.
+        nice: its priority: a camera of its own waits for nothing that this machine does.
+    """
+
+    def __init__(self, port: int, folder: Path, jpegs: list[bytes], fps: float, nice: int) -> None:
+        self.port = port
+        self._process: subprocess.Popen[str] | None = None
+        folder.mkdir()
+        for number, jpeg in enumerate(jpegs):
+            (folder / f"{number:03}.jpg").write_bytes(jpeg)
+        program = [sys.executable, Path(__file__).with_name("camera.py"), port, folder, fps, *SIZE]
+        self._line = niced(nice, [str(word) for word in program])
 
     def start(self) -> None:
-        """Power on."""
-        self._stream = Stream(self.port, self._jpegs, self._fps)
+        """Power on; it listens."""
+        self._process = subprocess.Popen(self._line, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        with self._process.stdout as said:
+            if said.readline() != "listening\n":
+                raise OSError("the camera did not start")
 
     def kill(self) -> None:
         """Power off."""
-        if self._stream is not None:
-            self._stream.stop()
-            self._stream = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+def niced(nice: int, line: list[str]) -> list[str]:
+    """The command at a priority of its own, whatever this process has."""
+    return ["nice", "-n", str(nice - os.nice(0)), *line]
 
 
 class Disk:
