@@ -4,7 +4,8 @@
     .venv/bin/python benchmarks/fuzz.py npz --cases 20000 --seed 1
     .venv-device/bin/python benchmarks/fuzz.py KIND --seed 1 --first 4711 --cases 1        one case again, by its number
 
-With --record the row goes into results/fuzz.json and into the table of docs/fuzz.md. Several may run at once.
+With --record the row goes into results/fuzz.json and into the table of docs/fuzz.md, after every slice, so that a run
+that is ended keeps what it did; with --go-on it begins where the record of that seed ends. Several may run at once.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import json
 import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,35 +39,51 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, metavar="N", help="number of the first case (default: 0)")
     parser.add_argument("--limit-s", type=float, default=float("inf"), metavar="S", help="no new case after so long")
     parser.add_argument("--record", action="store_true", help="write the row into results/fuzz.json and docs/fuzz.md")
+    parser.add_argument("--slice", type=int, default=5000, metavar="N", help="cases between two records")
+    parser.add_argument("--go-on", action="store_true", help="with --record: after the cases that are recorded already")
     arguments = parser.parse_args()
-    cases, started = arguments.cases or KINDS[arguments.kind].cases, time.monotonic()
-
-    def progress(outcome: Outcome) -> None:
-        took_s = time.monotonic() - started
-        left_s = took_s / max(1, outcome.cases) * (cases - outcome.cases)
-        line = f"{arguments.kind}: {outcome.cases:,} of {cases:,}, {outcome.n_faults} faults, {left_s:.0f} s left"
-        print(f"\r{line:78}", end="", file=sys.stderr, flush=True)
-
-    quiet = not sys.stderr.isatty()
-    done = fuzz(
-        arguments.kind,
-        cases,
-        arguments.seed,
-        arguments.first,
-        limit_s=arguments.limit_s,
-        progress=(lambda _: None) if quiet else progress,
-    )
-    if not quiet:
+    kind, cases = arguments.kind, arguments.cases or KINDS[arguments.kind].cases
+    first, last = arguments.first, arguments.first + cases
+    row: dict[str, Any] = {}
+    if arguments.go_on and (before := recorded().get(kind, {})).get("seed") == arguments.seed:
+        row = before if before["first"] == first else {}
+    done, until_s = Outcome(), time.monotonic() + arguments.limit_s
+    while (at := row["first"] + row["cases"] if row else first) < last and time.monotonic() < until_s:
+        n = min(arguments.slice, last - at)
+        part = fuzz(kind, n, arguments.seed, at, limit_s=until_s - time.monotonic(), progress=progress(kind, at, last))
+        row = together(row, as_row(kind, arguments.seed, at, part)) if row else as_row(kind, arguments.seed, at, part)
+        done.answers.update(part.answers)
+        done.faults += part.faults
+        if arguments.record:
+            record(kind, row)
+    if sys.stderr.isatty():
         print(file=sys.stderr)
-    row = as_row(arguments.kind, arguments.seed, arguments.first, done)
-    print("\n".join(table({arguments.kind: row})))
+    print("\n".join(table({kind: row} if row else {})))
     for answer, n in done.answers.most_common():
         print(f"  {n:8,}  {answer}")
     for text in done.faults:
         print(f"  {text}")
-    if arguments.record:
-        record(arguments.kind, row)
-    return int(bool(done.n_faults) or done.cases < cases)
+    return int(not row or bool(row["broken_promises"]) or row["cases"] < cases)
+
+
+def progress(kind: str, at: int, last: int) -> Callable[[Outcome], None]:
+    """Tells on a terminal how far it is; says nothing elsewhere."""
+
+    def tell(outcome: Outcome) -> None:
+        line = f"{kind}: {at + outcome.cases:,} of {last:,}, {outcome.n_faults} faults in this slice"
+        print(f"\r{line:78}", end="", file=sys.stderr, flush=True)
+
+    return tell if sys.stderr.isatty() else lambda _: None
+
+
+def together(row: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Two rows of a kind, the second of which goes on where the first ends."""
+    summed = {key: row[key] + more[key] for key in ("cases", "broken_promises")}
+    most = {key: max(row[key], more[key]) for key in ("slowest_ms", "slowest_cpu_ms", "peak_mb")}
+    answers = Counter(row["answers"])
+    answers.update(more["answers"])
+    seconds = round(row["seconds"] + more["seconds"], 1)
+    return row | summed | most | {"seconds": seconds, "answers": dict(answers.most_common())}
 
 
 def as_row(kind: str, seed: int, first: int, done: Outcome) -> dict[str, Any]:
@@ -104,12 +123,17 @@ def record(kind: str, row: dict[str, Any]) -> None:
     """Puts the row in the results, and all of them into the page."""
     with (Path(tempfile.gettempdir()) / "fer-fuzz.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        rows = json.loads(RESULTS.read_text())["kinds"] if RESULTS.is_file() else {}
+        rows = recorded()
         rows[kind] = row
         rows = {name: rows[name] for name in KINDS if name in rows}
         RESULTS.write_text(json.dumps({"schema": SCHEMA, "kinds": rows}, indent=1) + "\n")
         if PAGE.is_file():
             PAGE.write_text(with_table(PAGE.read_text(), rows))
+
+
+def recorded() -> dict[str, dict[str, Any]]:
+    """The rows by kind."""
+    return json.loads(RESULTS.read_text())["kinds"] if RESULTS.is_file() else {}
 
 
 def with_table(page: str, rows: dict[str, dict[str, Any]]) -> str:

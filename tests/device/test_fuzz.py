@@ -13,7 +13,7 @@ from harness import KINDS, STUCK_S, fuzz
 # cases, and how often an answer must have come at least, or the damage does not reach what it is meant for
 SLICES = {
     "manifest": (1200, {"refused": 500, "read": 10, "info refused": 20}),
-    "config": (300, {"refused": 100, "read": 20, "check refused": 3}),
+    "config": (300, {"refused": 100, "read": 20, "check refused": 1}),
     "documents": (500, {"refused": 200, "read": 20}),
     "pictures": (1000, {"jpeg read, damaged": 5, "png read, damaged": 5, "gif refused": 5, "bmp read": 5}),
     "http": (600, {"200": 5, "400": 80, "401": 40, "403": 3, "404": 10, "421": 5}),

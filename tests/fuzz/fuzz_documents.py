@@ -39,6 +39,7 @@ def documents() -> list[tuple[Callable[[bytes], Any], Any]]:
     table = json.loads((ROOT / "benchmarks/latency/x86_64.json").read_text())
     table["rows"] = table["rows"][:4]
     board = json.loads(next((ROOT / "benchmarks/reference").glob("*.json")).read_text())
+    board["entries"] = board["entries"][:2]  # the others are of the same shape
     measured = next(value for value in _values(board) if isinstance(value, dict) and "stages" in value)
     return [
         (reading.load_line, json.loads(a_reading())),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Iterator
@@ -199,12 +200,14 @@ class Key:
         return self.hint
 
 
-def keys() -> Iterator[Key]:
+@functools.cache
+def keys() -> tuple[Key, ...]:
     """All settings in order."""
+    found: list[Key] = []
     for table, cls in TABLES.items():
         hints, texts = typing.get_type_hints(cls), described(cls)
-        for item in dataclasses.fields(cls):
-            yield Key(table, item.name, hints[item.name], texts.get(item.name, ""))
+        found += [Key(table, item.name, hints[item.name], texts.get(item.name, "")) for item in dataclasses.fields(cls)]
+    return tuple(found)
 
 
 def differences(before: Config, after: Config) -> list[str]:
