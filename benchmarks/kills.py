@@ -7,7 +7,10 @@ After each kill: nothing is half-written, what was acknowledged is there. Each s
 killed, and must not fail by itself; the last is not killed, and makes what it makes without kills. Every second kill is
 of the whole group of processes, the others of the first alone, whose children must end by themselves.
 
-Needs dist/hawqc_mbv2 (run), build/hawqc_mbv2 (convert-cached), and dist/hawqc_mbv2-*x86*.tar.gz (install, update:
+The moments are seconds of the processor, spread evenly over an undisturbed run. fer-host is started as a fork of a
+process that has its imports (killing/forked.py).
+
+Needs dist/hawqc_mbv2 (run), build/fer48 (convert-cached), and dist/hawqc_mbv2-*x86*.tar.gz (install, update:
 fer-host pack --target x86 --offline).
 Writes a row of results/kills.md and .json. SIGTERM or Ctrl-C ends it earlier, with a row of the kills so far.
 """
@@ -18,7 +21,6 @@ import argparse
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from killing.installing import Install, Update
 from killing.making import Convert, ConvertCached, Train
 from killing.readings import Run
-from killing.subject import Subject
+from killing.subject import Subject, worked_s
 from written import kept, write
 
 SUBJECTS: dict[str, type[Subject]] = {
@@ -42,6 +44,8 @@ SUBJECTS: dict[str, type[Subject]] = {
     "update": Update,
 }
 RESULTS = Path(__file__).parent / "results" / "kills.md"
+LOOK_S = 0.02  # between two looks at how much it has done
+MOST_WRONG = 10  # then it stops
 ORPHANS_S = 60.0  # for what a killed process started to see that it is alone
 COLUMNS = "| command | kills | between | ended before | half-written or lost | failed to start again | note |"
 
@@ -59,7 +63,11 @@ class Count:
 
 
 def kill_often(subject: Subject, times: int, seed: int) -> Count:
-    """Kills a command so many times; the moments are drawn from the length of an undisturbed run."""
+    """Kills a command so many times; the moments are spread evenly over the work of an undisturbed run.
+
+    One is drawn from each of so many equal parts of it, in seconds of the processor: on a machine that others use too,
+    a clock would put most of them at its beginning.
+    """
     draw, count = random.Random(seed), Count()
     asked_to_end: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -68,29 +76,45 @@ def kill_often(subject: Subject, times: int, seed: int) -> Count:
     count.longest_s = subject.undisturbed()
     count.wrong += [f"without a kill: {text}" for text in subject.finished()]
     subject.reset()
-    while count.kills < times and not asked_to_end and len(count.wrong) + len(count.failed) < 10:
-        after_s = draw.uniform(0, count.longest_s)
-        if subject.waits:
-            _wait_for_orphans(subject, 10 * count.longest_s)  # said, not failed
-        process = subject.start()
-        try:
-            status = process.wait(after_s)
-        except subprocess.TimeoutExpired:
-            subject.before_kill()
-            (os.killpg if count.kills % 2 else os.kill)(process.pid, signal.SIGKILL)
-            process.wait()
-            count.kills += 1
-            found = subject.whole()
-        else:
-            count.ended += 1
-            if status:
-                count.failed.append(f"kill {count.kills}: status {status}: {subject.last_line()}")
-            found = subject.finished() if not status else []
-            subject.reset()
-        count.wrong += [f"kill {count.kills}, after {after_s:.2f} s: {text}" for text in found]
-        print(f"{count.kills} kills, {count.ended} ended before; {count.wrong + count.failed}", flush=True)
+    moments = [(number + draw.random()) / times for number in range(times)]
+    draw.shuffle(moments)
+    for moment in moments:
+        is_whole = False
+        while not _killed(subject, moment * count.longest_s, count) and not asked_to_end:
+            if len(count.failed) >= MOST_WRONG:
+                break
+            if is_whole:  # a whole run took less than the first did
+                count.longest_s *= 0.97
+            is_whole = True
+        if asked_to_end or len(count.wrong) + len(count.failed) >= MOST_WRONG:
+            break
     _last(subject, count)
     return count
+
+
+def _killed(subject: Subject, after_s: float, count: Count) -> bool:
+    """Starts it and kills it after so many seconds of work; False where it ended before, having little left to do."""
+    if subject.waits:
+        _wait_for_orphans(subject, ORPHANS_S)  # said, not failed
+    process = subject.start()
+    while process.poll() is None and worked_s(process.pid) < after_s:
+        time.sleep(LOOK_S)
+    is_killed = process.poll() is None
+    if is_killed:
+        subject.before_kill()
+        (os.killpg if count.kills % 2 else os.kill)(process.pid, signal.SIGKILL)
+        process.wait()
+        count.kills += 1
+        found = subject.whole()
+    else:
+        count.ended += 1
+        if process.returncode:
+            count.failed.append(f"kill {count.kills}: status {process.returncode}: {subject.last_line()}")
+        found = subject.finished() if not process.returncode else []
+        subject.reset()
+    count.wrong += [f"kill {count.kills}, after {after_s:.2f} s: {text}" for text in found]
+    print(f"{count.kills} kills, {count.ended} ended before; {count.wrong + count.failed}", flush=True)
+    return is_killed
 
 
 def _last(subject: Subject, count: Count) -> None:
@@ -128,11 +152,13 @@ def main() -> int:
         count = kill_often(SUBJECTS[arguments.what](Path(folder)), arguments.times, arguments.seed)
     for text in (*count.wrong, *count.failed):
         print(f"kills: {arguments.what}: {text}", file=sys.stderr)
-    row = [f"`{arguments.what}`", str(count.kills), f"0 and {count.longest_s:.1f} s", str(count.ended)]
+    row = [f"`{arguments.what}`", str(count.kills), f"0 and {count.longest_s:.2f} s", str(count.ended)]
     row += [str(len(count.wrong)), str(len(count.failed)), count.note or "-"]
     rows = kept(arguments.results) | {row[0]: row}
-    text = "# Kills\n\nWritten by `benchmarks/kills.py`: kill -9 at random moments, each start on what the last kill "
-    text += f"left.\n\n{COLUMNS}\n|{'---|' * COLUMNS.count('| ')}\n"
+    text = "# Kills\n\nWritten by `benchmarks/kills.py`: kill -9 at random moments, spread evenly over the work of an "
+    text += (
+        f"of an undisturbed run; each start on what the last kill left.\n\n{COLUMNS}\n|{'---|' * COLUMNS.count('| ')}\n"
+    )
     write(arguments.results, text + "".join(f"| {' | '.join(cells)} |\n" for cells in rows.values()))
     print(f"{arguments.what}: {count.kills} kills, {count.ended} ended before; {count.note}", flush=True)
     return int(bool(count.wrong or count.failed))
