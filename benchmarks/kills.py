@@ -156,9 +156,7 @@ def main() -> int:
     row += [str(len(count.wrong)), str(len(count.failed)), count.note or "-"]
     rows = kept(arguments.results) | {row[0]: row}
     text = "# Kills\n\nWritten by `benchmarks/kills.py`: kill -9 at random moments, spread evenly over the work of an "
-    text += (
-        f"of an undisturbed run; each start on what the last kill left.\n\n{COLUMNS}\n|{'---|' * COLUMNS.count('| ')}\n"
-    )
+    text += f"undisturbed run; each start on what the last kill left.\n\n{COLUMNS}\n|{'---|' * COLUMNS.count('| ')}\n"
     write(arguments.results, text + "".join(f"| {' | '.join(cells)} |\n" for cells in rows.values()))
     print(f"{arguments.what}: {count.kills} kills, {count.ended} ended before; {count.note}", flush=True)
     return int(bool(count.wrong or count.failed))

@@ -129,6 +129,12 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
         metavar="DIR|ARCHIVE",
         help="first try each network in a process without network or writing (default: the bundle that is installed)",
     )
+    verify.add_argument(
+        "--require-signature",
+        type=Path,
+        metavar="FILE",
+        help="refuse an archive that no key in FILE signed: a public key, or ssh-keygen's list of allowed signers",
+    )
 
     doctor = commands.add_parser("doctor", help="say what is wrong on this machine and what to do about it")
     doctor.add_argument("--bundle", type=Path, metavar="DIR", help=_BUNDLE_HELP)

@@ -19,6 +19,7 @@ import fer_edge
 from fer_edge.contract import bits1, bounds, bundle, manifest, regular
 from fer_edge.contract.arrays import ArraySpec, read_arrays
 from fer_edge.contract.errors import EdgeError, SchemaError
+from fer_edge.contract.specs import TensorSpec
 
 TESTS = Path(__file__).parents[1]
 SOURCE = Path(bounds.__file__).read_text(encoding="utf-8")
@@ -136,6 +137,23 @@ def labels(n: int, chars: int = 4) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+def detector() -> Callable[[Any], Callable[[dict[str, Any]], None]]:
+    """Beside the others; its files need only be there."""
+
+    def changed(value: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
+        def change(data: dict[str, Any]) -> None:
+            data["other_detectors"] = [{**value, "files": [data["golden"]["file"]] * 3}]
+
+        return change
+
+    return changed
+
+
+def mtcnn(factor: float) -> dict[str, Any]:
+    others = {"pnet": 0.6, "rnet": 0.7, "onet": 0.7, "nms_scale": 0.5, "nms": 0.7}
+    return {"id": "mtcnn", "thresholds": {**others, "factor": factor}}
+
+
 CASES = {
     "crop, most": (set_at("align", "crop_hw"), [bounds.CROP_PX[1], 96], [bounds.CROP_PX[1] + 1, 96]),
     "crop, least": (set_at("align", "crop_hw"), [96, bounds.CROP_PX[0]], [96, bounds.CROP_PX[0] - 1]),
@@ -143,11 +161,14 @@ CASES = {
     "std, most": (set_at("input", "std"), [bounds.NORM_MOST] * 3, [bounds.NORM_MOST + 1] * 3),
     "std, least": (set_at("input", "std"), [bounds.STD_LEAST] * 3, [bounds.STD_LEAST * 0.99] * 3),
     "scale": (set_at("variants", 1, "input", "scale"), bounds.SCALE_MOST, bounds.SCALE_MOST * 1.01),
-    "axis": (
+    "input": (
         set_at("variants", 1, "input", "shape"),
-        [1, 96, bounds.AXIS_MOST, 3],
-        [1, 96, bounds.AXIS_MOST + 1, 3],
+        [1, 96, bounds.INPUT_PX, 3],
+        [1, 96, bounds.INPUT_PX + 1, 3],
     ),
+    "golden": (set_at("golden", "n"), bounds.GOLDEN_INPUTS, bounds.GOLDEN_INPUTS + 1),
+    "pyramid, most": (detector(), mtcnn(bounds.PYRAMID_FACTOR[1]), mtcnn(0.9999999)),
+    "pyramid, least": (detector(), mtcnn(bounds.PYRAMID_FACTOR[0]), mtcnn(bounds.PYRAMID_FACTOR[0] - 0.01)),
     "file": (
         set_at("files", "golden", "decoded_size_bytes"),
         bounds.BUNDLE_FILE_BYTES,
@@ -156,7 +177,8 @@ CASES = {
 }
 
 
-@pytest.mark.bound("CROP_PX", "NORM_MOST", "STD_LEAST", "SCALE_MOST", "AXIS_MOST", "BUNDLE_FILE_BYTES")
+@pytest.mark.bound("CROP_PX", "NORM_MOST", "STD_LEAST", "SCALE_MOST", "INPUT_PX", "BUNDLE_FILE_BYTES")
+@pytest.mark.bound("GOLDEN_INPUTS", "PYRAMID_FACTOR")
 @pytest.mark.parametrize("name", CASES)
 def test_numbers_in_a_manifest(name: str) -> None:
     change, most, too_much = CASES[name]
@@ -169,6 +191,29 @@ def test_numbers_in_a_manifest(name: str) -> None:
     manifest.loads(document(fits))
     with pytest.raises(SchemaError, match=r"found|expected"):
         manifest.loads(document(change(too_much)))
+
+
+@pytest.mark.bound("AXIS_MOST")
+def test_a_tensors_axis() -> None:
+    TensorSpec("x", (1, bounds.AXIS_MOST), "float32")
+    with pytest.raises(SchemaError, match="expected sizes of 1 to 4096"):
+        TensorSpec("x", (1, bounds.AXIS_MOST + 1), "float32")
+
+
+@pytest.mark.bound("VARIANTS")
+def test_variants() -> None:
+    """Many that all name one file: each is run."""
+
+    def variants(n: int) -> Callable[[dict[str, Any]], None]:
+        def change(data: dict[str, Any]) -> None:
+            own = data["variants"]
+            data["variants"] = own + [{**own[0], "id": f"more{i}"} for i in range(n - len(own))]
+
+        return change
+
+    manifest.loads(document(variants(bounds.VARIANTS)))
+    with pytest.raises(SchemaError, match="variants: found 33, expected at most 32"):
+        manifest.loads(document(variants(bounds.VARIANTS + 1)))
 
 
 @pytest.mark.bound("LABELS", "LABEL_CHARS")

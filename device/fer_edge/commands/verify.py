@@ -37,6 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the command; gives the exit status."""
     if arguments.untrusted is not None:
         return _untrusted(arguments)
+    if arguments.require_signature is not None:
+        raise UsageError("--require-signature: is of an archive; give --untrusted ARCHIVE with it")
     bundle = open_bundle(find_bundle(arguments.bundle))
     names = [arguments.variant] if arguments.variant else that_can_run(bundle.manifest)
     rows = verify(bundle, names, arguments.threads or default_threads())
@@ -47,22 +49,28 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _untrusted(arguments: argparse.Namespace) -> int:
     """As ``run``, in a child that is shut in: here nothing of the bundle is opened."""
-    from fer_edge.trial import first_load
+    from fer_edge.trial import first_load, signature
 
     if arguments.untrusted and arguments.bundle is not None:
         raise UsageError("--untrusted and --bundle name a bundle each; give one")
     path = Path(arguments.untrusted) if arguments.untrusted else find_bundle(arguments.bundle)
     if not path.exists():
         raise BundleError(f"bundle {path}: no such folder or archive; expected one made by `make bundle`")
+    digest, signed = "", ""
+    if arguments.require_signature is not None:
+        digest, signed = signature.check(path, arguments.require_signature)
     more = (arguments.variant or "", str(arguments.threads or 1))
-    found = first_load.tried(path, bounds.VERIFY_CPU_S, bounds.VERIFY_WALL_S, __name__, more)
+    found = first_load.tried(path, bounds.VERIFY_CPU_S, bounds.VERIFY_WALL_S, __name__, more, digest)
     rows = [Verified(**row) for row in found["rows"]]
     if arguments.json:
         tried = {name: found[name] for name in ("sha256", "lacks", "peak_bytes")}
+        tried |= {"signed": signed} if signed else {}
         print(json.dumps({"schema": SCHEMA, "variants": found["rows"], "tried": tried}))
         return 0
     print(format_table(rows))
     how = found["lacks"] or "without network, other programs and writing"
+    if signed:
+        print(f"{path}: {signed}")
     print(f"tried in a process of its own, {how}; it took {found['peak_bytes'] / 1e6:.0f} MB")
     return 0
 
@@ -133,9 +141,13 @@ def _golden_arrays(bundle: Bundle, variants: list[Variant]) -> dict[str, NDArray
         for kind in ("probabilities",) if variant.format == "onnx" else ("reference", "probabilities"):
             expected[f"{kind}/{variant.id}"] = ArraySpec("number", ("n", *variant.output.shape[1:]))
     try:
-        return read_arrays(bundle.read(manifest.golden.file), expected, largest_bytes=_LARGEST_BYTES)
+        found = read_arrays(bundle.read(manifest.golden.file), expected, largest_bytes=_LARGEST_BYTES)
     except SchemaError as error:
         raise BundleError(f"bundle {bundle.path}: golden file: {error}; rebuild the bundle") from error
+    if (n := len(found["inputs"])) > bounds.GOLDEN_INPUTS:
+        most = f"expected at most {bounds.GOLDEN_INPUTS}"
+        raise BundleError(f"bundle {bundle.path}: golden file: found {n} inputs, {most}; rebuild the bundle")
+    return found
 
 
 def _verify_variant(bundle: Bundle, variant: Variant, arrays: dict[str, NDArray[Any]], threads: int) -> Verified:

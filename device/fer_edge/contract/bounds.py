@@ -32,6 +32,10 @@ NORM_MOST = 1e3  # of a mean or standard deviation of values in 0..1; beyond it 
 STD_LEAST = 1e-6  # of a standard deviation, which divides
 SCALE_MOST = 1e6  # of a quantized tensor; ours have below 1
 AXIS_MOST = 4096  # of a tensor's axis: inputs have at most 1024 px, outputs as many as labels
+INPUT_PX = 1024  # of a network's input, either side: crops have no more, and work goes with the square
+VARIANTS = 32  # of a bundle, each of which a trial runs, also where all name one file; ours have up to 4
+GOLDEN_INPUTS = 256  # of the golden vectors, each through slow reference kernels; ours have 8
+PYRAMID_FACTOR = (0.3, 0.9)  # from one size of MTCNN's to the next: at 0.9 a picture has 33, at 0.9999999 34 million
 LABELS = 1024  # of a network; ours have 8 and 15
 LABEL_CHARS = 64  # of one label; it goes into MQTT, metrics, CSV and pictures
 GOLDEN_ARRAY_BYTES = 1 << 28  # of one array of the golden vectors; eight inputs of 512 px take 25 MB
@@ -46,6 +50,8 @@ VERIFY_CPU_S = 1200  # of verify --untrusted, whose reference kernels are plain 
 VERIFY_WALL_S = 1800.0  # likewise, beside a service that runs
 ARCHIVE_ENTRIES = 10_000  # of a packed bundle; ours have below 100, with all wheels
 ARCHIVE_BYTES = 2 << 30  # of a packed bundle's files, unpacked; with all wheels ours have 0.3 GB
+LISTED_BYTES = 262_144  # of an archive's list of digests and of its signature; ours have 100 lines, 10 kB
+SIGNERS_BYTES = 1_000_000  # of a list of who may sign; a line has some 150 bytes
 ANSWER_BYTES = 1 << 20  # that a child may print
 
 # -- a clip
@@ -124,6 +130,7 @@ PREPARED_PIXELS = 12_000_000  # of what is searched: of very long pictures, whos
 PREPARED_SIDE_PX = 32_000  # of what is searched; OpenCV's warpAffine takes less than 32,767
 JPEG_SCANS = 64  # of a progressive one, each of which walks the picture again; cameras write about 10
 PNG_DATA_BYTES = 300_000_000  # that are unpacked to save a damaged one: 100 megapixels of RGB
+MTCNN_WINDOWS = 2048  # that go on, the best: each is compared with each; a picture of 100 faces has 500
 PICTURE_SIZES = 32  # for which MTCNN keeps a network: a stream needs about 8, a folder of photos many more
 
 # -- MQTT

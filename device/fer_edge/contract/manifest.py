@@ -62,6 +62,8 @@ class Variant:
         shape = self.input.shape
         fits = len(shape) == 4 and shape[0] == 1 and shape[3] in (1, 3)
         require(fits, "input.shape", f"found {shape}, expected 1,H,W,1 or 1,H,W,3")
+        most = bounds.INPUT_PX
+        require(max(shape[1:3]) <= most, "input.shape", f"found {shape}, expected sides of at most {most} px")
 
     @property
     def input_hw(self) -> tuple[int, int]:
@@ -114,6 +116,10 @@ class Golden:
     n: int
     margin: float
     tolerance_p: dict[str, float]
+
+    def __post_init__(self) -> None:
+        most = bounds.GOLDEN_INPUTS
+        require(1 <= self.n <= most, "n", f"found {self.n}, expected 1 to {most}")
 
 
 @dataclass(frozen=True)
@@ -196,6 +202,7 @@ class Manifest:
         require(self.calibration == own.calibration, "calibration", f"expected that of {own.id}")
         ids = [variant.id for variant in self.variants]
         require(len(set(ids)) == len(ids) and bool(ids), "variants", "expected at least one, each id once")
+        require(len(ids) <= bounds.VARIANTS, "variants", f"found {len(ids)}, expected at most {bounds.VARIANTS}")
         require(
             self.default_variant in ids, "default_variant", f"found {self.default_variant!r}, expected one of {ids}"
         )

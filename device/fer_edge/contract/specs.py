@@ -8,6 +8,7 @@ from typing import Literal
 from fer_edge.contract.bounds import AXIS_MOST as _LARGEST_AXIS
 from fer_edge.contract.bounds import CROP_PX as _CROP_PX
 from fer_edge.contract.bounds import NORM_MOST as _LARGEST_NORM
+from fer_edge.contract.bounds import PYRAMID_FACTOR as _PYRAMID_FACTOR
 from fer_edge.contract.bounds import SCALE_MOST as _LARGEST_SCALE
 from fer_edge.contract.bounds import STD_LEAST as _SMALLEST_STD
 from fer_edge.contract.errors import SchemaError
@@ -100,6 +101,9 @@ class DetectorSpec:
     def __post_init__(self) -> None:
         expected = 3 if self.id == "mtcnn" else 1
         require(len(self.files) == expected, "files", f"found {len(self.files)}, expected {expected} for {self.id}")
+        (low, high), factor = _PYRAMID_FACTOR, self.thresholds.get("factor")
+        if self.id == "mtcnn" and factor is not None:
+            require(low <= factor <= high, "thresholds.factor", f"found {factor:.12g}, expected {low:g} to {high:g}")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from fer_edge.contract.bounds import PICTURE_SIZES as MAX_SIZES
 from fer_edge.detectors.pyramid import (
     CELL_PX,
     Doubles,
+    best_of,
     boxes_from_map,
     moved,
     probabilities,
@@ -96,6 +97,7 @@ class Mtcnn(FaceDetector):
         if not found:
             return np.zeros((0, 4))
         rows = np.concatenate(found)
+        rows = rows[best_of(rows[:, 4])]
         rows = rows[suppress(rows[:, :4], rows[:, 4], self.limits["nms"])]
         return np.asarray(np.fix(squared(moved(rows[:, :4], rows[:, 5:], ends=0))))
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.contract.bounds import MTCNN_WINDOWS
+
 Doubles = NDArray[np.float64]
 CELL_PX = 12  # P-Net's window
 STRIDE_PX = 2  # between windows
@@ -41,13 +43,22 @@ def boxes_from_map(output: NDArray[np.float32], scale: float, least: float) -> t
         least: probability.
 
     Returns:
-        Boxes (k, 4), probabilities (k,), offsets (k, 4).
+        Boxes (k, 4), probabilities (k,), offsets (k, 4); k is bounded, the best stay.
     """
     found = probabilities(output[..., :2])
     x, y = np.nonzero(found >= least)
+    best = best_of(found[x, y])
+    x, y = x[best], y[best]
     corner = np.stack([x, y], axis=1) * STRIDE_PX
     boxes = np.concatenate([np.fix((corner + 1) / scale), np.fix((corner + CELL_PX) / scale)], axis=1)
     return boxes, found[x, y], output[x, y, 2:6].astype(np.float64)
+
+
+def best_of(scores: Doubles) -> NDArray[np.int64]:
+    """Indices of the best scores (k,), in their order: all, or so many that each may be compared with each."""
+    if len(scores) <= MTCNN_WINDOWS:
+        return np.arange(len(scores))
+    return np.sort(np.argsort(-scores, kind="stable")[:MTCNN_WINDOWS])
 
 
 def suppress(boxes: Doubles, scores: Doubles, limit: float, of_smaller: bool = False) -> NDArray[np.int64]:

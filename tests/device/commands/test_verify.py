@@ -10,6 +10,7 @@ import pytest
 from device_helpers import INPUT, golden_arrays, make_bundle, rewritten, tiny
 
 from fer_edge.commands.verify import compare_probabilities, format_table, verify
+from fer_edge.contract import bounds
 from fer_edge.contract.bundle import Bundle
 from fer_edge.contract.manifest import Golden
 from fer_edge.errors import BundleError, EdgeError, VerifyError
@@ -88,6 +89,15 @@ def test_a_golden_array_of_another_shape(detector_model: bytes, tmp_path: Path) 
         golden[name] = golden[name][:2]
         with pytest.raises(EdgeError):
             verify(make_bundle(tmp_path / name, detector_model, golden), ["int8"])
+
+
+@pytest.mark.bound("GOLDEN_INPUTS")
+def test_so_many_golden_inputs(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "GOLDEN_INPUTS", len(arrays()["inputs"]))
+    verify(bundle, BOTH)
+    monkeypatch.setattr(bounds, "GOLDEN_INPUTS", len(arrays()["inputs"]) - 1)
+    with pytest.raises(BundleError, match="golden file: found 4 inputs, expected at most 3"):
+        verify(bundle, BOTH)
 
 
 def test_a_variant_without_a_tolerance(bundle: Bundle, tmp_path: Path) -> None:

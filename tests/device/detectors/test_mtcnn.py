@@ -12,11 +12,20 @@ from device_helpers import DATA
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fer_edge.contract import bounds
 from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.detectors import make_detector
 from fer_edge.detectors import mtcnn as module
 from fer_edge.detectors.mtcnn import Mtcnn
-from fer_edge.detectors.pyramid import boxes_from_map, moved, probabilities, pyramid_scales, squared, suppress
+from fer_edge.detectors.pyramid import (
+    best_of,
+    boxes_from_map,
+    moved,
+    probabilities,
+    pyramid_scales,
+    squared,
+    suppress,
+)
 from fer_edge.errors import BundleError, RunnerError
 from fer_edge.types import RgbImage
 
@@ -70,6 +79,19 @@ def test_boxes_of_a_map() -> None:
     assert scores == pytest.approx([0.8808], abs=1e-4)
     assert offsets == pytest.approx(np.array([[0.1, 0.2, 0.3, 0.4]]))
     assert len(boxes_from_map(output, 0.5, 0.9)[0]) == 0
+
+
+@pytest.mark.bound("MTCNN_WINDOWS")
+def test_so_many_windows_go_on_and_the_best_of_more() -> None:
+    """Thresholds near none would have every place compared with every other."""
+    scores = np.random.default_rng(1).random(bounds.MTCNN_WINDOWS + 1)
+    assert best_of(scores[:-1]).tolist() == list(range(bounds.MTCNN_WINDOWS))
+    assert set(range(len(scores))) - set(best_of(scores).tolist()) == {int(scores.argmin())}
+    everywhere = np.zeros((50, 50, 6), dtype=np.float32)
+    everywhere[..., 1] = np.arange(2500).reshape(50, 50) / 2500
+    boxes, found, _ = boxes_from_map(everywhere, 0.5, 0.01)
+    assert len(boxes) == bounds.MTCNN_WINDOWS
+    assert found.max() == probabilities(everywhere[..., :2]).max()
 
 
 def test_suppression() -> None:
