@@ -87,6 +87,17 @@ def test_a_mistake_is_one_line_with_its_file_and_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["../up", "/etc/x", "a/b", "..", "", "a\\u0000b"])
+def test_an_id_that_would_lead_out_of_build_is_refused(own_recipe: Path, name: str) -> None:
+    """Security fault S12: stages and bundles are called by it, and lay outside build/ and dist/."""
+    text = own_recipe.read_text()
+    (line,) = [line for line in text.splitlines() if line.startswith("id =")] or [""]
+    own_recipe.write_text(text.replace(line, f'id = "{name}"') if line else f'id = "{name}"\n{text}')
+    with pytest.raises(RecipeError, match=r"id: found .*, expected letters, digits") as caught:
+        load_recipe(str(own_recipe))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_start_takes_what_fits_and_says_what_does_not(own_recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from fer_host.train.run import _started
 
