@@ -1,7 +1,7 @@
 """Is anything half-written after kill -9? A command is killed at random moments, again and again.
 
 .venv/bin/python benchmarks/kills.py run --times 100 --seed 1
-.venv/bin/python benchmarks/kills.py convert|convert-cached|train|install|update --times 100
+.venv/bin/python benchmarks/kills.py convert|convert-cached|shard|train|install|update --times 100
 
 After each kill: nothing is half-written, what was acknowledged is there. Each start goes on where the last one was
 killed, and must not fail by itself; the last is not killed, and makes what it makes without kills. Every second kill is
@@ -30,7 +30,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from killing.installing import Install, Update
-from killing.making import Convert, ConvertCached, Train
+from killing.making import Convert, ConvertCached, Shard, Train
 from killing.readings import Run
 from killing.subject import Subject, worked_s
 from written import kept, write
@@ -39,6 +39,7 @@ SUBJECTS: dict[str, type[Subject]] = {
     "run": Run,
     "convert": Convert,
     "convert-cached": ConvertCached,
+    "shard": Shard,
     "train": Train,
     "install": Install,
     "update": Update,

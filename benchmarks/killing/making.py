@@ -161,3 +161,55 @@ class Train(HostCommand):
             path.unlink()
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.folder / ".cache" / "fer-edge" / "train")
+
+
+class Shard(HostCommand):
+    """Some hundred generated crops in folders become shards; those that are whole stay until a run is."""
+
+    n = 400  # seven shards
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.out, self.expected = folder / "shards", dict[str, str]()
+
+    def prepare(self) -> None:
+        """Crops of our own, by split and emotion."""
+        import cv2
+
+        random = np.random.default_rng(1)
+        for i in range(self.n):
+            place = self.folder / "faces" / ("test" if i % 5 == 0 else "train") / EMOTIONS7[i % 7]
+            place.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(place / f"{i:04}.png"), random.integers(0, 256, (48, 48), dtype=np.uint8))
+
+    def words(self) -> list[str]:
+        """Goes on with what was killed."""
+        return ["shard", str(self.folder / "faces"), str(self.out), "--workers", "2"]
+
+    def whole(self) -> list[str]:
+        """The set is absent, or every picture in it can be read."""
+        if not self.out.exists():
+            return []
+        from fer_host.data.shards import load_shards
+
+        try:
+            rows = load_shards(self.out)
+            found = sum(rows.open(row, None) is not None for row in range(len(rows)))
+        except Exception as error:  # whatever it is, it is not whole
+            return [f"the set: {error}"]
+        return [] if found == self.n else [f"the set: {found} of {self.n} pictures"]
+
+    def finished(self) -> list[str]:
+        """The same bytes as without kills, and nothing beside the set."""
+        wrong = self.whole()
+        if not self.out.exists():
+            return [*wrong, "no set"]
+        found = {path.name: digest(path) for path in sorted(self.out.iterdir())}
+        self.expected = self.expected or found
+        wrong += [f"{name}: other bytes than without kills" for name in found if found[name] != self.expected.get(name)]
+        wrong += [f"missing: {name}" for name in self.expected if name not in found]
+        return wrong + [f"left over: {path.name}" for path in self.folder.glob(f"{self.out.name}.*")]
+
+    def reset(self) -> None:
+        """No set; ours, in our folder."""
+        shutil.rmtree(self.out, ignore_errors=True)
