@@ -212,7 +212,7 @@ def test_variants() -> None:
         return change
 
     manifest.loads(document(variants(bounds.VARIANTS)))
-    with pytest.raises(SchemaError, match="variants: found 33, expected at most 32"):
+    with pytest.raises(SchemaError, match="variants: found 33, expected 1 to 32"):
         manifest.loads(document(variants(bounds.VARIANTS + 1)))
 
 

@@ -60,10 +60,8 @@ class Variant:
 
     def __post_init__(self) -> None:
         shape = self.input.shape
-        fits = len(shape) == 4 and shape[0] == 1 and shape[3] in (1, 3)
-        require(fits, "input.shape", f"found {shape}, expected 1,H,W,1 or 1,H,W,3")
-        most = bounds.INPUT_PX
-        require(max(shape[1:3]) <= most, "input.shape", f"found {shape}, expected sides of at most {most} px")
+        fits = len(shape) == 4 and shape[0] == 1 and shape[3] in (1, 3) and max(shape[1:3]) <= bounds.INPUT_PX
+        require(fits, "input.shape", f"found {shape}, expected 1,H,W,1 or 1,H,W,3 of at most {bounds.INPUT_PX} px")
 
     @property
     def input_hw(self) -> tuple[int, int]:
@@ -116,10 +114,6 @@ class Golden:
     n: int
     margin: float
     tolerance_p: dict[str, float]
-
-    def __post_init__(self) -> None:
-        most = bounds.GOLDEN_INPUTS
-        require(1 <= self.n <= most, "n", f"found {self.n}, expected 1 to {most}")
 
 
 @dataclass(frozen=True)
@@ -201,8 +195,8 @@ class Manifest:
         require(self.labels == own.labels, "labels", f"expected those of {own.id}")
         require(self.calibration == own.calibration, "calibration", f"expected that of {own.id}")
         ids = [variant.id for variant in self.variants]
-        require(len(set(ids)) == len(ids) and bool(ids), "variants", "expected at least one, each id once")
-        require(len(ids) <= bounds.VARIANTS, "variants", f"found {len(ids)}, expected at most {bounds.VARIANTS}")
+        fits = 0 < len(set(ids)) == len(ids) <= bounds.VARIANTS
+        require(fits, "variants", f"found {len(ids)}, expected 1 to {bounds.VARIANTS}, each id once")
         require(
             self.default_variant in ids, "default_variant", f"found {self.default_variant!r}, expected one of {ids}"
         )
@@ -223,6 +217,7 @@ class Manifest:
         names = [spec.id for spec in self._detectors.values()]
         require(len(set(names)) == len(names), "other_detectors", "found a detector twice")
         require(self.golden.file in self.files, "golden.file", f"no role {self.golden.file!r} in files")
+        require(1 <= self.golden.n <= bounds.GOLDEN_INPUTS, "golden.n", f"expected 1 to {bounds.GOLDEN_INPUTS}")
         most, total = bounds.BUNDLE_BYTES, sum(entry.size_bytes for entry in self.files.values())
         require(len(self.files) <= bounds.BUNDLE_FILES, "files", f"found more than {bounds.BUNDLE_FILES}")
         require(total <= most, "files", f"found {total} bytes in all, expected at most {most}")
