@@ -1,6 +1,6 @@
 """One contestant of benchmarks/peers.py, in its own environment: reads commands from stdin, answers in JSON lines.
 
-python peer_child.py fer-tflite|fer-float|fer-edge|fer-edge-run BUNDLE|-
+python peer_child.py fer-tflite|fer-float|fer-edge|fer-edge-every|fer-edge-run[.int8] BUNDLE|-
 """
 
 from __future__ import annotations
@@ -46,19 +46,27 @@ class Fer:
 
 
 class Edge:
-    """This kit: every frame a photo, or (``follow``) as ``fer-edge run`` reads a video."""
+    """This kit: every frame a photo, or a video, in which faces are searched at least every ``every`` frames.
 
-    def __init__(self, bundle: str, follow: bool) -> None:
+    ``form`` is that of the detector: "" or "int8".
+    """
+
+    def __init__(self, bundle: str, every: int | None, form: str) -> None:
         from fer_edge.contract.bundle import open_bundle
         from fer_edge.pipeline import open_pipeline
         from fer_edge.program.own import one_opencv_thread
+        from fer_edge.setting.setting import setting_for
         from fer_edge.tracking.track import TrackSettings
 
-        if follow:
+        if every is not None:
             one_opencv_thread()  # as fer-edge run does
         self._bundle = open_bundle(Path(bundle))
-        self._pipeline = open_pipeline(self._bundle)
-        self._video = open_pipeline(self._bundle, tracking=TrackSettings()) if follow else self._pipeline
+        manifest = self._bundle.manifest
+        setting = setting_for(manifest, detector=".".join(filter(None, (manifest.detector.id, form))))
+        self._pipeline = open_pipeline(self._bundle, setting)
+        self._video = self._pipeline
+        if every is not None:
+            self._video = open_pipeline(self._bundle, setting, tracking=TrackSettings(detect_every=every))
         self._index = 0
 
     def n_faces(self, bgr: Any, is_video: bool = False) -> int:
@@ -71,6 +79,16 @@ class Edge:
         frame = Frame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), self._index, self._index / 30, "peer")
         return len((self._video if is_video else self._pipeline).read_frame(frame).faces)
 
+    def parts(self, frames: list[Any]) -> dict[str, float]:
+        """CPU ms a frame in each part of it, without what is in the parts inside; those of this version that exist."""
+        spent: dict[str, float] = {}
+        undo = [_timed(where, name, part, spent) for where, name, part in _parts()]
+        for frame in frames:
+            self.n_faces(frame, is_video=True)
+        for restore in undo:
+            restore()
+        return {part: seconds * 1000 / len(frames) for part, seconds in spent.items()}
+
     def classify(self, crops: Any) -> list[int]:
         """The network alone: contempt, which the package does not know, is left out."""
         from fer_edge.contract.preprocess import preprocess
@@ -81,6 +99,53 @@ class Edge:
             self._pipeline.runner(preprocess(crop, manifest.input, variant.input_hw)[None])[0][order] for crop in crops
         ]
         return np.stack(rows).argmax(axis=1).tolist()
+
+
+def _parts() -> list[tuple[Any, str, str]]:
+    """Functions of this version of the kit, and what they are a part of."""
+    import cv2
+
+    from fer_edge import pipeline
+    from fer_edge.classifier import runner
+    from fer_edge.detectors import blazeface, doubt, search
+
+    listed: list[tuple[Any, str, str]] = [
+        (pipeline.Pipeline, "read_frame", "frame: tracking, smoothing, the rest"),
+        (doubt.DoubtingDetector, "detect", "detector: looks chosen, faces made"),
+        (search.SearchingDetector, "detect", "detector: looks chosen, faces made"),
+        (blazeface.BlazeFace, "look", "detector: input, scores, decoding"),
+        (blazeface, "invoke", "network: detector"),
+        (search, "weighted_nms", "detector: merging candidates"),
+        (search, "overlap", "detector: merging candidates"),
+        (cv2, "resize", "cv2.resize (detector's input, crop)"),
+        (pipeline, "crop_face", "crop: align"),
+        (pipeline, "preprocess", "crop: preprocess"),
+        (runner.LiteRunner, "__call__", "classifier: quantize, dequantize"),
+        (runner, "invoke", "network: classifier"),
+    ]
+    return [each for each in listed if hasattr(each[0], each[1])]
+
+
+_inside: list[float] = []  # s spent in the parts inside of each part that is running
+
+
+def _timed(where: Any, name: str, part: str, spent: dict[str, float]) -> Any:
+    """Counts a function's own CPU time; gives what takes that back."""
+    real = getattr(where, name)
+
+    def timed(*arguments: Any, **options: Any) -> Any:
+        started = time.thread_time()
+        _inside.append(0.0)
+        try:
+            return real(*arguments, **options)
+        finally:
+            passed = time.thread_time() - started
+            spent[part] = spent.get(part, 0.0) + passed - _inside.pop()
+            if _inside:
+                _inside[-1] += passed
+
+    setattr(where, name, timed)
+    return lambda: setattr(where, name, real)
 
 
 def memory() -> dict[str, int]:
@@ -97,7 +162,9 @@ def main() -> None:
     os.dup2(2, 1)
     kind, bundle = sys.argv[1:]
     is_ours = kind.startswith("fer-edge")
-    work: Any = Edge(bundle, kind == "fer-edge-run") if is_ours else Fer(kind == "fer-tflite")
+    kind, _, form = kind.partition(".")
+    every = {"fer-edge-every": 1, "fer-edge-run": 10}.get(kind)
+    work: Any = Edge(bundle, every, form) if is_ours else Fer(kind == "fer-tflite")
     import cv2
 
     clip: list[Any] = []
@@ -117,10 +184,12 @@ def main() -> None:
                 clip.append(frame)
             result = len(clip)
         elif command == "frames":
-            started, n = time.perf_counter(), 0
+            started, cpu, n = time.perf_counter(), time.process_time(), 0
             for frame in clip[arguments[0] : arguments[1]]:
                 n += work.n_faces(frame, is_video=True) > 0
-            result = [time.perf_counter() - started, n]
+            result = [time.perf_counter() - started, n, time.process_time() - cpu]
+        elif command == "parts":
+            result = work.parts(clip[arguments[0] : arguments[1]])
         elif command == "classify":
             result = work.classify(np.load(arguments[0]))
         elif command == "memory":

@@ -30,6 +30,7 @@ CONTESTANTS = {
     "fer (quantized tflite)": ("fer", "fer-tflite"),
     "fer (float)": ("fer", "fer-float"),
     "this kit, every frame a photo": ("fer_edge", "fer-edge"),
+    "this kit, every frame searched": ("fer_edge", "fer-edge-every"),
     "this kit, as fer-edge run": ("fer_edge", "fer-edge-run"),
 }
 N_FRAMES, TURN, STARTS = 160, 8, 3
@@ -148,7 +149,7 @@ def _by_turns(peers: dict[str, Peer], clip: str, rows: dict[str, dict[str, float
     seen = dict.fromkeys(peers, 0)
     for first in range(0, n - TURN + 1, TURN):
         for name, peer in peers.items():
-            took, faces = peer.ask("frames", first, first + TURN)
+            took, faces, _ = peer.ask("frames", first, first + TURN)
             seconds[name].append(took)
             seen[name] += faces
     for name in peers:
@@ -175,7 +176,7 @@ def _markdown(
     ours = rows["this kit, as fer-edge run"]
     peers = [row for name, row in rows.items() if not name.startswith("this kit")]
     best = max(peers, key=lambda row: row["fps"])
-    photo = rows["this kit, every frame a photo"]
+    every = rows["this kit, every frame searched"]
     n7, n_plus = (sum(label >= 0 for label in labels[name]) for name in ("fer7", "ferplus"))
     lines = [
         "# Against the `fer` package",
@@ -183,8 +184,9 @@ def _markdown(
         f"`python benchmarks/peers.py dist/hawqc_mbv2 ../shared/data`, {_machine()}. One run, by turns; accuracies are "
         f"of the networks on FER2013 PublicTest crops with the seven emotions that both know (fer7: n = {n7}, FERPlus "
         f"majority: n = {n_plus}); faces in {n_photos} London photos; frames a second over {N_FRAMES} frames of a "
-        "clip; fer searches every frame, this kit follows faces between searches (or not: first row of it). All use "
-        "both processors as they come.",
+        "clip; fer searches every frame, and so does this kit but in its last row, where it follows faces between "
+        "searches; a photo is searched everywhere, a video so five times a second and else where faces are expected. "
+        "All use both processors as they come.",
         "",
         "| | fer7 | FERPlus | photos with a face | frames with a face | frames a second | PSS MB | peak RSS MB | "
         "start to first answer s | installed MB |",
@@ -197,7 +199,7 @@ def _markdown(
         )
     checks = (
         ("at least 3 times the frames a second of the faster peer", ours["fps"] / best["fps"], 3.0, True),
-        ("the same, with every frame searched", photo["fps"] / best["fps"], 3.0, True),
+        ("the same, with every frame searched", every["fps"] / best["fps"], 3.0, True),
         ("FERPlus accuracy above the better peer (difference in points)",
          100 * (ours["ferplus"] - max(r["ferplus"] for r in peers)), 0.0, True),
         ("fer7 accuracy above the better peer (difference in points)",

@@ -197,10 +197,9 @@ def open_pipeline(
     setting = setting or setting_for(manifest)
     variant = manifest.variant(setting.variant)
     runner = open_runner(bundle.read(variant.file), variant, setting.threads, setting.provider)
-    detector = make_detector(
-        manifest.find_detector(setting.detector), bundle.read, tiles, setting.threads, setting.min_score
-    )
-    if setting.detector != "mtcnn":  # which asks both of the networks that give the second opinion anyway
+    spec = manifest.find_detector(setting.detector)
+    detector = make_detector(spec, bundle.read, tiles, setting.threads, setting.min_score)
+    if spec.id != "mtcnn":  # which asks both of the networks that give the second opinion anyway
         detector = DoubtingDetector(detector, opinion_of(manifest, bundle.read, setting.threads))
     looked_at = None if zones is None else Zones.of(zones)
     pipeline = Pipeline(manifest, variant, detector, runner, zones=looked_at, baseline=baseline)

@@ -70,7 +70,10 @@ def slim(bundle: Bundle, variant_id: str, detector_id: str) -> tuple[Manifest, d
         SchemaError: the bundle has no such variant or detector.
     """
     manifest = bundle.manifest
-    variant, detector = manifest.variant(variant_id), manifest.find_detector(detector_id)
+    variant, detector = (
+        manifest.variant(variant_id),
+        dataclasses.replace(manifest.find_detector(detector_id), int8=None),
+    )
     contents = {role: bundle.read(role) for role in (variant.file, *detector.files)}
     contents[manifest.golden.file] = _golden_of(bundle.read(manifest.golden.file), variant_id)
     encoded = {role: encode_file(manifest.files[role].path, content) for role, content in contents.items()}

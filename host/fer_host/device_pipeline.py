@@ -16,24 +16,29 @@ from fer_edge.classifier.runner import LiteRunner, VariantRunner, open_runner
 from fer_edge.classifier.runtime import open_interpreter
 from fer_edge.contract.specs import AlignSpec
 from fer_edge.detectors import PHOTO_TILES, make_detector
+from fer_edge.detectors.blazeface import NETWORKS as BLAZEFACES
 from fer_edge.detectors.doubt import DoubtingDetector, SecondOpinion
+from fer_edge.detectors.letterbox import Halves, Region, fill, square_around, whole_region
 from fer_edge.errors import ImageError, RunnerError, SourceError
 from fer_edge.pictures.formats import SUFFIXES
 from fer_edge.pictures.photo import decode_photo, read_photo
 from fer_edge.sources import open_source
-from fer_edge.tracking.track import TrackSettings
+from fer_edge.tracking.track import TrackSettings, iou
 from fer_edge.types import FaceBox, FaceDetector, RgbImage
 
 PHOTO_SUFFIXES = tuple(SUFFIXES)
 
 __all__ = [
+    "BLAZEFACES",
     "PHOTO_SUFFIXES",
     "PHOTO_TILES",
     "DoubtingDetector",
     "FaceBox",
     "FaceDetector",
+    "Halves",
     "ImageError",
     "LiteRunner",
+    "Region",
     "RgbImage",
     "RunnerError",
     "SecondOpinion",
@@ -44,6 +49,8 @@ __all__ = [
     "decode_photo",
     "device_parser",
     "face_cropper",
+    "fill",
+    "iou",
     "largest_face",
     "make_detector",
     "open_interpreter",
@@ -51,6 +58,8 @@ __all__ = [
     "open_source",
     "photo_files",
     "read_photo",
+    "square_around",
+    "whole_region",
 ]
 
 

@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -217,3 +218,24 @@ def test_a_value_beyond_what_a_device_can_bear_is_refused(path: tuple[Any, ...],
     data = copy.deepcopy(DATA)
     at(data, path[:-1])[path[-1]] = value
     assert str(refused(data)).isprintable()
+
+
+def test_a_detector_in_two_forms() -> None:
+    """Each has a name; the detector's id alone means its float files, as in a bundle that has only those."""
+    alone = manifest_format.loads(TEXT)
+    files = dict(alone.files)
+    files["detector/blazeface.int8"] = dataclasses.replace(files["detector/blazeface"], path="detector/int8.tflite")
+    both = dataclasses.replace(alone.detector, int8=("detector/blazeface.int8",))
+    manifest = dataclasses.replace(alone, files=files, detector=both)
+    assert manifest_format.loads(manifest_format.dumps(manifest)) == manifest
+    assert both.names == ("blazeface_short", "blazeface_short.int8")
+    assert manifest.find_detector("blazeface_short.int8").files == ("detector/blazeface.int8",)
+    assert manifest.find_detector("blazeface_short") == manifest.find_detector() == both
+    assert alone.detector.names == ("blazeface_short",)
+    for unknown in ("blazeface_short.int4", "mtcnn.int8"):
+        with pytest.raises(SchemaError, match=r"this bundle has blazeface_short, blazeface_short\.int8"):
+            manifest.find_detector(unknown)
+    with pytest.raises(SchemaError, match=r"detector\.int8"):
+        dataclasses.replace(manifest, files=dict(alone.files))
+    with pytest.raises(SchemaError, match="int8: found 2, expected 1"):
+        dataclasses.replace(both, int8=("a", "b"))

@@ -6,6 +6,7 @@ import argparse
 
 from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.contract.labels import LabelSet
+from fer_edge.contract.specs import DetectorSpec
 from fer_edge.setting.find import find_bundle
 
 
@@ -24,6 +25,12 @@ def _labels(labels: LabelSet, default: bool) -> str:
     return f"labels: {', '.join(labels.labels)}; {sure}{'  (default)' if default else ''}"
 
 
+def _detector(spec: DetectorSpec) -> str:
+    return f"detector: {' '.join(spec.names)} " + ", ".join(
+        f"{key} {value:g}" for key, value in spec.thresholds.items()
+    )
+
+
 def describe(bundle: Bundle) -> str:
     """The bundle in a screenful."""
     manifest = bundle.manifest
@@ -32,10 +39,7 @@ def describe(bundle: Bundle) -> str:
         f"{manifest.model_id} {manifest.version}   bundle {bundle.path}   sha256 {bundle.sha256[:16]}",
         *(_labels(each, len(manifest.sets) > 1 and each.id == manifest.default_label_set) for each in manifest.sets),
         f"input: {source.color}, crop {manifest.align.crop_hw[0]} px → {source.source_px} px → network",
-        *(
-            f"detector: {spec.id} " + ", ".join(f"{name} {value:g}" for name, value in spec.thresholds.items())
-            for spec in (manifest.detector, *manifest.other_detectors)
-        ),
+        *(_detector(spec) for spec in (manifest.detector, *manifest.other_detectors)),
         "variants:",
     ]
     for variant in manifest.variants:

@@ -214,6 +214,8 @@ class Manifest:
         for place, spec in self._detectors.items():
             for i, role in enumerate(spec.files):
                 require(role in self.files, f"{place}.files[{i}]", f"no role {role!r} in files")
+            for i, role in enumerate(spec.int8 or ()):
+                require(role in self.files, f"{place}.int8[{i}]", f"no role {role!r} in files")
         names = [spec.id for spec in self._detectors.values()]
         require(len(set(names)) == len(names), "other_detectors", "found a detector twice")
         require(self.golden.file in self.files, "golden.file", f"no role {self.golden.file!r} in files")
@@ -260,16 +262,18 @@ class Manifest:
         return {"detector": self.detector, **{f"other_detectors[{i}]": d for i, d in enumerate(self.other_detectors)}}
 
     def find_detector(self, detector_id: str | None = None) -> DetectorSpec:
-        """The named detector, or the default one.
+        """The named detector, or the default one; of a name such as ``blazeface_short.int8`` that form of it alone.
 
         Raises:
             SchemaError: the bundle does not hold it.
         """
         specs = self._detectors.values()
-        for spec in specs:
-            if spec.id == (detector_id or self.detector.id):
-                return spec
-        raise SchemaError("detector", f"found {detector_id!r}, this bundle has {', '.join(spec.id for spec in specs)}")
+        found = (spec.named(detector_id or self.detector.id) for spec in specs)
+        chosen = next((spec for spec in found if spec is not None), None)
+        if chosen is None:
+            names = ", ".join(name for spec in specs for name in spec.names)
+            raise SchemaError("detector", f"found {detector_id!r}, this bundle has {names}")
+        return chosen
 
     def variant(self, variant_id: str | None = None) -> Variant:
         """The named variant, or the default one.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from fer_edge.contract.bounds import AXIS_MOST as _LARGEST_AXIS
@@ -92,18 +92,42 @@ class AlignSpec:
 
 @dataclass(frozen=True)
 class DetectorSpec:
-    """A face detector in the bundle: what it is, the roles of its files, its thresholds."""
+    """A face detector in the bundle: what it is, the roles of its files, its thresholds.
+
+    ``int8`` are the roles of the same networks quantized, where the bundle has them: they find the same faces.
+    """
 
     id: Literal["blazeface_short", "blazeface_full", "mtcnn"]
     files: tuple[str, ...]
     thresholds: dict[str, float]
+    int8: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         expected = 3 if self.id == "mtcnn" else 1
-        require(len(self.files) == expected, "files", f"found {len(self.files)}, expected {expected} for {self.id}")
+        for name, roles in (("files", self.files), ("int8", self.int8)):
+            n = expected if roles is None else len(roles)
+            require(n == expected, name, f"found {n}, expected {expected} for {self.id}")
         (low, high), factor = _PYRAMID_FACTOR, self.thresholds.get("factor")
         if self.id == "mtcnn" and factor is not None:
             require(low <= factor <= high, "thresholds.factor", f"found {factor:.12g}, expected {low:g} to {high:g}")
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Of all its files, in every form."""
+        return (*self.files, *(self.int8 or ()))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of its forms: its id alone is the float one, ``blazeface_short.int8`` the other where there is one."""
+        return (self.id,) if self.int8 is None else (self.id, f"{self.id}.int8")
+
+    def named(self, name: str) -> DetectorSpec | None:
+        """The form of this name, its files in ``files``; None: it is no name of this detector's."""
+        if name == self.id:
+            return self
+        if self.int8 is None or name not in self.names:
+            return None
+        return replace(self, files=self.int8, int8=None)
 
 
 @dataclass(frozen=True)

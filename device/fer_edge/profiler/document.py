@@ -114,7 +114,7 @@ def document(
         mode=measured.mode,
         model_id=manifest.model_id,
         scheme=variant.scheme,
-        detector=None if measured.mode == "model" else manifest.find_detector(subject.setting.detector).id,
+        detector=None if measured.mode == "model" else subject.setting.detector,
         measured_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         fer_edge=__version__,
         kernel=board.kernel_release(root),

@@ -49,7 +49,7 @@ def combinations(what: str, base: Subject, mode: Mode) -> list[Subject]:
     values: dict[str, Sequence[object]] = {
         "threads": thread_counts(),
         "variant": [variant.id for variant in manifest.variants],
-        "detector": [spec.id for spec in (manifest.detector, *manifest.other_detectors)],
+        "detector": [name for spec in (manifest.detector, *manifest.other_detectors) for name in spec.names],
         "provider": providers_here() if "provider" in what and has_onnx(base.bundle) else ["cpu"],
     }
     chosen = {key: _named(key, given, values) for key, given in _words(what).items()}

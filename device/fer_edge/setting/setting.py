@@ -14,6 +14,7 @@ MOST_THREADS = 4  # the boards' cores; on larger machines more bring these small
 class Setting:
     """Which variant of the classifier runs, on how many threads (the detector too), behind which detector.
 
+    ``detector`` is one of its names: ``blazeface_short``, or ``blazeface_short.int8`` for that form of it.
     ``min_score`` is the least score of a face, 0..1; None takes the detector's own. ``provider`` is onnxruntime's, one
     of ``classifier.providers.NAMES``; None takes the best of this board, and a tflite file has none.
     """
@@ -48,5 +49,6 @@ def setting_for(
     Raises:
         SchemaError: the bundle has no such variant or detector.
     """
-    variant, detector = manifest.variant(variant).id, manifest.find_detector(detector).id
-    return Setting(variant, threads or default_threads(), detector, min_score, provider)
+    name = detector or manifest.detector.id
+    manifest.find_detector(name)  # refuses one that is not there
+    return Setting(manifest.variant(variant).id, threads or default_threads(), name, min_score, provider)

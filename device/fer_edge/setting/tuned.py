@@ -81,7 +81,7 @@ def recall(bundle: Bundle) -> Tuned | None:
     ]
     if not candidates:
         return None  # the usual case: nothing is asked of the machine
-    names = {spec.id for spec in (bundle.manifest.detector, *bundle.manifest.other_detectors)}
+    names = {name for spec in (bundle.manifest.detector, *bundle.manifest.other_detectors) for name in spec.names}
     variants = {variant.id for variant in bundle.manifest.variants}
     known = (entry for entry in candidates if entry.variant in variants and entry.detector in names)
     return next((entry for entry in known if entry.identity == identity(bundle, entry.variant)), None)

@@ -89,9 +89,10 @@ def run_all(bundle: Bundle) -> None:
     picture = np.random.default_rng(1).integers(0, 256, (SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
     for spec in (manifest.detector, *manifest.other_detectors):
         say(trying=f"detector {spec.id}")
-        for role in spec.files:
+        for role in spec.roles:
             _run_detector_file(bundle, spec, role)
-        make_detector(spec, bundle.read).detect(picture)
+        for name in spec.names:
+            make_detector(manifest.find_detector(name), bundle.read).detect(picture)
     say(trying="a face")
     pipeline = open_pipeline(bundle, setting_for(manifest, threads=1))
     _finite(bundle, "a face", np.array(pipeline.classify(picture, [_face()], {})))
@@ -107,14 +108,16 @@ def _run_detector_file(bundle: Bundle, spec: DetectorSpec, role: str) -> None:
     what, content = f"detector {spec.id}, {role}", bundle.read(role)
     interpreter = open_interpreter(content, what)
     details = interpreter.get_input_details()
-    if len(details) != 1 or len(details[0]["shape"]) != 4 or details[0]["dtype"] is not np.float32:
+    if len(details) != 1 or len(details[0]["shape"]) != 4 or details[0]["dtype"] not in (np.float32, np.int8):
         raise BundleError(f"bundle {bundle.path}: {what} takes no picture; rebuild the bundle")
     shape = tuple(int(n) for n in details[0]["shape"])
     if min(shape[1:3]) < ANY_PX:
         shape = (1, ANY_PX, ANY_PX, 3)
         interpreter = open_interpreter(content, what, input_shape=shape)
     picture: RgbImage = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
-    interpreter.set_tensor(details[0]["index"], picture.astype(np.float32) / 127.5 - 1)
+    as_int8 = (picture ^ np.uint8(128)).view(np.int8)
+    floats = picture.astype(np.float32) / 127.5 - 1
+    interpreter.set_tensor(details[0]["index"], as_int8 if details[0]["dtype"] is np.int8 else floats)
     invoke(interpreter, what)
     for output in interpreter.get_output_details():
         _finite(bundle, what, interpreter.get_tensor(output["index"]))

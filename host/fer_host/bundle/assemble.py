@@ -16,7 +16,7 @@ from fer_host.bundle.golden import N_SHIPPED, golden_file
 from fer_host.bundle.stages import Build
 from fer_host.convert.onnx_variants import onnx_variant
 from fer_host.convert.parity import MARGIN
-from fer_host.detector.networks import detector_contents, detector_spec
+from fer_host.detector.networks import detector_contents, detector_spec, int8_contents
 from fer_host.errors import DataError, RecipeError
 from fer_host.evaluate import gates
 from fer_host.files.artifacts import one_line_if_disk_full, tool_versions
@@ -104,7 +104,7 @@ def assemble(
         **{
             role: (f"{role}.tflite", content)
             for detector in detectors
-            for role, content in detector_contents(detector).items()
+            for role, content in {**detector_contents(detector), **int8_contents(detector)}.items()
         },
         "golden": ("golden.npz", golden),
     }

@@ -6,13 +6,29 @@ from pathlib import Path
 
 from fer_edge.contract.specs import DetectorSpec
 from fer_host.detector.convert import convert_network
-from fer_host.device_pipeline import PHOTO_TILES, DoubtingDetector, FaceDetector, SecondOpinion, make_detector
-from fer_host.errors import WeightsError
+from fer_host.detector.int8 import int8_network
+from fer_host.device_pipeline import (
+    PHOTO_TILES,
+    DoubtingDetector,
+    FaceDetector,
+    SecondOpinion,
+    iou,
+    make_detector,
+    read_photo,
+)
+from fer_host.errors import GateError, WeightsError
 from fer_host.files.artifacts import sha256_bytes
 from fer_host.files.paths import BUILD
 from fer_host.files.store import Store
 from fer_host.models.weights import package_file
 from fer_host.recipe.recipe import DetectorNetwork, DetectorRecipe, Recipe, load_detector
+
+# with one face each; what the gates on photos and clips found is in benchmarks/results/detector_int8.md
+PHOTOS = (
+    ("scikit-image", "skimage/data/astronaut.png"),
+    ("matplotlib", "matplotlib/mpl-data/sample_data/grace_hopper.jpg"),
+)
+LEAST_IOU = 0.9
 
 
 def detector_contents(recipe: DetectorRecipe) -> dict[str, bytes]:
@@ -33,6 +49,49 @@ def detector_contents(recipe: DetectorRecipe) -> dict[str, bytes]:
         }
 
 
+def int8_contents(recipe: DetectorRecipe) -> dict[str, bytes]:
+    """The int8 forms of the detector's networks by their role; none where the recipe has none.
+
+    Raises:
+        WeightsError: see ``detector_contents``.
+        DataError: activation ranges are absent, or of another network.
+        GateError: an int8 network answers otherwise on the packaged photos.
+        ToolError: a converter failed.
+    """
+    if not _has_int8(recipe):
+        return {}
+    floats = detector_contents(recipe)
+    with Store(BUILD / "detectors" / f"{recipe.id}.int8", wait=True) as store:
+        made = {
+            network.int8_role: int8_network(store, 10 * i, network, floats[network.role]).read_bytes()
+            for i, network in enumerate(recipe.networks)
+        }
+    _check_faces(recipe, floats, made)
+    return made
+
+
+def _check_faces(recipe: DetectorRecipe, floats: dict[str, bytes], int8: dict[str, bytes]) -> None:
+    """Refuses an int8 detector that finds other faces in the packaged photos than the float one."""
+    spec, contents = detector_spec(recipe), {**floats, **int8}
+    for package, file in PHOTOS:
+        image, found = read_photo(package_file(package, file)).image, []
+        for name in spec.names:
+            form = spec.named(name)
+            assert form is not None, "a name of its own"
+            found.append(make_detector(form, contents.__getitem__).detect(image))
+        overlaps = [iou(a.box, b.box) for a, b in zip(*found, strict=False)]
+        if len(found[0]) != len(found[1]) or min(overlaps, default=1.0) < LEAST_IOU:
+            raise GateError(
+                f"detector {recipe.id}: in int8 it finds {len(found[1])} faces in {Path(file).name}, in float "
+                f"{len(found[0])}, least overlap {min(overlaps, default=0.0):.2f}, expected the same and at least "
+                f"{LEAST_IOU:g}; measure its ranges again (benchmarks/detector_int8.py --measure)"
+            )
+
+
+def _has_int8(recipe: DetectorRecipe) -> bool:
+    return all(network.float_from is not None for network in recipe.networks)
+
+
 def _source(recipe: DetectorRecipe, network: DetectorNetwork) -> Path:
     """The network's file in its package, if it is the one that the recipe names."""
     path = package_file(recipe.package, network.file)
@@ -46,7 +105,9 @@ def _source(recipe: DetectorRecipe, network: DetectorNetwork) -> Path:
 
 def detector_spec(recipe: DetectorRecipe) -> DetectorSpec:
     """The manifest's entry."""
-    return DetectorSpec(recipe.id, tuple(network.role for network in recipe.networks), dict(recipe.thresholds))
+    roles = tuple(network.role for network in recipe.networks)
+    int8 = tuple(network.int8_role for network in recipe.networks) if _has_int8(recipe) else None
+    return DetectorSpec(recipe.id, roles, dict(recipe.thresholds), int8)
 
 
 def load_photo_detector(recipe: Recipe) -> FaceDetector:

@@ -134,7 +134,7 @@ def _terms(manifest: Manifest) -> dict[str, License]:
             ours = load_detector(spec.id).license
         except RecipeError:  # of a newer or another kit: its terms are among those of the networks
             continue
-        found |= dict.fromkeys(spec.files, said.pop(ours.component, ours))
+        found |= dict.fromkeys(spec.roles, said.pop(ours.component, ours))
     rest = list(said.values())
     terms = " AND ".join(sorted({license.license for license in rest})) or "NOASSERTION"
     return {**found, "*": License("networks", terms, "; ".join(license.origin for license in rest))}

@@ -155,6 +155,8 @@ class DetectorNetwork:
         sha256: of that file.
         input_hw: (height, width) that an ONNX network of any size is fixed to; the device may resize it.
         outputs: those that an ONNX network's one output joins, in this order.
+        float_from: in the int8 form, operators from this one on (of the float32 file) stay in float; None: no such
+            form is made.
     """
 
     name: str
@@ -162,6 +164,12 @@ class DetectorNetwork:
     sha256: str
     input_hw: tuple[int, int] | None = None
     outputs: tuple[str, ...] = ()
+    float_from: int | None = None
+
+    @property
+    def int8_role(self) -> str:
+        """Of its int8 form in the manifest's ``files``."""
+        return f"{self.role}.int8"
 
     @property
     def role(self) -> str:
