@@ -267,13 +267,11 @@ class Manifest:
         Raises:
             SchemaError: the bundle does not hold it.
         """
-        specs = self._detectors.values()
-        found = (spec.named(detector_id or self.detector.id) for spec in specs)
-        chosen = next((spec for spec in found if spec is not None), None)
-        if chosen is None:
-            names = ", ".join(name for spec in specs for name in spec.names)
-            raise SchemaError("detector", f"found {detector_id!r}, this bundle has {names}")
-        return chosen
+        for spec in self._detectors.values():
+            if (found := spec.named(detector_id or self.detector.id)) is not None:
+                return found
+        names = ", ".join(name for spec in self._detectors.values() for name in spec.names)
+        raise SchemaError("detector", f"found {detector_id!r}, this bundle has {names}")
 
     def variant(self, variant_id: str | None = None) -> Variant:
         """The named variant, or the default one.
