@@ -12,7 +12,7 @@ from fer_edge.contract import bounds, codec
 from fer_edge.contract.errors import SchemaError
 from fer_edge.contract.labels import LABEL_SETS, Calibration, LabelSet, check_labels, check_sets, find_set
 from fer_edge.contract.names import PLAIN_NAME, is_plain_name
-from fer_edge.contract.specs import AlignSpec, DetectorSpec, InputSpec, TensorSpec, require
+from fer_edge.contract.specs import AlignSpec, DetectorSpec, InputSpec, TensorSpec, named_detector, require
 
 SCHEMA = "fer-edge/manifest/1"
 Scheme = Literal["float32", "dynamic", "int8", "mixed", "float16"]
@@ -267,11 +267,7 @@ class Manifest:
         Raises:
             SchemaError: the bundle does not hold it.
         """
-        for spec in self._detectors.values():
-            if (found := spec.named(detector_id or self.detector.id)) is not None:
-                return found
-        names = ", ".join(name for spec in self._detectors.values() for name in spec.names)
-        raise SchemaError("detector", f"found {detector_id!r}, this bundle has {names}")
+        return named_detector(tuple(self._detectors.values()), detector_id or self.detector.id)
 
     def variant(self, variant_id: str | None = None) -> Variant:
         """The named variant, or the default one.

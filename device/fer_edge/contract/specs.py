@@ -130,6 +130,19 @@ class DetectorSpec:
         return replace(self, files=self.int8, int8=None)
 
 
+def named_detector(specs: tuple[DetectorSpec, ...], name: str) -> DetectorSpec:
+    """The form of this name.
+
+    Raises:
+        SchemaError: none of these has it.
+    """
+    found = next((form for form in (spec.named(name) for spec in specs) if form is not None), None)
+    if found is None:
+        known = ", ".join(each for spec in specs for each in spec.names)
+        raise SchemaError("detector", f"found {name!r}, this bundle has {known}")
+    return found
+
+
 @dataclass(frozen=True)
 class TensorSpec:
     """A network's input or output tensor; real value = (stored - zero_point) * scale where dtype is an integer."""
