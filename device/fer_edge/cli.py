@@ -61,7 +61,9 @@ def make_parser(command: str | None = None) -> argparse.ArgumentParser:
     """
     parser = Parser(prog="fer-edge", description="Reads facial expressions from photos and cameras.")
     parser.add_argument("--version", action="version", version=f"fer-edge {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="command")
+    commands = parser.add_subparsers(
+        title="commands", prog="fer-edge", required=True, metavar="COMMAND", dest="command"
+    )
     common = Parser(add_help=False)
     common.add_argument("--bundle", type=Path, metavar="DIR", help=_BUNDLE_HELP)
     common.add_argument("--variant", help="default: the bundle's default variant")

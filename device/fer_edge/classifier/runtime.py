@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-import importlib.metadata
 import logging
 import os
 import re
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from fer_edge.classifier.versions import version_of
 from fer_edge.contract.descriptors import captured
 from fer_edge.errors import RunnerError
 
@@ -93,10 +93,8 @@ def _is_installed(distribution: str) -> bool:
 
 
 def _version(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:  # a system build without metadata
-        return UNKNOWN
+    found = version_of(distribution)
+    return UNKNOWN if found is None else found  # a system build without metadata
 
 
 def open_interpreter(
@@ -146,7 +144,7 @@ def open_interpreter(
             interpreter.get_input_details(), interpreter.get_output_details()  # of a damaged one, names are no text
     except SystemError as error:  # tflite-runtime's wrapper under numpy 2
         raise RunnerError(
-            f"{what}: {runtime} does not work with numpy {importlib.metadata.version('numpy')}; "
+            f"{what}: {runtime} does not work with numpy {version_of('numpy')}; "
             "pip install 'numpy<2', or ai-edge-litert in its place"
         ) from error
     except (ValueError, RuntimeError) as error:

@@ -20,6 +20,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.file is None and not any(file.is_file() for file in config.default_files()):
         places = ", ".join(map(str, config.default_files()))
         raise UsageError(f"config check: no file; expected FILE, or one of {places}")
-    _, file = preflight.load(arguments.file, flags)
+    file = preflight.load(arguments.file, flags).file
     print(f"{file}: no mistake found")
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import errno
 import json
 import re
@@ -240,6 +239,8 @@ def _without_rivals(table: str, values: Any, given: dict[str, Any]) -> dict[str,
 
 
 def _unknown(path: str, name: str, known: Sequence[str]) -> ConfigError:
+    import difflib  # for a mistake alone
+
     near = difflib.get_close_matches(name, known, 1)
     elsewhere = [f"{key.table}.{key.name}" for key in keys() if key.name == name]
     if elsewhere:

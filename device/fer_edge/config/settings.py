@@ -15,10 +15,9 @@ from fer_edge.contract.docstrings import described
 from fer_edge.contract.limits import Limited, Problem, checked, within
 from fer_edge.errors import SourceError
 from fer_edge.program.logs import LogSettings
-from fer_edge.sinks.csv_file import CsvSettings
 from fer_edge.sinks.jsonl import JsonlSettings
-from fer_edge.sinks.metrics import MetricsSettings
 from fer_edge.sinks.mqtt.settings import MqttSettings
+from fer_edge.sinks.table_settings import CsvSettings, MetricsSettings
 from fer_edge.sinks.video_settings import AnnotateSettings
 from fer_edge.sinks.web.settings import WebSettings
 from fer_edge.sources import SCHEMES, Playback, parse_uri

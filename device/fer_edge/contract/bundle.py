@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import lzma
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +11,11 @@ from typing import TYPE_CHECKING, Literal
 from fer_edge.contract import bounds
 from fer_edge.contract import manifest as manifest_format
 from fer_edge.contract.bounds import XZ_MEMORY_BYTES as _XZ_MEMORY
+from fer_edge.contract.digest import sha256 as _digest
 from fer_edge.contract.errors import BundleError, SchemaError
 from fer_edge.contract.kept import kept
 from fer_edge.contract.manifest import FileEntry, Manifest
 from fer_edge.contract.regular import read_regular
-from fer_edge.contract.replace import check_replaceable, replace_folder
 
 if TYPE_CHECKING:
     from fer_edge.contract.bits1 import Region
@@ -66,7 +64,7 @@ def open_bundle(path: Path) -> Bundle:
     if not (path / MANIFEST_NAME).is_file():
         raise BundleError(f"bundle {path}: no {MANIFEST_NAME} there; expected a folder made by `make convert`")
     text = read_regular(path / MANIFEST_NAME, bounds.MANIFEST_BYTES)
-    digest = hashlib.sha256(text).hexdigest()
+    digest = _digest(text)
     digest_file = path / DIGEST_NAME
     expected = digest_file.read_bytes() if digest_file.is_file() else b""
     if expected != _digest_line(digest):
@@ -87,6 +85,8 @@ def _decoded(root: Path, entry: FileEntry) -> bytes:
     if entry.encoding == "none":
         content = stored
     elif entry.encoding == "xz":
+        import lzma
+
         try:
             # one byte more than announced is enough to see that it is too long, and no bomb gets further
             content = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY).decompress(
@@ -115,7 +115,7 @@ def _stored(root: Path, entry: FileEntry) -> bytes:
 
 def _check(root: Path, name: str, content: bytes, size_bytes: int, sha256: str) -> None:
     _check_size(root, name, len(content), size_bytes)
-    if hashlib.sha256(content).hexdigest() != sha256:
+    if _digest(content) != sha256:
         raise BundleError(f"bundle {root}: {name} is damaged (its sha256 differs from the manifest's); {_REMEDY}")
 
 
@@ -136,14 +136,16 @@ def encode_file(
 
         stored = bits1.encode(content, regions)
     else:
+        import lzma
+
         stored = content if encoding == "none" else lzma.compress(content, preset=9 | lzma.PRESET_EXTREME)
     entry = FileEntry(
         path=path,
         encoding=encoding,
         size_bytes=len(stored),
-        sha256=hashlib.sha256(stored).hexdigest(),
+        sha256=_digest(stored),
         decoded_size_bytes=len(content),
-        decoded_sha256=hashlib.sha256(content).hexdigest(),
+        decoded_sha256=_digest(content),
     )
     return entry, stored
 
@@ -160,6 +162,8 @@ def write_bundle(path: Path, manifest: Manifest, stored: dict[str, bytes]) -> Bu
         BundleError: ``path`` holds something that is not an older bundle's.
         OSError: the disk is full or not writable; nothing is left behind.
     """
+    from fer_edge.contract.replace import replace_folder  # who reads a bundle writes none
+
     if stored.keys() != manifest.files.keys():
         raise SchemaError("manifest.files", f"roles {sorted(manifest.files)} differ from the contents {sorted(stored)}")
 
@@ -170,7 +174,7 @@ def write_bundle(path: Path, manifest: Manifest, stored: dict[str, bytes]) -> Bu
             file.write_bytes(content)
         text = manifest_format.dumps(manifest).encode()
         (folder / MANIFEST_NAME).write_bytes(text)
-        (folder / DIGEST_NAME).write_bytes(_digest_line(hashlib.sha256(text).hexdigest()))
+        (folder / DIGEST_NAME).write_bytes(_digest_line(_digest(text)))
         open_bundle(folder)
         for entry in manifest.files.values():
             _decoded(folder, entry)
@@ -185,6 +189,8 @@ def check_output(path: Path) -> None:
     Raises:
         BundleError: it holds something that is not an older bundle's.
     """
+    from fer_edge.contract.replace import check_replaceable
+
     check_replaceable(path, files_of_bundle)
 
 

@@ -8,17 +8,16 @@ a user's HOME): then everything is decoded each time, and nothing is read, writt
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from fer_edge.contract import places
 from fer_edge.contract.bounds import KEPT_FILES as _MOST_FILES
+from fer_edge.contract.digest import sha256 as _digest
 from fer_edge.contract.regular import read_regular
 
 _OURS = re.compile(r"[0-9a-f]{64}")
@@ -47,7 +46,7 @@ def kept(sha256: str, size_bytes: int, decode: Callable[[], bytes]) -> bytes:
     with contextlib.suppress(OSError):
         if folder is not None and (folder / sha256).stat().st_size == size_bytes:
             content = read_regular(folder / sha256, size_bytes)
-            if hashlib.sha256(content).hexdigest() == sha256:
+            if _digest(content) == sha256:
                 with contextlib.suppress(OSError):  # a place that cannot be written: it is read all the same
                     os.utime(folder / sha256)
                 return content
@@ -154,6 +153,8 @@ def _make(where: Path, kind: str) -> None:
 
 
 def _write(file: Path, content: bytes) -> None:
+    import tempfile  # most runs write nothing
+
     handle, temporary = tempfile.mkstemp(prefix=".tmp-", dir=file.parent)
     try:
         with os.fdopen(handle, "wb") as opened:

@@ -26,9 +26,9 @@ def read_regular(path: str | Path, most_bytes: int = MOST_BYTES) -> bytes:
             raise OSError(errno.EINVAL, "no regular file", str(path))
         if state.st_size > most_bytes:
             raise OSError(errno.EFBIG, f"more than {most_bytes} bytes", str(path))
-        content = bytearray()
+        content = file.read(state.st_size)  # the size is known: no second copy, and no more than there is
         while len(content) <= most_bytes and (block := file.read(min(_BLOCK_BYTES, most_bytes + 1 - len(content)))):
-            content += block  # by and by: one read of so many bytes would take them all, also for a small file
+            content += block  # it grew meanwhile, or lies in /proc, where a size is 0
     if len(content) > most_bytes:
         raise OSError(errno.EFBIG, f"more than {most_bytes} bytes", str(path))
-    return bytes(content)
+    return content

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ _NAME_BYTES = 100  # of the file's own name, in that of the unfinished one; a na
 def unfinished_file(path: Path, mode: int = 0o666) -> Path:
     """Makes the empty file alone; for who cannot write it in one block and renames or removes it later."""
     stem = os.fsdecode(os.fsencode(path.name)[:_NAME_BYTES])
-    unfinished = path.with_name(f".{stem}.{secrets.token_hex(4)}.tmp")
+    unfinished = path.with_name(f".{stem}.{os.urandom(4).hex()}.tmp")
     os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode))
     return unfinished
 

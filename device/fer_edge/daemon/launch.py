@@ -63,6 +63,8 @@ class Launcher:
         max_frames: to read at most.
         camera: opens a camera in place of the configured source (benchmarks/standin.py fails on demand).
         when_tracking: called when faces begin to be followed.
+        bundle: that is configured, already opened; None opens it.
+        when_loaded: called when the libraries and networks are loaded, and when source and sinks are open.
 
     Raises:
         EdgeError: a source, bundle or value that cannot be used.
@@ -83,20 +85,24 @@ class Launcher:
         max_frames: int | None = None,
         camera: Callable[[], FrameSource] | None = None,
         when_tracking: Callable[[], None] = lambda: None,
+        bundle: Bundle | None = None,
+        when_loaded: Callable[[], object] = lambda: None,
     ) -> None:
         logs.set_up(config.log)
         self.config, self._file, self._flags, self._max_frames = config, file, flags, max_frames
-        self._when_tracking = when_tracking
+        self._when_tracking, self._when_loaded = when_tracking, when_loaded
         self._uri = _source_uri(config)
         self.is_camera = self._uri is None or SCHEMES[self._uri.scheme].is_camera
         self.name = "camera://" if self._uri is None else self._uri.text
         self._open = camera or _opener(config, self._uri)
-        bundle = newcomer.tried(open_bundle(find_bundle(Path(config.model.bundle) if config.model.bundle else None)))
+        given = Path(config.model.bundle) if config.model.bundle else None
+        bundle = newcomer.tried(bundle or open_bundle(find_bundle(given)))
         self._newcomer = newcomer.Newcomer(bundle)
         self.bundle: Bundle = bundle.answering_in(config.model.labels)
         check_outputs(config, self._uri, self.bundle, file)
         self.setting = self._setting(is_live=not self._can_wait)
         self.pipeline = self._pipeline()
+        when_loaded()
         self.monitor = HealthMonitor(config.health)
         self.daemon: Daemon | None = None  # while it runs
         self._first: FrameSource | None = None
@@ -133,6 +139,7 @@ class Launcher:
                 switch,
             )
             self.monitor.start(log.warning)
+            self._when_loaded()
             return self.daemon.run()
 
     # -- source ------------------------------------------------------------------------------------------------------

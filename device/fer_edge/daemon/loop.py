@@ -119,7 +119,9 @@ class Daemon:
                 if self._ended or self._switch.is_off:  # meanwhile
                     source.close()
                 for frame in frames:
-                    if not self._take(frame):
+                    goes_on = self._take(frame)
+                    del frame  # before the next one is made
+                    if not goes_on:
                         source.close()
                         break
         finally:

@@ -12,10 +12,7 @@ from fer_edge.config import Config, keys
 from fer_edge.contract.bundle import Bundle
 from fer_edge.contract.outputs import STDOUT, clash
 from fer_edge.errors import UsageError
-from fer_edge.sinks.csv_file import CsvSink
 from fer_edge.sinks.fanout import QueuedSink
-from fer_edge.sinks.jsonl import JsonlSink
-from fer_edge.sinks.progress import ProgressSink
 from fer_edge.sources import SCHEMES, SourceUri
 from fer_edge.types import FrameSource, Sink
 
@@ -63,9 +60,13 @@ def open_files(
     """
     files: list[Sink] = []
     if config.jsonl.path:
+        from fer_edge.sinks.jsonl import JsonlSink
+
         files.append(JsonlSink(config.jsonl.path, strict=not is_camera))
         cleanup.callback(files[-1].close)
     if config.csv.path:
+        from fer_edge.sinks.csv_file import CsvSink
+
         files.append(CsvSink(config.csv.path, bundle.manifest.labels, strict=not is_camera))
         cleanup.callback(files[-1].close)
     if config.annotate.path:
@@ -75,6 +76,8 @@ def open_files(
         files.append(VideoSink(Path(config.annotate.path), fps, config.web.blur))
         cleanup.callback(files[-1].close)
     if source is not None and not is_camera and _shows_progress(config):
+        from fer_edge.sinks.progress import ProgressSink
+
         files.append(ProgressSink(source.length))
         cleanup.callback(files[-1].close)
     if is_camera:

@@ -9,12 +9,14 @@ import importlib.util
 import os
 import socket
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from fer_edge import config as configuration
 from fer_edge.config import Config, Flags
 from fer_edge.contract.baseline import load as load_baseline
-from fer_edge.contract.bundle import open_bundle
+from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.daemon.outputs import check_outputs
 from fer_edge.errors import ConfigError, EdgeError
 from fer_edge.setting.find import find_bundle
@@ -22,29 +24,53 @@ from fer_edge.sinks.secret import first_line
 from fer_edge.sources import SCHEMES, opener, parse_uri
 from fer_edge.sources.options import camera_number, camera_options
 
+OpenBundle = Callable[[], Bundle]
+Check = Callable[[Config, Flags], Iterator[ConfigError]]
 
-def load(path: Path | None, flags: Flags | None = None) -> tuple[Config, Path | None]:
-    """A configuration that a run can begin with, and the file that it is from; see ``config.load``.
+
+class Ready(NamedTuple):
+    """What a run can begin with.
+
+    Attributes:
+        config: without a mistake.
+        file: that it is from; None for none.
+        bundle: opened, all its digests checked: that takes a part of the start, and is done once.
+    """
+
+    config: Config
+    file: Path | None
+    bundle: Bundle
+
+
+def load(path: Path | None, flags: Flags | None = None) -> Ready:
+    """A configuration that a run can begin with, see ``config.load``, and its bundle.
 
     Raises:
         ConfigError: what is wrong, all of it in ``each``, in the order of the file.
     """
     loaded = configuration.read(path, flags)
-    mistakes = loaded.said(_unusable(loaded))
+    given = loaded.config.model.bundle
+
+    @cache
+    def bundle() -> Bundle:
+        return open_bundle(find_bundle(Path(given) if given else None))
+
+    mistakes = loaded.said(_unusable(loaded, bundle))
     if mistakes:
         raise ConfigError.of(mistakes)
-    return loaded.config, loaded.file
+    return Ready(loaded.config, loaded.file, bundle())
 
 
-def _unusable(loaded: configuration.Loaded) -> Iterator[ConfigError]:
+def _unusable(loaded: configuration.Loaded, bundle: OpenBundle) -> Iterator[ConfigError]:
     """Of each table that is right by itself, what does not work on this machine."""
     wrong = {error.path.partition(".")[0] for error in loaded.mistakes}
-    checks = {"source": _source, "model": _model, "jsonl": _jsonl, "csv": _csv, "annotate": _annotate}
+    checks: dict[str, Check] = {"source": _source, "model": lambda config, _: _model(config, bundle)}
+    checks |= {"jsonl": _jsonl, "csv": _csv, "annotate": _annotate}
     checks |= {"mqtt": _mqtt, "web": _web}
     for table, check in checks.items():
         if table not in wrong:
             yield from check(loaded.config, loaded.flags)
-    yield from _outputs(loaded)
+    yield from _outputs(loaded, bundle)
 
 
 def _source(config: Config, flags: Flags) -> Iterator[ConfigError]:
@@ -76,10 +102,10 @@ def _source(config: Config, flags: Flags) -> Iterator[ConfigError]:
     yield from _tried("source.uri", ready)
 
 
-def _model(config: Config, _: Flags) -> Iterator[ConfigError]:
+def _model(config: Config, open_it: OpenBundle) -> Iterator[ConfigError]:
     model = config.model
     try:
-        bundle = open_bundle(find_bundle(Path(model.bundle) if model.bundle else None))
+        bundle = open_it()
         manifest = bundle.manifest
     except EdgeError as error:
         yield _mistake("model.bundle", str(error))
@@ -121,11 +147,11 @@ def _target(key: str, name: str) -> Iterator[ConfigError]:
     yield _mistake(key, f"{path}: {why}; expected a file that can be written, or -")
 
 
-def _outputs(loaded: configuration.Loaded) -> Iterator[ConfigError]:
+def _outputs(loaded: configuration.Loaded, open_it: OpenBundle) -> Iterator[ConfigError]:
     """An output that is an input, where bundle and source are found."""
     config = loaded.config
     try:
-        bundle = open_bundle(find_bundle(Path(config.model.bundle) if config.model.bundle else None))
+        bundle = open_it()
         uri = parse_uri(config.source.uri) if config.source.uri else None
     except EdgeError:
         return  # said already

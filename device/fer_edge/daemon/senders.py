@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 from fer_edge.config import Config
 from fer_edge.contract.bundle import Bundle
-from fer_edge.sinks.metrics import MetricsSink
 from fer_edge.sinks.running import Running
 from fer_edge.sinks.web.controls import Controls
 from fer_edge.types import Sink
@@ -44,13 +43,14 @@ def open_senders(
         cleanup.callback(sink.close)
 
     labels = bundle.manifest.labels
-    metrics = MetricsSink(running, labels) if config.metrics.enabled else None
-    if metrics is not None:
-        add(metrics)
     page = ""
-    if config.web.enabled or metrics is not None:
+    if config.web.enabled or config.metrics.enabled:
+        from fer_edge.sinks.metrics import MetricsSink
         from fer_edge.sinks.web.sink import WebSink
 
+        metrics = MetricsSink(running, labels) if config.metrics.enabled else None
+        if metrics is not None:
+            add(metrics)
         web = WebSink(config.web, controls, metrics, config.web.enabled, running)
         add(web)
         web.invite(log.warning)

@@ -11,11 +11,9 @@ import logging
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 
 from fer_edge.contract.bounds import CSV_ROW_BYTES as LONGEST_ROW_BYTES
-from fer_edge.contract.limits import Limited
 from fer_edge.contract.reading import ReadingDoc
 from fer_edge.errors import UsageError
 from fer_edge.sinks.lines import LineFile
@@ -24,17 +22,6 @@ from fer_edge.types import FrameReading, Status
 log = logging.getLogger(__name__)
 BEFORE = ("time", "t_media_s", "frame_index", "source", "track", "label", "uncertain", "score", "x", "y", "w", "h")
 Cell = str | int | float | None
-
-
-@dataclass(frozen=True)
-class CsvSettings(Limited):
-    """The ``[csv]`` table.
-
-    Args:
-        path: file to append a row per face to; "-" is standard output, "" writes none.
-    """
-
-    path: str = ""
 
 
 class CsvSink:

@@ -10,11 +10,9 @@ import threading
 import time
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from fer_edge import __version__
 from fer_edge.board.identify import identify
-from fer_edge.contract.limits import Limited
 from fer_edge.program import threads
 from fer_edge.sinks.running import Running
 from fer_edge.types import FrameReading, Status
@@ -24,17 +22,6 @@ BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 NONE: dict[str, str] = {}
 STATES = ("running", "waiting", "stopped")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-
-
-@dataclass(frozen=True)
-class MetricsSettings(Limited):
-    """The ``[metrics]`` table. Address, port and token are those of ``[web]``.
-
-    Args:
-        enabled: serve ``/metrics``.
-    """
-
-    enabled: bool = False
 
 
 class Histogram:

@@ -13,7 +13,7 @@ from fer_edge.contract.bounds import ARGUS_FIRST_FRAME_S as FIRST_FRAME_S
 from fer_edge.contract.descriptors import captured
 from fer_edge.errors import SourceError
 from fer_edge.sources.live import Camera, LiveSource
-from fer_edge.sources.opencv import opencv_warns
+from fer_edge.sources.opencv import opencv_warns, rgb_of
 from fer_edge.sources.options import CameraOptions, camera_number, camera_options, differences
 from fer_edge.sources.uri import SourceUri
 from fer_edge.types import RgbImage
@@ -117,7 +117,7 @@ class GstreamerCamera(Camera):
             if not ok or picture is None:
                 raise SourceError(f"source {self.name}: the camera stopped after {self._frames} frames; {RESTART}")
         self._frames += 1
-        return np.ascontiguousarray(picture[:, :, ::-1]), time.monotonic()
+        return rgb_of(picture), time.monotonic()
 
     def close(self) -> None:
         """Stops the pipeline; a session that is not closed leaves the camera daemon stuck."""

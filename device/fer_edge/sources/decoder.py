@@ -17,12 +17,14 @@ from fer_edge.contract.bounds import FAILURES_S as LONGEST_S
 from fer_edge.contract.bounds import FEW_FAILURES, MOST_FAILURES
 from fer_edge.pictures.orientation import apply_orientation
 from fer_edge.sources.jpegs import NAMES, JpegPictures
+from fer_edge.sources.opencv import ONE_THREAD
 from fer_edge.sources.parts import ClipPictures, StreamPictures
 from fer_edge.sources.stamps import Stamps
 from fer_edge.sources.upright import UPRIGHT
 
 BgrImage = NDArray[np.uint8]  # (height, width, 3), as OpenCV decodes
 UNKNOWN_FPS = 25.0
+SMALL_PX = 1 << 19  # up to 800 x 600: one thread takes less than a ms here, and 4 MB less than two
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,9 @@ class Decoder:
         self._smeared = False
         self._orientation, self._patience_s = orientation, patience_s
         # FFmpeg alone: other back ends take a text file or a photo's name for a picture sequence
-        capture = cv2.VideoCapture(place, cv2.CAP_FFMPEG, [*parameters])
+        capture = cv2.VideoCapture(place, cv2.CAP_FFMPEG, [*parameters, *(ONE_THREAD if is_file else ())])
+        if is_file and ONE_THREAD and _area(capture) > SMALL_PX:
+            capture = cv2.VideoCapture(place, cv2.CAP_FFMPEG, [*parameters])
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # versions disagree on it: turned here
         fps = float(capture.get(cv2.CAP_PROP_FPS))
         self.fps = fps if 0 < fps <= 1000 else 0.0
@@ -120,6 +124,10 @@ class Decoder:
     def close(self) -> None:
         """Frees the file or the connection; safe to call twice."""
         self._pictures.close()
+
+
+def _area(capture: cv2.VideoCapture) -> float:
+    return float(capture.get(cv2.CAP_PROP_FRAME_WIDTH) * capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
 
 
 def _codec(capture: cv2.VideoCapture) -> str:

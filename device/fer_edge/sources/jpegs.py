@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fer_edge.pictures.jpeg import complaint
 from fer_edge.pictures.quiet import hushed
+from fer_edge.sources.opencv import ONE_THREAD
 
 NAMES = ("mjpg", "mjpe", "jpeg")  # by version and container
 RAW_IS_UNTIMED = tuple(map(int, cv2.__version__.split(".")[:2])) < (4, 10)
@@ -29,7 +30,8 @@ class JpegPictures:
     damaged: bool = False  # the last one, as far as libjpeg complains
 
     def __init__(self, place: str, parameters: Sequence[int], is_file: bool) -> None:
-        self.capture = cv2.VideoCapture(place, cv2.CAP_FFMPEG, [*parameters, cv2.CAP_PROP_FORMAT, -1])
+        raw = (*parameters, cv2.CAP_PROP_FORMAT, -1, *ONE_THREAD)
+        self.capture = cv2.VideoCapture(place, cv2.CAP_FFMPEG, raw)
         self.capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # 4.6 turns the packet's bytes
         timed = is_file and RAW_IS_UNTIMED
         self._clock = cv2.VideoCapture(place, cv2.CAP_FFMPEG, [*parameters]) if timed else self.capture

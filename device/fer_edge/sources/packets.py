@@ -6,6 +6,7 @@ import cv2
 
 from fer_edge.contract.bounds import FEW_FAILURES as MOST_FAILURES
 from fer_edge.sources.headers import codec_of, is_shown, size_mark
+from fer_edge.sources.opencv import ONE_THREAD
 
 AHEAD = 64  # packets; a decoder holds back fewer frames than these (16 threads, 16 to put in order)
 
@@ -25,7 +26,7 @@ class PacketWatch:
     changed: bool
 
     def __init__(self, place: str) -> None:
-        self._capture = cv2.VideoCapture(place, cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
+        self._capture = cv2.VideoCapture(place, cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1, *ONE_THREAD])
         self._capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # 4.6 turns the packet's bytes
         self.codec = b""
         self.shown = 0  # packets before the present one that give a picture

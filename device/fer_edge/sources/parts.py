@@ -90,7 +90,7 @@ class ClipPictures:
 
     def _is_stale(self, picture: BgrImage) -> bool:
         """4.6 takes the new height for the old size's last frames: where it is more, the last picture comes again."""
-        before, self._before = self._before, picture if self._packets.changed else None
+        before, self._before = self._before, picture.copy() if self._packets.changed else None
         return self._is_near() and before is not None and np.array_equal(before, picture)
 
     def _is_near(self) -> bool:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 
 import cv2
-import numpy as np
 
 from fer_edge.contract.bounds import FROZEN_S, OPEN_S, READ_S
 from fer_edge.errors import SourceError
 from fer_edge.sources.decoder import Decoder
 from fer_edge.sources.live import Camera, LiveSource
-from fer_edge.sources.opencv import rtsp_over_tcp
+from fer_edge.sources.opencv import rgb_of, rtsp_over_tcp
 from fer_edge.sources.uri import SourceUri
 from fer_edge.types import RgbImage
 
@@ -71,7 +70,7 @@ class RtspCamera(Camera):
             self._seen, self._changed_at_s = seen, now_s
         elif now_s - self._changed_at_s > FROZEN_S:
             raise SourceError(f"source {self.name}: the picture is frozen for {FROZEN_S:g} s; restart the camera")
-        return np.ascontiguousarray(picture[:, :, ::-1]), now_s
+        return rgb_of(picture, in_place=True), now_s
 
     def close(self) -> None:
         """Ends the session."""

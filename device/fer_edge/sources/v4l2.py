@@ -16,6 +16,7 @@ from fer_edge.contract.bounds import GOOD_FRAME_S
 from fer_edge.errors import SourceError
 from fer_edge.sources.devices import Capability, explain, find_cameras, query
 from fer_edge.sources.live import Camera, LiveSource
+from fer_edge.sources.opencv import rgb_of
 from fer_edge.sources.options import CameraOptions, camera_options, differences
 from fer_edge.sources.uri import SourceUri
 from fer_edge.types import RgbImage
@@ -78,7 +79,7 @@ class V4l2Camera(Camera):
         self._frames += 1
         assert self._capture is not None
         captured = capture_time(float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000, time.monotonic())
-        return np.ascontiguousarray(picture[:, :, ::-1]), captured
+        return rgb_of(picture), captured
 
     def close(self) -> None:
         """Frees the device."""

@@ -7,13 +7,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from fer_edge.contract.bounds import GAP_S as LONGEST_GAP_S
 from fer_edge.errors import SourceError
 from fer_edge.sources.container import Container, describe, why_cut
 from fer_edge.sources.decoder import UNKNOWN_FPS, Decoded, Decoder
 from fer_edge.sources.mailbox import LONGEST_WAIT_S
+from fer_edge.sources.opencv import rgb_of
 from fer_edge.sources.upright import from_options, then
 from fer_edge.sources.uri import Playback, SourceUri
 from fer_edge.types import Frame, FrameSource
@@ -42,6 +41,7 @@ class VideoFileSource(FrameSource):
         self._play, self._closed = play, False
         self._turn = from_options(uri.options, uri.text)
         self._container = self._described()
+        self._first: Decoded | None
         self._decoder, self._first = self._open()
         self._corrupt = 0  # of rounds that are over
         self.fps = play.rate or self._decoder.fps or UNKNOWN_FPS
@@ -121,8 +121,9 @@ class VideoFileSource(FrameSource):
                 self._wait(due_s)
                 now_s = time.monotonic()
                 damaged = True if decoded.damaged else None
-                image, late = _rgb(decoded), play.is_paced
+                image, late = rgb_of(decoded.image, in_place=True), play.is_paced
                 yield Frame(image, index, now_s, self.name, t_media_s=t_s, damaged=damaged, can_be_late=late)
+                del decoded, image  # before the next one is made
             if not any_yet and not self._closed:
                 end = f"it ends at {self._decoder.stamps.end_s:.2f} s"
                 why = f" ({self._incomplete})" if self._incomplete else ""
@@ -134,6 +135,7 @@ class VideoFileSource(FrameSource):
         """(number, place, picture) of the frames that were asked for, round after round where the clip loops."""
         play, index, before_s, n = self._play, 0, 0.0, 0  # before_s: of the rounds that are over
         decoded: Decoded | None = self._first
+        self._first = None
         while decoded is not None and not self._closed:
             is_over = play.to_s is not None and decoded.t_s >= play.to_s
             if not is_over and decoded.t_s >= (play.from_s or 0.0):
@@ -141,7 +143,9 @@ class VideoFileSource(FrameSource):
                     yield index, before_s + decoded.t_s, decoded
                 n += 1
             index += 1
-            decoded = None if is_over or self._closed else self._decoder.read()
+            decoded = None
+            if not (is_over or self._closed):
+                decoded = self._decoder.read()
             if decoded is None and not self._closed:
                 if not is_over:
                     self._incomplete = self._incomplete or self._why_incomplete()
@@ -201,7 +205,3 @@ class _openable:  # noqa: N801  # used as `with _openable(…):`
     def __exit__(self, *_: object) -> None:
         if self._number >= 0:
             os.close(self._number)
-
-
-def _rgb(decoded: Decoded) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    return np.ascontiguousarray(decoded.image[:, :, ::-1])

@@ -5,15 +5,12 @@ What has passed is remembered by its digest, with this interpreter, beside the d
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import platform
-import shutil
-import tempfile
+import os
 from pathlib import Path
 from typing import Any
 
-from fer_edge.contract import bounds, kept
+from fer_edge.contract import bounds, digest, kept
 from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.errors import BundleError, EdgeError
 from fer_edge.program.child import ask
@@ -76,6 +73,9 @@ def tried(
     Raises:
         BundleError: it is refused.
     """
+    import shutil
+    import tempfile
+
     folder = tempfile.mkdtemp(prefix="fer-edge-") if path.is_file() else ""
     try:
         limits = (str(bounds.TRIAL_MEMORY_BYTES), str(cpu_s))
@@ -104,4 +104,4 @@ def _key(sha256: str) -> str:
 
     version = installed_version()
     other = f" {NAME} {version}" if version else ""
-    return hashlib.sha256(f"{sha256} {find_runtime()} {platform.machine()}{other}".encode()).hexdigest()
+    return digest.sha256(f"{sha256} {find_runtime()} {os.uname().machine}{other}".encode())
