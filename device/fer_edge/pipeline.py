@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -208,6 +210,19 @@ def open_pipeline(
     return pipeline
 
 
+_watching: list[Callable[[str, float, float], None]] = []
+
+
+@contextmanager
+def watched_stages(watch: Callable[[str, float, float], None]) -> Iterator[None]:
+    """Inside, ``watch`` is told each stage of any pipeline at its end: name, start, end (``time.perf_counter``)."""
+    _watching.append(watch)
+    try:
+        yield
+    finally:
+        _watching.remove(watch)
+
+
 class _timed:  # noqa: N801  # used as `with _timed(…):`; a third of the cost of contextlib's
     """Adds the ms that its block takes to ``stage_ms[name]``."""
 
@@ -220,5 +235,7 @@ class _timed:  # noqa: N801  # used as `with _timed(…):`; a third of the cost 
         self._started = time.perf_counter()
 
     def __exit__(self, *_: object) -> None:
-        passed_ms = (time.perf_counter() - self._started) * 1000
-        self._stage_ms[self._name] = self._stage_ms.get(self._name, 0.0) + passed_ms
+        ended = time.perf_counter()
+        self._stage_ms[self._name] = self._stage_ms.get(self._name, 0.0) + (ended - self._started) * 1000
+        for watch in _watching:
+            watch(self._name, self._started, ended)

@@ -14,6 +14,7 @@ from fer_edge.contract import kept
 from fer_edge.daemon import service
 from fer_edge.doctor import pack
 from fer_edge.pictures.annotate import write_picture
+from fer_edge.profiler import trace
 from fer_edge.profiler.memory import reset_peak
 from fer_edge.profiler.report import write_text
 from fer_edge.setting import tuned
@@ -46,6 +47,7 @@ def _video(path: Path) -> None:
 WRITERS: dict[str, Callable[[Path], object]] = {
     "a.jpg": _picture,
     "bench.md": lambda path: write_text(path, "text"),
+    "trace.json": lambda path: trace.write({}, path),
     "tune.json": lambda path: tuned._write(path, tuned.TuneDoc(())),
     "report.zip": lambda path: pack.pack(path, "{}", path.parent / "no-such-root", lambda *_: ""),
     "a.jsonl": _jsonl,

@@ -13,7 +13,7 @@ from fer_edge.contract import latency
 from fer_edge.contract.bench import Accuracy, BenchDoc
 from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.errors import UsageError
-from fer_edge.profiler import per_op, report, sweep
+from fer_edge.profiler import per_op, report, sweep, trace
 from fer_edge.profiler.accuracy import measure_accuracy
 from fer_edge.profiler.compare import compare, format_comparison
 from fer_edge.profiler.measure import Plan
@@ -37,6 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.per_op is not None:
         return _per_op(arguments, bundle)
     mode = _mode(arguments)
+    if arguments.trace is not None:
+        return _trace(arguments, bundle, mode)
     if arguments.sweep:
         return _sweep(arguments, bundle, mode)
     report.check_targets(arguments.out)
@@ -139,6 +141,35 @@ def _sweep(arguments: argparse.Namespace, bundle: Bundle, mode: Mode) -> int:
     for path in arguments.out:
         sweep.write(document, path)
     print(sweep.dumps(document) if arguments.json else sweep.as_table(document), end="" if arguments.json else "\n")
+    return 0
+
+
+def _trace(arguments: argparse.Namespace, bundle: Bundle, mode: Mode) -> int:
+    """One second as a trace, and nothing else: what is recorded costs time."""
+    others = {
+        "--against": arguments.against,
+        "--out": arguments.out,
+        "--soak": arguments.soak,
+        "--json": arguments.json,
+    }
+    others |= {
+        "--sweep": arguments.sweep,
+        "--mode model": mode == "model",
+        "--accuracy": arguments.accuracy,
+        "--meter": arguments.meter,
+    }
+    told = next((flag for flag, value in others.items() if value), None)
+    if told is not None:
+        raise UsageError(f"--trace and {told}: expected one of them")
+    if not arguments.trace.parent.is_dir():
+        raise UsageError(f"--trace {arguments.trace}: no folder {arguments.trace.parent}; expected one that is there")
+    one_opencv_thread()  # as run does
+    source = _camera(arguments.source)() if mode == "camera" else open_source(arguments.source or "synthetic://")
+    recorder, document = trace.trace(_subject(arguments, bundle, arguments.variant), source)
+    trace.write(document, arguments.trace)
+    print(
+        f"{trace.as_table(recorder.spans)}\n{arguments.trace}: open it in https://ui.perfetto.dev or chrome://tracing"
+    )
     return 0
 
 

@@ -33,6 +33,12 @@ def add_measuring_commands(commands: Any, common: argparse.ArgumentParser, detec
     bench.add_argument("--limit", type=positive, metavar="N", help="rows of --accuracy")
     bench.add_argument("--meter", type=Path, metavar="CSV", help="a USB meter's file, being written while this runs")
     bench.add_argument("--no-power", action="store_true", help="leave power sensors alone")
+    bench.add_argument(
+        "--trace",
+        type=Path,
+        metavar="FILE",
+        help="measure nothing, but write a second as a trace for Perfetto or Chrome",
+    )
     bench.add_argument("--json", action="store_true", help="print the fer-edge/bench/1 document")
     bench.add_argument(
         "--out", type=Path, action="append", default=[], metavar="FILE", help=".json, .md or .html; may be repeated"

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 STDOUT = 1
-WRITTEN = ("out", "report", "confusion", "csv", "wrong", "groups_plot")  # names of arguments
+WRITTEN = ("out", "report", "confusion", "csv", "wrong", "groups_plot", "trace")  # names of arguments
 FileId = tuple[int, int] | str  # device and inode; the real path of what is not there yet
 
 
