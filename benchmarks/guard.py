@@ -134,8 +134,8 @@ def main() -> int:
             risen.append(f"{kind.name}: {old:.2f} became {new:.2f} {kind.unit}, at most {arguments.most:g} times")
     text = (
         "# Memory and start, against the commit before\n\n"
-        f"`python benchmarks/guard.py --against {revision}`, {machine()}; the least of {arguments.rounds} rounds each, by "
-        "turns.\n\n" + "\n".join(lines) + "\n"
+        f"`python benchmarks/guard.py --against {revision}`, {machine()}; the least of {arguments.rounds} rounds each, "
+        "by turns.\n\n" + "\n".join(lines) + "\n"
     )
     write(arguments.out, text)
     print(text)

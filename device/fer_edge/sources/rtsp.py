@@ -70,7 +70,7 @@ class RtspCamera(Camera):
             self._seen, self._changed_at_s = seen, now_s
         elif now_s - self._changed_at_s > FROZEN_S:
             raise SourceError(f"source {self.name}: the picture is frozen for {FROZEN_S:g} s; restart the camera")
-        return rgb_of(picture, in_place=True), now_s
+        return rgb_of(picture), now_s
 
     def close(self) -> None:
         """Ends the session."""
