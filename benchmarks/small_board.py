@@ -1,6 +1,6 @@
 """Does a run fit a board of 512 MB? ``fer-edge run`` in a cgroup of 128 MB, many frames, with everything it can send.
 
-sudo python benchmarks/small_board.py dist/hawqc_mbv2      (root, cgroup v1 or v2, mosquitto; writes results/small_board.md)
+python benchmarks/small_board.py dist/hawqc_mbv2      (as root; mosquitto; writes results/small_board.md)
 
 The group is made here and removed at the end. What counts against its limit is the process' own memory and the pages
 of files that nobody had read before; ``--cold`` empties the page cache first, so that the libraries count too.

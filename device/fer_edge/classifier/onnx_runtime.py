@@ -7,12 +7,9 @@ The only module that imports it, and only when such a network is opened: else it
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib
-import importlib.metadata
 import json
 import os
-import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +22,10 @@ from fer_edge.board import identify as board
 from fer_edge.classifier.onnx_file import check_onnx
 from fer_edge.classifier.providers import CPU, TENSORRT, Choice, choose, fell_back
 from fer_edge.classifier.runtime import LoadedRuntime, RunsOn, is_older
+from fer_edge.classifier.versions import version_of
 from fer_edge.contract import kept
 from fer_edge.contract.descriptors import captured
+from fer_edge.contract.digest import sha256
 from fer_edge.contract.manifest import Scheme
 from fer_edge.errors import RunnerError
 
@@ -62,12 +61,7 @@ def silence() -> None:
 
 def installed_version() -> str:
     """Of the installed onnxruntime, without importing it; "" where none is installed."""
-    for name in DISTRIBUTIONS:
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return ""
+    return next((found for name in DISTRIBUTIONS if (found := version_of(name))), "")
 
 
 def available() -> tuple[str, ...]:
@@ -206,8 +200,8 @@ def engine_folder(model: bytes, scheme: Scheme, version: str, root: Path = Path(
     An engine is code: the folder is one that nobody else can write to, see ``contract.kept``.
     """
     here, l4t = board.identify(root), board.l4t(root)
-    things = (here.model, here.soc, str(l4t), version, scheme, hashlib.sha256(model).hexdigest())
-    return kept.folder_of(ENGINES, hashlib.sha256("\n".join(things).encode()).hexdigest())
+    things = (here.model, here.soc, str(l4t), version, scheme, sha256(model))
+    return kept.folder_of(ENGINES, sha256("\n".join(things).encode()))
 
 
 def nodes_by_provider(model: bytes, scheme: Scheme = "float32", provider: str | None = None) -> dict[str, int]:
@@ -221,6 +215,8 @@ def nodes_by_provider(model: bytes, scheme: Scheme = "float32", provider: str | 
     runtime = find_onnxruntime()
     check_onnx(model, "network")
     choice = choose(available(), board.has_nvidia_gpu(), scheme, provider)
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="fer-edge-") as folder:
         settings = _settings(runtime.module, 1)
         settings.enable_profiling, settings.profile_file_prefix = True, str(Path(folder, "profile"))
