@@ -131,7 +131,7 @@ def main() -> int:
         f"`{command}`, {machine()}: `fer-edge run` on a clip of 640 x 480 in a loop, faces followed, `--tiles "
         f"{arguments.tiles}`, with JSON lines, page, metrics and MQTT, in a cgroup of {arguments.limit_mb} MiB; "
         f"{time.monotonic() - started:.0f} s. The page cache was {cache}.\n\n"
-        "| | |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows) + "\n"
+        "| of the run | found |\n|---|---|\n" + "\n".join(f"| {name} | {value} |" for name, value in rows) + "\n"
     )
     write(arguments.out, text)
     print(text)

@@ -42,7 +42,7 @@ def test_what_fails_leaves_the_old_and_nothing_else(tmp_path: Path, error: BaseE
 
 def test_no_name_is_taken_for_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where somebody guesses the name: a link there would be written through."""
-    monkeypatch.setattr("secrets.token_hex", lambda n: "0" * 2 * n)
+    monkeypatch.setattr("os.urandom", lambda n: b"\0" * n)
     (tmp_path / "theirs").write_text("theirs")
     (tmp_path / ".a.00000000.tmp").symlink_to(tmp_path / "theirs")
     with pytest.raises(FileExistsError), whole_file(tmp_path / "a") as file:
