@@ -116,9 +116,8 @@ def losing_nobody() -> Iterator[None]:
 
 
 def _short(said: str) -> str:
-    found = re.search("|".join(_LOST), said)
-    start = said.rfind("]", 0, found.start()) + 1 if found else 0
-    return said[start : start + 100].strip(" .:")
+    found = re.search(f"(?:{'|'.join(_LOST)})[^.:\\[]{{0,60}}", said)
+    return (found[0] if found else said[:100]).strip()
 
 
 def leave_team() -> None:
