@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,7 +80,8 @@ def golden() -> dict[str, NDArray[Any]]:
 
 def cast(array: NDArray[Any], kind: Any) -> NDArray[Any]:
     """The array as another kind, whatever becomes of its values; as zeros where that cannot be."""
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # numpy's, that an imaginary part is lost
         try:
             return np.asarray(array).astype(kind)
         except ValueError:
