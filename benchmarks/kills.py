@@ -47,6 +47,7 @@ SUBJECTS: dict[str, type[Subject]] = {
 RESULTS = Path(__file__).parent / "results" / "kills.md"
 LOOK_S = 0.02  # between two looks at how much it has done
 MOST_WRONG = 10  # then it stops
+AT_WORK_S = 1800.0  # for the pip of a killed install.sh, on a busy machine
 ORPHANS_S = 60.0  # for what a killed process started to see that it is alone
 COLUMNS = "| command | kills | between | ended before | half-written or lost | failed to start again | note |"
 
@@ -96,7 +97,7 @@ def kill_often(subject: Subject, times: int, seed: int) -> Count:
 def _killed(subject: Subject, after_s: float, count: Count) -> bool:
     """Starts it and kills it after so many seconds of work; False where it ended before, having little left to do."""
     if subject.waits:
-        _wait_for_orphans(subject, ORPHANS_S)  # said, not failed
+        _wait_for_orphans(subject, AT_WORK_S)  # said, not failed
     process = subject.start()
     while process.poll() is None and worked_s(process.pid) < after_s:
         time.sleep(LOOK_S)
