@@ -104,7 +104,7 @@ check: $(VENV)/.ready ## ruff, ruff format, mypy strict, shellcheck
 	$(BIN)/ruff check --no-cache $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy device/fer_edge host/fer_host
-	$(BIN)/shellcheck device/install.sh tests/run.sh
+	$(BIN)/shellcheck device/install.sh tests/run.sh device/fleet/roles/fer_edge/files/restore.sh
 
 .PHONY: docs
 docs: $(VENV)/.ready ## the manual as a site, in build/site; needs no network
@@ -133,6 +133,36 @@ bench: $(VENV)/.ready ## time the pipeline and the network alone on this machine
 	@for m in host/zoo/*.safetensors; do m=$$(basename $$m .safetensors); [ -d dist/$$m ] || $(BIN)/fer-host convert $$m --quiet; done
 	@$(BIN)/python benchmarks/zoo.py
 
+# Ansible in an environment of its own, with the collection where it looks for collections: no program here needs it.
+FLEET_VENV := .venv-fleet
+$(FLEET_VENV)/.ready: device/fleet/requirements.txt $(shell find device/fleet -type f 2>/dev/null)
+	@if [ -z "$(PYTHON)" ]; then echo "python: found none of 3.11, 3.12; expected one on PATH, or give PYTHON=/path/to/python" >&2; exit 2; fi
+	@test -x $(FLEET_VENV)/bin/ansible-galaxy || $(PYTHON) -m venv $(FLEET_VENV)
+	@$(FLEET_VENV)/bin/pip install --disable-pip-version-check -qq -r device/fleet/requirements.txt
+	@ANSIBLE_HOME=$(CURDIR)/$(FLEET_VENV)/home $(FLEET_VENV)/bin/ansible-galaxy collection install --force device/fleet \
+	  -p "$$($(FLEET_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" >/dev/null
+	@touch $@
+
+.PHONY: fleet rollout fleet-test fleet-lint
+fleet: $(FLEET_VENV)/.ready ## Ansible and the collection that brings fer-edge to many boards, in .venv-fleet (docs/fleet.md)
+
+rollout: fleet ## INVENTORY=folder [ARGS="--check --diff"]: install or update fer-edge on every board of an inventory, one board first
+	@if [ -z "$(INVENTORY)" ]; then echo "INVENTORY: not given; expected a folder or file of boards, e.g. a copy of device/fleet/inventory" >&2; exit 2; fi
+	@ANSIBLE_CONFIG="$${ANSIBLE_CONFIG:-$(CURDIR)/device/fleet/ansible.cfg}" $(FLEET_VENV)/bin/ansible-playbook fer_edge.fleet.rollout -i "$(INVENTORY)" $(ARGS)
+
+fleet-test: $(VENV)/.ready fleet ## as root: roll-outs to Debian machines of systemd-nspawn, over real sshd (build/fleet; minutes)
+	@test -d $(TEST_BUNDLE) || $(BIN)/fer-host convert hawqc_mbv2 --quiet --out $(TEST_BUNDLE)
+	FER_TEST_BUNDLE=$(TEST_BUNDLE) $(BIN)/python -m pytest tests/fleet -v -rs
+
+build/fleet/lint/.ready:
+	@$(PYTHON) -m venv build/fleet/lint
+	@build/fleet/lint/bin/pip install --disable-pip-version-check -qq ansible-lint==26.10.1 -r device/fleet/requirements.txt
+	@touch $@
+
+fleet-lint: fleet build/fleet/lint/.ready ## ansible-lint of the collection, profile production
+	@cd device/fleet && PATH="$(CURDIR)/build/fleet/lint/bin:$$PATH" ANSIBLE_HOME=$(CURDIR)/build/fleet/lint/home \
+	  ANSIBLE_COLLECTIONS_PATH="$$(echo $(CURDIR)/$(FLEET_VENV)/lib/python3*/site-packages)" ansible-lint --offline --profile production
+
 # pip-audit in an environment of its own: nothing else needs it.
 build/audit/.ready:
 	@$(PYTHON) -m venv build/audit
@@ -143,5 +173,5 @@ audit: $(VENV)/.ready build/audit/.ready ## [SERVICE=pypi|osv] known faults in w
 	@$(BIN)/python benchmarks/audit.py --pip-audit build/audit/bin/pip-audit $(if $(SERVICE),--service "$(SERVICE)")
 
 clean: ## remove environments, builds and bundles (trained weights and calibration sets stay)
-	rm -rf $(VENV) $(DEVICE_VENV) build dist device/*.egg-info host/*.egg-info device/build host/build
+	rm -rf $(VENV) $(DEVICE_VENV) $(FLEET_VENV) build dist device/*.egg-info host/*.egg-info device/build host/build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -14,8 +14,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TABLE = ROOT / "docs" / "writes.md"
-PROGRAMS = ("device/fer_edge", "host/fer_host", "device/bin", "host/bin")
+PROGRAMS = ("device/fer_edge", "host/fer_host", "device/bin", "host/bin", "device/fleet/plugins")
 INSTALLER = "device/install.sh"
+ROLES = "device/fleet/roles"
+# of Ansible: a module that writes, a command that says that it changes something, a script
+TASKS = re.compile(r"ansible\.builtin\.(copy|file|template|systemd_service|unarchive):|changed_when: true|stdin: ")
 
 # methods of a path, or of an open file, whatever it is called
 METHODS = {
@@ -135,6 +138,17 @@ def test_every_function_of_the_installer_that_writes_is_in_the_table() -> None:
     found = shell_writes((ROOT / INSTALLER).read_text())
     assert {name: lines for name, lines in found.items() if name not in listed} == {}, "not in docs/writes.md"
     assert listed - set(found) == set(), "these no longer write: take them out of docs/writes.md"
+
+
+def test_every_role_that_writes_is_in_the_table() -> None:
+    listed = {place for place, _ in rows() if place.startswith(ROLES)}
+    found = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / ROLES).glob("*/tasks/*.yml")
+        if TASKS.search(path.read_text())
+    }
+    assert found - listed == set(), "not in docs/writes.md"
+    assert listed - found == set(), "these no longer write: take them out of docs/writes.md"
 
 
 def test_every_row_names_a_test_that_is_there() -> None:

@@ -84,6 +84,10 @@ differs:
   type: list
   elements: str
   returned: always
+foreign:
+  description: whether somebody else than this collection wrote the board's configuration.
+  type: bool
+  returned: always
 waiting:
   description: whether the board would go back by itself, since an earlier roll-out was not confirmed.
   type: bool
@@ -94,6 +98,7 @@ free_bytes:
   returned: always
 """
 CONFIGURATION = "/etc/fer-edge"
+MARK = b"# Written by the collection fer_edge.fleet"  # roles/fer_edge/templates/config.toml.j2
 UNIT = "/etc/systemd/system/fer-edge.service"
 
 
@@ -156,6 +161,15 @@ def differing(wanted: dict[str, str], salt: str) -> list[str]:
     return found
 
 
+def foreign() -> bool:
+    """The configuration is there, and not ours."""
+    try:
+        with open(os.path.join(CONFIGURATION, "config.toml"), "rb") as file:
+            return not file.readline().startswith(MARK)
+    except OSError:
+        return False
+
+
 def main() -> None:
     """The module."""
     module = AnsibleModule(
@@ -185,6 +199,7 @@ def main() -> None:
         python=python_version(module, module.params["python"]),
         service=service(module),
         differs=differing(module.params["files"], module.params["salt"]),
+        foreign=foreign(),
         waiting=os.path.exists(os.path.join(stage, "restore.pid")),
         free_bytes={"prefix": free(prefix), "stage": free(stage)},
     )
