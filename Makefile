@@ -150,7 +150,7 @@ rollout: fleet ## INVENTORY=folder [ARGS="--check --diff"]: install or update fe
 	@if [ -z "$(INVENTORY)" ]; then echo "INVENTORY: not given; expected a folder or file of boards, e.g. a copy of device/fleet/inventory" >&2; exit 2; fi
 	@ANSIBLE_CONFIG="$${ANSIBLE_CONFIG:-$(CURDIR)/device/fleet/ansible.cfg}" $(FLEET_VENV)/bin/ansible-playbook fer_edge.fleet.rollout -i "$(INVENTORY)" $(ARGS)
 
-fleet-test: $(VENV)/.ready fleet ## as root: roll-outs to Debian machines of systemd-nspawn, over real sshd (build/fleet; minutes)
+fleet-test: $(VENV)/.ready fleet test-tools ## as root: roll-outs to Debian machines of systemd-nspawn, over real sshd (build/fleet; minutes)
 	@test -d $(TEST_BUNDLE) || $(BIN)/fer-host convert hawqc_mbv2 --quiet --out $(TEST_BUNDLE)
 	FER_TEST_BUNDLE=$(TEST_BUNDLE) $(BIN)/python -m pytest tests/fleet -v -rs
 

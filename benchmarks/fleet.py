@@ -89,7 +89,12 @@ def main() -> None:
         with boards.fleet(folder, names, "flb-", "10.213.79") as fleet:
             boot_s = time.monotonic() - began
             print(f"{len(names)} boards booted in {boot_s:.0f} s", flush=True)
-            variables = {"fer_edge_archive": str(archive), "fer_edge_config": CONFIG, "fer_edge_first_reading_s": 900}
+            variables = {
+                "fer_edge_archive": str(archive),
+                "fer_edge_config": CONFIG,
+                "fer_edge_first_reading_s": 900,
+                "fer_edge_unconfirmed_s": 3600,
+            }
             runs = Runs(Control(fleet, Path(scratch) / "control", variables))
             runs.run("what would change (`--check`)", "--check")
             first = runs.run("one command")

@@ -158,7 +158,7 @@ class Fleet:
         layers = f"lowerdir={USERLAND},upperdir={board.folder}/upper,workdir={board.folder}/work"
         self._mount(board, "-t", "overlay", "-o", layers, "overlay", board.root)
         if small_opt_mb:
-            self._mount(board, "-t", "tmpfs", "-o", f"size={small_opt_mb}m", "tmpfs", board.root / "opt")
+            self._mount(board, "-t", "tmpfs", "-o", f"size={small_opt_mb}m,mode=755", "tmpfs", board.root / "opt")
         (board.root / "root/.ssh").mkdir(mode=0o700, exist_ok=True)
         shutil.copy(self.key.with_suffix(".pub"), board.root / "root/.ssh/authorized_keys")
         (board.root / "etc/hostname").write_text(board.name + "\n")

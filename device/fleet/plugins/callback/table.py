@@ -62,6 +62,9 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """Takes a board's outcome from the role's own facts."""
+        row = self.boards.get(result._host.name)
+        if row is not None and row["before"] == "?" and "verifies" in result._result:  # of board_info
+            row["before"] = row["after"] = result._result["version"]
         facts = result._result.get("ansible_facts") or {}
         outcome = facts.get("fer_edge_outcome")
         if isinstance(outcome, dict):

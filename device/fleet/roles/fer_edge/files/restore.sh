@@ -19,6 +19,9 @@ disarm() {
     case $pid in '' | *[!0-9]*) return 0 ;; esac
     # the number may be another's by now
     if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "restore.sh wait $stage "; then kill -- "-$pid"; fi
+    # one that is bringing back already ends first
+    exec 8>>"$stage/restore.lock"
+    flock -w 900 8 || say "still bringing back"
 }
 
 # Which version is in use, as install.sh links it; nothing where there is none.
@@ -66,12 +69,15 @@ case $1 in
     arm)
         disarm
         # a session of its own: it outlives the connection that started it
-        setsid sh "$0" wait "$stage" "$3" "${4:-/opt/fer-edge}" </dev/null >"$stage/restore.log" 2>&1 &
+        setsid sh "$0" wait "$stage" "$3" "${4:-/opt/fer-edge}" </dev/null >"$stage/restore.log" 2>&1 8>&- &
         echo $! >"$ours"
         ;;
     wait)
         sleep "$3"
         trap '' TERM # from here on it is not interrupted
+        exec 8>>"$stage/restore.lock"
+        flock 8
+        [ "$(cat "$ours" 2>/dev/null)" = $$ ] || exit 0 # confirmed meanwhile
         now "$4" && rm -rf "$before" && rm -f "$ours"
         ;;
     now)
