@@ -79,6 +79,11 @@ def main() -> None:
     rows = kept(RESULT)
     for model in arguments.models:
         rows |= {row[0]: row for row in rows_of(model, arguments.data)}
+        save(rows)
+
+
+def save(rows: dict[str, list[str]]) -> None:
+    """Writes the table of all rows."""
     head = ["network, labels", "n", "T of all", "T of a half", "ECE at T = 1", "ECE at the other half's T"]
     head += ["ECE at the half's own T", "T of seen rows", "ECE at that", "weights"]
     lines = [
