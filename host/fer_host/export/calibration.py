@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from fer_host.bundle.golden import PHOTOS, golden_crops, network_inputs
 from fer_host.calibration.faces import load_faces
 from fer_host.detector.networks import load_detector_model
-from fer_host.errors import DataError
 from fer_host.recipe.recipe import Recipe
 
 _SEED = 2  # not that of the golden inputs, which the result is compared on
@@ -44,8 +43,6 @@ def pictures_for(recipe: Recipe, n: int, folder: Path | None) -> Pictures:
         names = " and ".join(PHOTOS)
         words = f"{n} crops of the packaged photos {names} (public domain) and of drawn faces, moved and relit"
         return Pictures(network_inputs(crops, recipe), words)
-    if not folder.is_dir():
-        raise DataError(f"--calib {folder}: no such folder; expected photos, or leave it out for the packaged ones")
     faces = load_faces(folder, recipe, n, seed=1)
     inputs = np.concatenate([network_inputs(np.asarray(crop)[None], recipe) for crop in faces.crops])
     return Pictures(inputs, f"{len(inputs)} faces of {folder.name}, yours: pass them on only if you may")

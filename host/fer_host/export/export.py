@@ -20,7 +20,7 @@ from fer_host.calibration.ranges import open_calibration, ranges_on
 from fer_host.convert import onnx_export
 from fer_host.convert.int8 import quantize_int8
 from fer_host.convert.parity import check, compare, gates_of
-from fer_host.errors import RecipeError
+from fer_host.errors import DataError, RecipeError
 from fer_host.export.accelerator import Accelerator, load_accelerator
 from fer_host.export.calibration import pictures_for
 from fer_host.export.document import INDEX_NAME, ExportDoc, OperatorNote, dumps, files_of_export
@@ -84,6 +84,8 @@ def export(request: ExportRequest) -> Exported:
         raise RecipeError(
             f"export {request.model}: expected a recipe (a name, or a TOML file), which says how its input is made"
         )
+    if request.calib is not None and not request.calib.is_dir():
+        raise DataError(f"--calib {request.calib}: no such folder; expected photos, or leave it out for what ships")
     job = open_job(request.model, request.weights, None, Choices())
     out = request.out or EXPORTS / f"{job.recipe.id}-{accelerator.id}"
     check_replaceable(out, files_of_export)
