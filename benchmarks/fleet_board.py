@@ -114,10 +114,6 @@ class LightBoard:
         with os.fdopen(self._reads, "rb") as pipe:
             return int(pipe.readline())
 
-    def complaints(self) -> list[str]:
-        """It has no log."""
-        return []
-
     def end(self) -> None:
         """Ends it."""
         os.kill(self.pid, signal.SIGTERM)

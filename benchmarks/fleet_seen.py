@@ -47,7 +47,7 @@ class Seen:
     board_pss_bytes: float  # mean of the boards
     devices: int  # different ids in discoveries
     retained: int  # topics of the boards
-    complaints: int
+    complaints: int | None  # None where no log was looked at
     messages_per_s: float
     bytes_per_s: float
     broker_before_bytes: int
@@ -176,7 +176,9 @@ def phase(kind: str, boards: int, seconds: float, every_s: int, read: Any) -> Se
             board_pss_bytes=sum(memory(board.pid) for board in running) / boards,
             devices=len({topic for topic in kept if topic.endswith("/config")}),
             retained=len(kept),
-            complaints=sum(len(board.complaints()) for board in running),
+            complaints=sum(len(b.complaints()) for b in running if isinstance(b, RealBoard))
+            if kind == "real"
+            else None,
             messages_per_s=messages,
             bytes_per_s=received,
             broker_before_bytes=before,

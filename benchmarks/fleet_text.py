@@ -35,7 +35,10 @@ ROWS = (
     Row("memory of a board's process, PSS", lambda s: f"{s.board_pss_bytes / MB:.1f} MB"),
     Row("devices in discoveries, no two the same", lambda s: str(s.devices)),
     Row("topics kept by the broker (retained)", lambda s: str(s.retained)),
-    Row("complaints of a second client with the same id", lambda s: str(s.complaints)),
+    Row(
+        "complaints of a second client with the same id",
+        lambda s: "not looked at" if s.complaints is None else str(s.complaints),
+    ),
     Row("messages to the broker a second", lambda s: f"{s.messages_per_s:.1f}"),
     Row("a board", lambda s: f"{s.messages_per_s / s.boards:.2f}"),
     Row("bytes to the broker a second", lambda s: f"{s.bytes_per_s / KB:.1f} kB"),
