@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -91,6 +92,20 @@ def test_a_file_of_another_size_is_refused_unread(sample: Path, tmp_path: Path) 
         file.truncate(1 << 40)  # sparse; no memory holds it
     with pytest.raises(BundleError, match="has 1099511627776 bytes, expected"):
         open_bundle(copy)
+
+
+def test_a_bundle_is_checked_without_holding_its_files(tmp_path: Path) -> None:
+    manifest, stored = make_manifest()
+    entry, large = encode_file("golden.npz", bytes(8 << 20))
+    manifest = replace(manifest, files={**manifest.files, "golden": entry})
+    write_bundle(tmp_path / "b", manifest, {**stored, "golden": large})
+    tracemalloc.start()
+    try:
+        open_bundle(tmp_path / "b")
+        held_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert held_bytes < 1 << 20
 
 
 def test_an_older_bundle_is_replaced_whole(tmp_path: Path) -> None:

@@ -7,12 +7,17 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_edge.contract.digest import sha256
+from fer_edge.contract.digest import sha256, sha256_of
 
 
 @given(st.binary(max_size=300))
 def test_as_hashlib(content: bytes):
     assert sha256(content) == hashlib.sha256(content).hexdigest()
+
+
+@given(st.lists(st.binary(max_size=100), max_size=5))
+def test_in_blocks_as_whole(blocks: list[bytes]):
+    assert sha256_of(blocks) == sha256(b"".join(blocks))
 
 
 def test_known_answer():  # FIPS 180-4, example of NIST

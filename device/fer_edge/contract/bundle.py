@@ -12,6 +12,7 @@ from fer_edge.contract import bounds
 from fer_edge.contract import manifest as manifest_format
 from fer_edge.contract.bounds import XZ_MEMORY_BYTES as _XZ_MEMORY
 from fer_edge.contract.digest import sha256 as _digest
+from fer_edge.contract.digest import sha256_of as _digest_of
 from fer_edge.contract.errors import BundleError, SchemaError
 from fer_edge.contract.kept import kept
 from fer_edge.contract.manifest import FileEntry, Manifest
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 MANIFEST_NAME = "manifest.json"
 DIGEST_NAME = "bundle.sha256"
 PROBES = "probes"  # where `fer-host probes` puts its files unless told another folder
+_BLOCK_BYTES = 1 << 16
 _REMEDY = "copy the bundle again, or rebuild it with `make convert`"
 
 
@@ -71,7 +73,7 @@ def open_bundle(path: Path) -> Bundle:
         raise BundleError(f"bundle {path}: {MANIFEST_NAME} does not match {DIGEST_NAME}; {_REMEDY}")
     manifest = manifest_format.loads(text)
     for entry in manifest.files.values():
-        _stored(path, entry)
+        _check_stored(path, entry)
     return Bundle(path, manifest, digest)
 
 
@@ -104,18 +106,34 @@ def _decoded(root: Path, entry: FileEntry) -> bytes:
 
 def _stored(root: Path, entry: FileEntry) -> bytes:
     """The checked bytes of one entry as they lie in the bundle."""
-    file = root / entry.path
-    if not file.is_file() or not file.resolve().is_relative_to(root.resolve()):
-        raise BundleError(f"bundle {root}: {entry.path} is missing or leads outside the bundle; {_REMEDY}")
-    _check_size(root, entry.path, file.stat().st_size, entry.size_bytes)  # before reading: it may be huge
-    stored = file.read_bytes()
+    stored = _file(root, entry).read_bytes()
     _check(root, entry.path, stored, entry.size_bytes, entry.sha256)
     return stored
 
 
+def _check_stored(root: Path, entry: FileEntry) -> None:
+    """Checks one entry, block by block: a run looks at its bundle on each reload, and what it holds meanwhile stays."""
+    with _file(root, entry).open("rb", buffering=0) as file:
+        digest = _digest_of(iter(lambda: file.read(_BLOCK_BYTES), b""))
+    _check_digest(root, entry.path, digest, entry.sha256)
+
+
+def _file(root: Path, entry: FileEntry) -> Path:
+    """Where the entry lies; its size is right."""
+    file = root / entry.path
+    if not file.is_file() or not file.resolve().is_relative_to(root.resolve()):
+        raise BundleError(f"bundle {root}: {entry.path} is missing or leads outside the bundle; {_REMEDY}")
+    _check_size(root, entry.path, file.stat().st_size, entry.size_bytes)  # before reading: it may be huge
+    return file
+
+
 def _check(root: Path, name: str, content: bytes, size_bytes: int, sha256: str) -> None:
     _check_size(root, name, len(content), size_bytes)
-    if _digest(content) != sha256:
+    _check_digest(root, name, _digest(content), sha256)
+
+
+def _check_digest(root: Path, name: str, found: str, expected: str) -> None:
+    if found != expected:
         raise BundleError(f"bundle {root}: {name} is damaged (its sha256 differs from the manifest's); {_REMEDY}")
 
 

@@ -6,15 +6,15 @@ is checked once in a run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any
 
 
-def _sha256() -> Callable[[bytes], Any]:
+def _sha256() -> Callable[..., Any]:
     for name in ("_sha2", "_sha256", "hashlib"):  # Python 3.12 on, before, and one that was built without either
         try:
-            found: Callable[[bytes], Any] = import_module(name).sha256
+            found: Callable[..., Any] = import_module(name).sha256
         except (ImportError, AttributeError):
             continue
         return found
@@ -27,4 +27,13 @@ _own = _sha256()
 def sha256(content: bytes) -> str:
     """The digest of ``content`` as 64 hexadecimal digits (FIPS 180-4)."""
     digest: str = _own(content).hexdigest()
+    return digest
+
+
+def sha256_of(blocks: Iterable[bytes]) -> str:
+    """As ``sha256``, of what comes in blocks and is never whole in memory."""
+    running = _own()
+    for block in blocks:
+        running.update(block)
+    digest: str = running.hexdigest()
     return digest
