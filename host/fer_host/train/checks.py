@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import nn
 
@@ -12,20 +14,25 @@ from fer_host.train.parallel import ALONE, Team
 from fer_host.train.teacher import load_teacher
 
 
-def check_recipe(recipe: Recipe, team: Team = ALONE) -> None:
+def check_recipe(recipe: Recipe, team: Team = ALONE, pruned: Path | None = None) -> None:
     """Refuses a recipe that decodes but cannot be trained.
 
+    Args:
+        recipe: what is to be trained.
+        team: who trains it.
+        pruned: weights to start from, in the place of the recipe's own start.
+
     Raises:
-        RecipeError: it is made by pruning; an input size that its network cannot take; no epoch at the size that ships;
+        RecipeError: it is made by pruning, and no pruned weights are given to train on from; an input size that its network cannot take; no epoch at the size that ships;
             an attention loss without heads to keep apart; a teacher with other labels; a batch that the team cannot
             share equally.
         WeightsError: a teacher without weights.
     """
     what = f"recipe {recipe.id}"
-    if recipe.prune is not None:
+    if recipe.prune is not None and pruned is None:
         raise RecipeError(
             f"{what}: its first cycle goes on from a pruned network, so it is made by `fer-host prune {recipe.id} "
-            "--data …`; expected a recipe without a [prune] table to train"
+            "--data …`; expected a recipe without a [prune] table, or --weights of a pruned network to train on from"
         )
     if not recipe.train:
         raise RecipeError(f"{what}: has no [[train]] table; expected one or more to train by")

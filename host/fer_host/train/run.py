@@ -120,7 +120,7 @@ def _run_training(recipe: Recipe, data_path: Path, out: Path | None, cache: Path
     if target.suffix != ".safetensors" or not target.parent.is_dir():
         raise WeightsError(f"--out {target}: expected a .safetensors file in a folder that is there")
     team = join_team()
-    check_recipe(recipe, team)
+    check_recipe(recipe, team, weights)
     data = training_data(recipe, data_path, quiet=not team.leads)
     own = "" if weights is None else f"-{weights_sha256(load_network(recipe, weights))[:8]}"
     digest = train_digest(recipe, data_path)
@@ -130,7 +130,8 @@ def _run_training(recipe: Recipe, data_path: Path, out: Path | None, cache: Path
     leave_team()
     if not team.leads:
         return target
-    save_weights(load_network(recipe, state / BEST), target)
+    source = recipe.prune.source if recipe.prune else None
+    save_weights(load_network(recipe, state / BEST), target, source)
     write_card_for(recipe, target, data, read_curve(state / CURVE), minutes, weights)
     return target
 

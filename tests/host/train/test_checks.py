@@ -11,7 +11,7 @@ import torch
 from fer_edge.contract.errors import SchemaError
 from fer_host import cli
 from fer_host.errors import RecipeError
-from fer_host.models.weights import build_network
+from fer_host.models.weights import build_network, zoo_path
 from fer_host.recipe.ablations import ablated, ablations
 from fer_host.recipe.recipe import Recipe, load_recipe, paper_recipe_names, recipe_names
 from fer_host.recipe.train import LossConfig, Phase
@@ -56,6 +56,12 @@ def test_what_pruning_makes_is_not_trained(
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert f"`fer-host prune {name} --data …`" in line
     assert not out.exists()
+
+
+@pytest.mark.parametrize("name", [name for name in PRUNED if not name.startswith("paper")])
+def test_pruned_weights_may_be_trained_on_from(name: str) -> None:
+    recipe = load_recipe(name)
+    check_recipe(recipe, pruned=zoo_path(recipe))
 
 
 def test_no_epoch_at_the_size_that_ships() -> None:

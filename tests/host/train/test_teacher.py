@@ -70,8 +70,21 @@ def test_a_teacher_that_standardizes_is_given_what_its_preprocess_gives() -> Non
 
 
 def test_a_student_that_sees_no_light_cannot_have_a_teacher_that_does() -> None:
-    fer48, flagship = load_recipe("fer48"), load_recipe("hawqc_mbv2")
-    with pytest.raises(RecipeError, match="which leaves no light for its teacher hawqc_mbv2"):
-        load_teacher("hawqc_mbv2", fer48)
+    with pytest.raises(RecipeError, match="which leaves no light for its teacher lfer_ldl"):
+        load_teacher("lfer_ldl", load_recipe("fer48"))
     with pytest.raises(RecipeError, match="its teacher fer48 knows"):
-        load_teacher("fer48", flagship)  # fifteen answers for eight
+        load_teacher("fer48", load_recipe("lfer_ldl"))  # fifteen answers for eight
+
+
+@pytest.mark.parametrize("name", ["fer48", "lfer_ldl"])
+def test_a_teacher_computes_in_the_precision_it_was_taught_in(name: str) -> None:
+    class Product(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            found.append((x.flatten(1) @ x.flatten(1).T).dtype)
+            return x.mean(dim=(2, 3))
+
+    found: list[torch.dtype] = []
+    recipe = load_recipe(name)
+    x = torch.zeros(2, recipe.input.channels, *recipe.input_hw)
+    assert Teacher(Product(), recipe, recipe.input)(x).dtype == torch.float32
+    assert found == [torch.bfloat16 if recipe.train[-1].precision == "bfloat16" else torch.float32]
