@@ -72,11 +72,8 @@ def tune(
     say(as_table(_sorted(documents)))
     for line in explain(documents, winner, accuracy, floor):
         say(line)
-    forms = [replace(winner, detector=name) for name in manifest.detector.names if name != winner.detector]
-    if forms:  # they find the same faces
-        winner, seen = _fastest(bundle, [winner, *forms], winner, source, max_s * 0.1, progress)
-        say(as_table(_sorted(seen)))
-    others = [replace(winner, detector=name) for spec in manifest.other_detectors for name in spec.names]
+    named = (name for spec in (manifest.detector, *manifest.other_detectors) for name in spec.names)
+    others = [replace(winner, detector=name) for name in named if name != winner.detector]  # other forms, other networks
     if others:
         chosen, seen = _fastest(bundle, [winner, *others], winner, source, max_s * 0.3, progress)
         say(as_table(_sorted(seen)))
