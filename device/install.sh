@@ -161,8 +161,8 @@ add_onnxruntime() {
         say "onnxruntime $module_version: the system's own is used"
     elif [ -e /etc/nv_tegra_release ]; then
         say "onnxruntime: not installed, the bundle's ONNX variants wait for it; NVIDIA's build for JetPack 6 uses the GPU:"
-        say "  $prefix/current/venv/bin/python3 -m pip install --no-deps --index-url" \
-            "https://pypi.jetson-ai-lab.io/jp6/cu126 onnxruntime-gpu"
+        say "  $prefix/current/venv/bin/python3" \
+            '-m pip install --no-deps --index-url https://pypi.jetson-ai-lab.io/jp6/cu126 onnxruntime-gpu'
     else
         add_packages onnx
     fi
