@@ -73,7 +73,7 @@ def tune(
     for line in explain(documents, winner, accuracy, floor):
         say(line)
     named = (name for spec in (manifest.detector, *manifest.other_detectors) for name in spec.names)
-    others = [replace(winner, detector=name) for name in named if name != winner.detector]  # other forms, other networks
+    others = [replace(winner, detector=name) for name in named if name != winner.detector]  # its forms, too
     if others:
         chosen, seen = _fastest(bundle, [winner, *others], winner, source, max_s * 0.3, progress)
         say(as_table(_sorted(seen)))

@@ -23,9 +23,9 @@ def check_recipe(recipe: Recipe, team: Team = ALONE, pruned: Path | None = None)
         pruned: weights to start from, in the place of the recipe's own start.
 
     Raises:
-        RecipeError: it is made by pruning, and no pruned weights are given to train on from; an input size that its network cannot take; no epoch at the size that ships;
-            an attention loss without heads to keep apart; a teacher with other labels; a batch that the team cannot
-            share equally.
+        RecipeError: it is made by pruning, and no pruned weights are given to train on from; an input size that its
+            network cannot take; no epoch at the size that ships; an attention loss without heads to keep apart; a
+            teacher with other labels; a batch that the team cannot share equally.
         WeightsError: a teacher without weights.
     """
     what = f"recipe {recipe.id}"
