@@ -2,6 +2,7 @@
 
     python benchmarks/arm_kernels.py dist/hawqc_mbv2 NPZ
     python benchmarks/arm_kernels.py dist/hawqc_mbv2 NPZ --variants mixed
+    python benchmarks/arm_kernels.py build/both NPZ --faces 64 --onnx
 
 NPZ is FER2013 with FERPlus votes; the faces are drawn from PublicTest. Needs root: Debian userlands for 64-bit ARM are
 unpacked in build/arm64 and run by qemu's user-mode emulation of the boards' processors (tests/arm64/arm_roots.py).
@@ -30,6 +31,7 @@ RUNS = (
     ("litert", "cortex-a53", ("int8", "mixed")),
     ("tflite", "cortex-a72", ("int8", "mixed", "float32")),
 )
+ONNX_RUNS = (("onnx", "cortex-a72", ("int8", "onnx", "onnx_fp16", "onnx_int8")),)  # both runtimes, on one processor
 N_REFERENCE = 8
 COLUMNS = (
     ("accuracy here", lambda row: f"{row['accuracy_here']:.2%}"),
@@ -43,14 +45,16 @@ COLUMNS = (
 )
 
 
-def measure(bundle: Path, npz: Path, n: int, seed: int, wanted: list[str]) -> list[dict[str, object]]:
+def measure(
+    bundle: Path, npz: Path, n: int, seed: int, wanted: list[str], onnx: bool = False
+) -> list[dict[str, object]]:
     """One row a run and variant, printed as it comes; ``wanted`` variants only, where any are named."""
     faces = draw_faces(npz, bundle, n, seed)
     known = {variant.id for variant in open_bundle(bundle).manifest.variants if variant.id in (wanted or [variant.id])}
     here = {name: classify(faces.inputs, bundle, name) for name in sorted(known)}
     root = ensure("bookworm")
     rows: list[dict[str, object]] = []
-    for wheels, cpu, variants in RUNS:
+    for wheels, cpu, variants in ONNX_RUNS if onnx else RUNS:
         for variant in (name for name in variants if name in known):
             arm = classify(faces.inputs, bundle, variant, root, cpu=cpu, wheels=wheels, timeout_s=4 * 3600)
             places = {"variant": variant, "cpu": cpu, "boards": CPUS[cpu].boards}
@@ -66,7 +70,7 @@ def reference_rows(bundle: Path, npz: Path, seed: int) -> dict[str, float]:
     root = ensure("bookworm")
     found = {}
     for variant in open_bundle(bundle).manifest.variants:
-        if variant.scheme != "dynamic":
+        if variant.scheme != "dynamic" and variant.format != "onnx":  # onnxruntime has no plain kernels
             both = [classify(faces.inputs, bundle, variant.id, where, reference=True).raw for where in (None, root)]
             found[variant.id] = float(abs(both[0].astype(float) - both[1].astype(float)).max())
     return found
@@ -75,12 +79,13 @@ def reference_rows(bundle: Path, npz: Path, seed: int) -> dict[str, float]:
 def markdown(document: dict[str, object]) -> str:
     """The document as a page of tables."""
     rows: list[dict[str, object]] = document["rows"]  # type: ignore[assignment]
+    here = ", ".join(sorted({str(row["runtime_here"]) for row in rows}))
     head = ("variant", "processor (boards)", "interpreter on ARM", *(name for name, _ in COLUMNS))
     lines = [
         "# The same faces on ARM and on x86-64",
         "",
         f"`python benchmarks/arm_kernels.py`, {document['n']} faces of FER2013 PublicTest (seed {document['seed']}), "
-        f"bundle {str(document['bundle_sha256'])[:12]}; here: {rows[0]['runtime_here']} on x86-64.",
+        f"bundle {str(document['bundle_sha256'])[:12]}; here: {here} on x86-64.",
         f"ARM is emulated: Debian 12 userland, {document['qemu']}. Δp is the largest difference of a face's "
         "probabilities; max, 99th percentile and mean are over faces.",
         "",
@@ -102,6 +107,7 @@ def main() -> int:
     parser.add_argument("--faces", type=int, default=1000, help="how many (default: 1000, up to an hour)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--variants", nargs="+", default=[], help="only these; their results go to files of their own")
+    parser.add_argument("--onnx", action="store_true", help="the forms of a bundle for both runtimes, in arm_onnx")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", metavar="DIR")
     arguments = parser.parse_args()
     bundle = arguments.bundle.resolve()
@@ -111,12 +117,13 @@ def main() -> int:
         "n": arguments.faces,
         "seed": arguments.seed,
         "bundle_sha256": open_bundle(bundle).sha256,
-        "rows": measure(bundle, arguments.npz, arguments.faces, arguments.seed, arguments.variants),
+        "rows": measure(bundle, arguments.npz, arguments.faces, arguments.seed, arguments.variants, arguments.onnx),
         "reference_max_abs": reference_rows(bundle, arguments.npz, arguments.seed),
         "qemu": version.stdout.splitlines()[0],
     }
     arguments.out.mkdir(parents=True, exist_ok=True)
-    stem = "-".join(["arm_kernels", *([bundle.name, *arguments.variants] if arguments.variants else [])])
+    parts = [bundle.name, *arguments.variants] if arguments.variants else []
+    stem = "-".join(["arm_onnx" if arguments.onnx else "arm_kernels", *parts])
     for name, text in (("json", json.dumps(document, indent=1) + "\n"), ("md", markdown(document))):
         target = arguments.out / f"{stem}.{name}"
         temporary = target.with_name(f".{target.name}.tmp")

@@ -30,6 +30,7 @@ PACKAGES = ("python3", "libstdc++6", *SHELL)
 WHEEL_MACHINES = {"arm64": "aarch64", "armhf": "armv7l"}
 WHEEL_PLATFORMS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
 LITERT = ("ai-edge-litert", "opencv-python-headless", "numpy")
+ONNX = (*LITERT, "onnxruntime")
 _LAYOUT = 3  # raise it when the way of unpacking changes
 _FORGET_AFTER_S = 12 * 3600
 # The interpreter of boards that stay on Debian 12: built against numpy 1.
@@ -108,7 +109,8 @@ ROOTS = {
     spec.name: spec
     for spec in (
         RootSpec(
-            "bookworm", "bookworm", "arm64", "qemu-aarch64", "3.11", "cortex-a72", {"litert": LITERT, "tflite": TFLITE}
+            *("bookworm", "bookworm", "arm64", "qemu-aarch64", "3.11", "cortex-a72"),
+            wheels={"litert": LITERT, "onnx": ONNX, "tflite": TFLITE},
         ),
         RootSpec("trixie", "trixie", "arm64", "qemu-aarch64", "3.13", "cortex-a76", {"litert": LITERT}),
         RootSpec(

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_edge.classifier.runner import LiteRunner, dequantize
-from fer_edge.classifier.runtime import find_runtime
+from fer_edge.classifier.runner import LiteRunner, dequantize, open_runner
 from fer_edge.contract.bundle import open_bundle
 from fer_edge.contract.preprocess import softmax
 
@@ -22,14 +21,18 @@ def main(bundle_path: str, variant_id: str, inputs_path: str, out: str, kernels:
     bundle = open_bundle(Path(bundle_path))
     variant = bundle.manifest.variant(variant_id)
     threads = min(4, os.cpu_count() or 1)  # no kernel adds in an order that depends on it; verify does the same
-    runner = LiteRunner(bundle.read(variant.file), variant, threads, reference_kernels=kernels == "--reference")
+    model = bundle.read(variant.file)
+    if kernels == "--reference":
+        runner = LiteRunner(model, variant, threads, reference_kernels=True)
+    else:
+        runner = open_runner(model, variant, threads)
     raw = np.concatenate([runner.raw(row[None]) for row in np.load(inputs_path, mmap_mode="r")])
     np.savez(
         out,
         raw=raw,
         probabilities=softmax(dequantize(raw, variant.output)),
         machine=platform.machine(),
-        runtime=str(find_runtime()),
+        runtime=str(runner.runs_on),
     )
 
 
