@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
@@ -77,6 +78,18 @@ def write_bytes(path: Path, content: bytes | bytearray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with one_line_if_disk_full(path), whole_file(path) as file:
         file.write_bytes(content)
+
+
+def remove_unfinished(folder: Path, names: str) -> None:
+    """Removes what killed processes left of files that they wrote as ``write_bytes`` does.
+
+    Args:
+        folder: where.
+        names: a regular expression of the whole names that the files would have had; others' files stay.
+    """
+    for entry in list(folder.iterdir()):
+        if re.fullmatch(rf"\.({names})\.[0-9a-f]{{8}}\.tmp", entry.name):
+            entry.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from fer_host.data.load import load_data
 from fer_host.detector.cut import cut_of, cutter
 from fer_host.device_pipeline import RgbImage
 from fer_host.errors import DataError, WeightsError
-from fer_host.files.artifacts import write_bytes
+from fer_host.files.artifacts import remove_unfinished, write_bytes
 from fer_host.files.paths import TRAIN_CACHE
 from fer_host.models.shapes import fit_shapes
 from fer_host.models.starts import start_from, start_from_body, start_from_imagenet, with_outputs
@@ -130,6 +131,9 @@ def _run_training(recipe: Recipe, data_path: Path, out: Path | None, cache: Path
     leave_team()
     if not team.leads:
         return target
+    remove_unfinished(state, rf"cycle-\d+\.pt|{re.escape(CURVE)}|{re.escape(BEST)}")
+    made = r"safetensors|card\.json|card\.md|confusion\.png|sureness\.png"
+    remove_unfinished(target.parent, rf"{re.escape(target.stem)}\.({made})")
     source = recipe.prune.source if recipe.prune else None
     save_weights(load_network(recipe, state / BEST), target, source)
     write_card_for(recipe, target, data, read_curve(state / CURVE), minutes, weights)

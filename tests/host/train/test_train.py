@@ -270,10 +270,14 @@ def test_what_is_no_npz_is_refused(tmp_path: Path, content: bytes | None) -> Non
 
 @pytest.fixture
 def small_recipe(tmp_path: Path) -> Path:
-    """The flagship's recipe cut down to seconds."""
+    """The flagship's first cycle cut down to seconds, with one label set and crops as they are."""
     from fer_host.files.paths import RECIPES
 
     text = (RECIPES / "hawqc_mbv2.toml").read_text()
+    before, first, *_, last = text.split("[[train]]")
+    text = f"{before}[[train]]{first}[quantize]" + last.split("[quantize]")[1].split("[quantize.tune.augment.light]")[0]
+    text += "[[licenses]]" + last.split("[[licenses]]")[1]
+    text = re.sub(r"(heads|normalize) = .*\n", "", text).replace(", head_shares = [0.7, 0.3]", "")
     text = re.sub(r"phases = .*", "phases = [{ epochs = 1, size_px = 32 }]", text)
     text = text.replace('start = "imagenet"', 'start = "random"').replace("size_px = 96", "size_px = 32", 1)
     text = text.replace("batch = 64", "batch = 4").replace("min_votes = 3", "min_votes = 0")
@@ -298,7 +302,14 @@ def test_a_run_leaves_weights_card_and_confusion_matrix(tmp_path: Path, small_re
         usage=np.array(["Training"] * 16 + ["PublicTest"] * 8),
         duplicates_training=np.zeros(24, dtype=bool),
     )
-    out = run_training(load_recipe(str(small_recipe)), path, tmp_path / "w.safetensors", tmp_path / "cache")
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    killed = [tmp_path / ".w.confusion.png.39d80cc2.tmp", cache / ".cycle-1.pt.0123abcd.tmp"]
+    others = [tmp_path / ".w.confusion.png.mine.tmp", tmp_path / ".v.card.md.39d80cc2.tmp", cache / "w.39d80cc2.tmp"]
+    for each in killed + others:
+        each.touch()
+    out = run_training(load_recipe(str(small_recipe)), path, tmp_path / "w.safetensors", cache)
+    assert [each.exists() for each in killed + others] == [False, False, True, True, True]
     card = read_card(out)
     assert card is not None
     assert card.n_train == 16
