@@ -31,7 +31,7 @@ def test_the_bundle_is_what_it_says(bundle: Path, tmp_path: Path) -> None:
         info = inspect_tflite(file)
         assert variant.scheme == variant.id
         assert scheme_of(info) == ("int8" if variant.id == "mixed" else variant.id)
-        assert sum(layer.n_weights for layer in variant.layers) == 2_200_000
+        assert sum(layer.n_weights for layer in variant.layers) == 2_208_960
         assert variant.metrics, "no accuracy from the model card"
     int8 = manifest.variant("int8")
     assert {layer.storage for layer in int8.layers} == {"int8"}

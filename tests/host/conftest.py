@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
+
+from fer_host.files.paths import RECIPES
+from fer_host.recipe.recipe import Recipe
+from fer_host.recipe.train import TrainConfig
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +106,27 @@ def own_recipe(tmp_path: Path) -> Path:
             pixels = np.clip(random.normal(light, 25, (24, 24, 3)), 0, 255).astype(np.uint8)
             cv2.imwrite(str(folder / "own_data" / label / f"{i // 2:03d}_{i % 2}.png"), pixels)
     return folder / "mine.toml"
+
+
+@pytest.fixture(scope="session")
+def first_cycle() -> str:
+    """The flagship's recipe with its first cycle alone, one label set and crops as they are, as TOML."""
+    text = (RECIPES / "hawqc_mbv2.toml").read_text()
+    before, first, *_, last = text.split("[[train]]")
+    tune = last.split("[quantize]")[1].split("[quantize.tune.augment.light]")[0]
+    text = f"{before}[[train]]{first}[quantize]{tune}[[licenses]]" + last.split("[[licenses]]")[1]
+    return re.sub(r"(heads|normalize) = .*\n", "", text).replace(", head_shares = [0.7, 0.3]", "")
+
+
+@pytest.fixture(scope="session")
+def one_set() -> Callable[[Recipe], Recipe]:
+    """Makes a recipe of several label sets one of its first alone, without tuned bits."""
+
+    def plain(cycle: TrainConfig) -> TrainConfig:
+        return replace(cycle, loss=replace(cycle.loss, head_shares=()))
+
+    def made(recipe: Recipe) -> Recipe:
+        prune = recipe.prune and replace(recipe.prune, reward=plain(recipe.prune.reward))
+        return replace(recipe, heads=(), train=tuple(map(plain, recipe.train)), prune=prune, quantize=None)
+
+    return made

@@ -123,9 +123,11 @@ def _remedy(recipe: Recipe, digest: str, folded: nn.Module, budget: MixedBudget)
             "or make the network smaller with `fer-host prune`"
         )
     if recipe.quantize is None:
+        less = "" if recipe.heads else ", without head_shares and"
+        commands = _commands("my.toml", "--variant mixed ", factor)
         return (
             f"its recipe has no [quantize] table: copy it to my.toml, add tables [quantize] and [quantize.tune] like "
-            f"hawqc_mbv2's with phases of {recipe.size_px} px, and {_commands('my.toml', '--variant mixed ', factor)}"
+            f"hawqc_mbv2's{less} with phases of {recipe.size_px} px, and {commands}"
         )
     return _commands(model_of(recipe), "" if "mixed" in recipe.convert.variants else "--variant mixed ", factor)
 

@@ -332,6 +332,6 @@ def test_heic_without_its_reader_says_what_to_install(
 
 
 def test_quarters_are_no_face(edge: Edge, bundle: Bundle, tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(jpeg(quarters()))
+    (tmp_path / "a.jpg").write_bytes(jpeg(quarters(240, 320)))
     done = edge("image", tmp_path / "a.jpg", "--bundle", bundle.path)
     assert done.stdout == f"{tmp_path / 'a.jpg'}: no face\n"

@@ -65,7 +65,7 @@ class Hot:
     rate_factor = 0.25
 
     class health:  # noqa: N801
-        temperature_c, throttled = 85.0, "hot"
+        temperature_c, throttled, tells_throttling = 85.0, "hot", True
 
 
 class Empty:

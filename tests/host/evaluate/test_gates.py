@@ -28,7 +28,7 @@ def test_a_gate_names_what_the_variant_is_compared_with(
     rows = FaceData(source="made up", images=images, **columns_of(["neutral"] * N, ["PublicTest"] * N))
 
     def answers(kind: int) -> np.ndarray:
-        return 5 * np.eye(8, dtype=np.float32)[np.full(N, kind)]
+        return 5 * np.eye(15, dtype=np.float32)[np.full(N, kind)]
 
     def runner(content: bytes, variant: Any) -> Any:
         return lambda row: answers(0 if content == b"float" else 1)[:1]

@@ -122,7 +122,7 @@ def test_a_failed_download_is_one_line_and_leaves_nothing(
 def test_a_damaged_cache_is_not_used(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     downloads: list[Path] = []
 
-    def download(target: object, wheel: Path, pins: object, folder: Path) -> None:
+    def download(target: object, wheel: Path, pins: object, folder: Path, extras: str) -> None:
         made = [write_wheel(folder.parent / "new", stem, tag, NEEDS.get(stem, [])) for stem, tag in TAGS.items()]
         lines = [f"{wheels._sha256(path)}  {path.name}\n" for path in made]
         (folder.parent / "new" / "SHA256SUMS").write_text("".join(lines))

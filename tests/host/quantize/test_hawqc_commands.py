@@ -109,7 +109,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     whole = (RECIPES / "hawqc_mbv2.toml").read_text()
     start, end = whole.index("[quantize]"), whole.index("[[licenses]]")
     place.flagship.write_text(
-        whole[:start].replace('"dynamic", "int8", ', "") + QUANTIZE.replace("48 }", "96 }") + whole[end:]
+        whole[:start].replace('"dynamic", "int8", ', "")
+        + QUANTIZE.replace("48 }", "96 }").replace("vote_share", "head_shares = [0.7, 0.3], vote_share")
+        + whole[end:]
     )
     write_set(place.data, LABELS, 6)
     with pytest.MonkeyPatch.context() as patch:

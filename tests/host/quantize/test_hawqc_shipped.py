@@ -56,7 +56,7 @@ def reached(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ("budget", "factor"),
     [
         (MixedBudget(compression=12.5), 12.5),
-        (MixedBudget(kib=700), 12.3721),
+        (MixedBudget(kib=700), 12.4221),
         (MixedBudget(kib=710, compression=12.7), 12.7),
     ],
 )
@@ -106,7 +106,7 @@ def test_weights_without_a_budget_need_no_search_of_their_own(
 @pytest.mark.parametrize("budget", [MixedBudget(compression=40), MixedBudget(kib=100)])
 def test_a_budget_that_no_widths_keep_has_no_commands(budget: MixedBudget) -> None:
     recipe = load_recipe("hawqc_mbv2")
-    with pytest.raises(RecipeError, match=r"2 bits everywhere take 676.7 KiB \(compression 12.80\)") as caught:
+    with pytest.raises(RecipeError, match=r"2 bits everywhere take 678.9 KiB \(compression 12.81\)") as caught:
         find_tuned(recipe, load_network(recipe), budget)
     assert "search" not in str(caught.value)
 
@@ -116,14 +116,18 @@ def test_a_recipe_without_quantize_is_told_so(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     recipe = load_recipe("larn")
-    with pytest.raises(RecipeError, match=r"no \[quantize\] table: copy it to my.toml") as caught:
+    with pytest.raises(
+        RecipeError, match=r"no \[quantize\] table: copy it to my.toml, .* without head_shares"
+    ) as caught:
         find_tuned(recipe, load_network(recipe), MixedBudget(compression=6))
     assert cli.main(["search", "larn", "--data", "FER2013.npz"]) == 2  # what used to be suggested
     quantize = re.search(
         r"^\[quantize\]\n.*?(?=^\[\[licenses)", (RECIPES / "hawqc_mbv2.toml").read_text(), re.DOTALL | re.MULTILINE
     )
     assert quantize
-    Path("my.toml").write_text((RECIPES / "larn.toml").read_text() + quantize[0])
+    Path("my.toml").write_text(
+        (RECIPES / "larn.toml").read_text() + quantize[0].replace(", head_shares = [0.7, 0.3]", "")
+    )
     for command in commands_in(str(caught.value)):
         cli.main(command)
     assert reached == ["workshop of FER2013.npz", "workshop of FER2013.npz", "convert my.safetensors"]
@@ -157,7 +161,7 @@ def test_tuned_weights_without_their_ranges_or_with_others_are_told_what_measure
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commands_in: CommandsIn
 ) -> None:
     recipe = load_recipe("hawqc_mbv2")
-    chosen = find_tuned(recipe, load_network(recipe), MixedBudget(compression=12))
+    chosen = find_tuned(recipe, load_network(recipe), MixedBudget(compression=9))
     digest = weights_sha256(chosen.load().network)
     shipped = ranges_of_tuned(chosen.path)
     assert open_calibration(None, recipe, digest, own=shipped).weights_sha256 == digest  # type: ignore[union-attr]

@@ -131,7 +131,7 @@ def test_a_recipe_that_does_not_fit_names_the_field(tmp_path: Path, old: str, ne
 
 
 def test_weights_come_back_from_both_formats(tmp_path: Path) -> None:
-    network = MobileNetV2(8)
+    network = MobileNetV2(15)
     torch.save(network.state_dict(), tmp_path / "w.pt")
     torch.save({"state_dict": network.state_dict(), "epoch": 3}, tmp_path / "nested.pth")
     save_file(network.state_dict(), tmp_path / "w.safetensors")
@@ -140,7 +140,7 @@ def test_weights_come_back_from_both_formats(tmp_path: Path) -> None:
 
 
 def test_saved_weights_are_half_precision_and_small(tmp_path: Path) -> None:
-    network = MobileNetV2(8)
+    network = MobileNetV2(15)
     save_weights(network, tmp_path / "w.safetensors")
     assert (tmp_path / "w.safetensors").stat().st_size <= 5_000_000
     back = load_network(RECIPE, tmp_path / "w.safetensors").state_dict()

@@ -121,7 +121,7 @@ def test_each_protocol_is_scored_on_its_own_outputs() -> None:
         "ferplus8_majority": (2, 0.5),
         "fer7": (3, 1.0),
     }
-    one_set = replace(load_recipe("hawqc_mbv2"), heads=())
+    one_set = load_recipe("lfer_ldl")
     eight = protocol_scores(logits[:, :8], one_set, data, "fer7")  # no set of its own: the eight without contempt
     assert eight is not None
     assert eight.accuracy == 0
