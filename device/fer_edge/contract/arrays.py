@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -120,6 +121,10 @@ def _unpack(name: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo, spec: 
         array = np.lib.format.read_array(file, allow_pickle=False)  # type: ignore[no-untyped-call]
     if spec.kind == "number" and not np.isfinite(array).all():
         raise SchemaError(name, "found values that are not finite")
+    if array.dtype.kind == "U":
+        codes = np.frombuffer(array.astype(array.dtype.newbyteorder("=")).tobytes(), np.uint32)
+        if codes.size and int(codes.max()) > sys.maxunicode:  # NumPy takes it, str() does not
+            raise SchemaError(name, "found text with a character that is none")
     return np.asarray(array)
 
 

@@ -30,6 +30,7 @@ _ARRAYS = {  # n images of h x w px
     "fer_classes": ArraySpec("text", (7,)),
     "ferplus_classes": ArraySpec("text", ("columns",)),
 }
+_MOST_VOTES = 1_000_000  # of one image for one label; FERPlus has ten in all
 FerData = FaceData  # the name from before other sets were read
 
 
@@ -77,12 +78,15 @@ def _check_values(path: Path, arrays: dict[str, NDArray[Any]], plus_names: list[
     """
     images, labels, votes = arrays["images"], arrays["fer_label"], arrays["ferplus_votes"]
     sides, names = images.shape[1:], [str(name) for name in arrays["fer_classes"]]
+    with np.errstate(over="ignore"):  # long doubles, and half floats that cannot hold the limit
+        wide = votes.astype(np.float64)
+        within = bool(((wide >= 0) & (wide <= _MOST_VOTES)).all())
     unknown = [name for name in names if LABEL_SYNONYMS.get(name) not in EMOTIONS7]
     checks = (
         (len(images) > 0, "images", "found none, expected some"),
         (all(_SIDE_PX[0] <= side <= _SIDE_PX[1] for side in sides), "images", f"found {sides}, expected 8 to 512 px"),
         (((labels >= -1) & (labels < 7)).all(), "fer_label", "found labels beyond -1 to 6"),
-        ((votes >= 0).all(), "ferplus_votes", "found votes below 0"),
+        (within, "ferplus_votes", f"found votes beyond 0 to {_MOST_VOTES}"),
         (not unknown, "fer_classes", f"found {', '.join(unknown)}, expected the seven emotions of FER2013"),
         (len({LABEL_SYNONYMS.get(name) for name in names}) == 7, "fer_classes", "found an emotion twice"),
         (set(EMOTIONS8) <= set(plus_names), "ferplus_classes", f"expected {', '.join(EMOTIONS8)}, unknown, NF"),
