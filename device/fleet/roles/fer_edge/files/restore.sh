@@ -4,12 +4,15 @@
 #
 #   sh restore.sh arm STAGE SECONDS [PREFIX]   after so long, unless told otherwise: now
 #   sh restore.sh now STAGE [PREFIX]           at once
-#   sh restore.sh disarm STAGE                 all is well
+#   sh restore.sh confirm STAGE                all is well; status 1 where the board went back by itself before
+#   sh restore.sh disarm STAGE                 whatever came of it
 set -u
 umask 077
 stage=$2
 before=$stage/before
 ours=$stage/restore.pid
+
+went_back=$stage/went-back # the guard was here
 
 say() { printf 'restore.sh: %s\n' "$*"; }
 
@@ -29,6 +32,12 @@ current() { readlink "$prefix/current" 2>/dev/null || true; }
 
 now() {
     prefix=$1
+    if [ ! -f "$before/version" ] || [ ! -f "$before/files" ]; then
+        # nothing there is not the same as a board that had nothing
+        if [ -e "$went_back" ]; then say "the board went back by itself" && return 0; fi
+        say "error: $before: incomplete; expected what a roll-out kept there; nothing was changed" >&2
+        return 1
+    fi
     unit=/etc/systemd/system/fer-edge.service
     # an installation that is still at work (its connection has gone) comes first
     if [ -e "$prefix/.fer-edge" ]; then flock -w 600 "$prefix/.fer-edge" true || say "$prefix: still at work"; fi
@@ -68,6 +77,7 @@ now() {
 case $1 in
     arm)
         disarm
+        rm -f "$went_back"
         # a session of its own: it outlives the connection that started it
         setsid sh "$0" wait "$stage" "$3" "${4:-/opt/fer-edge}" </dev/null >"$stage/restore.log" 2>&1 8>&- &
         echo $! >"$ours"
@@ -78,11 +88,19 @@ case $1 in
         exec 8>>"$stage/restore.lock"
         flock 8
         [ "$(cat "$ours" 2>/dev/null)" = $$ ] || exit 0 # confirmed meanwhile
+        : >"$went_back"
         now "$4" && rm -rf "$before" && rm -f "$ours"
         ;;
     now)
         disarm
         now "${3:-/opt/fer-edge}"
+        ;;
+    confirm)
+        disarm
+        if [ -e "$went_back" ]; then
+            say "error: the board went back by itself, it was not confirmed in time" >&2
+            exit 1
+        fi
         ;;
     disarm) disarm ;;
     *) exit 2 ;;
