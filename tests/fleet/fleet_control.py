@@ -49,7 +49,7 @@ class Control:
     variables: dict[str, Any]
     hosts: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def play(self, playbook: str, *options: str, timeout: float = 1500, **variables: Any) -> Played:
+    def play(self, playbook: str, *options: str, timeout: float = 3600, **variables: Any) -> Played:
         """Runs a playbook of the collection on every board."""
         self.folder.mkdir(parents=True, exist_ok=True)
         common = " ".join(self.fleet.ssh_options()[2:])
