@@ -9,15 +9,13 @@ CPU time of the thread for the parts, wall and CPU time of all threads for whole
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from clips import machine
+from contestant import Contestant
 from fer_edge.profiler import interference
 from peers import VENVS
 from written import write
@@ -29,38 +27,6 @@ WHO = ("earlier", "now", "now, int8 detector")
 KINDS = {"fer-edge": "every frame a photo", "fer-edge-every": "every frame searched", "fer-edge-run": "as fer-edge run"}
 
 
-class Child:
-    """A contestant in a process of its own, with one thread for OpenCV and BLAS."""
-
-    def __init__(self, python: Path, kind: str, bundle: Path, device: Path | None) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        if device is not None:
-            environment["PYTHONPATH"] = str(device)
-        self._process = subprocess.Popen(
-            [python, HERE.with_name("peer_child.py"), kind, bundle],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-            text=True,
-        )
-
-    def ask(self, *command: object) -> Any:
-        """Sends one command and waits for its answer."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(json.dumps(command), file=self._process.stdin, flush=True)
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self._process.args}: it died")
-        return json.loads(line)
-
-    def close(self) -> None:
-        """Ends it."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
-
-
 def main() -> int:
     """Writes the page; status 1 where a goal is missed."""
     bundle, data, earlier = (Path(argument).resolve() for argument in sys.argv[1:4])
@@ -68,12 +34,12 @@ def main() -> int:
     python, before = Path(sys.executable), interference.look()
     children = {}
     for kind in KINDS:
-        children["earlier", kind] = Child(python, kind, earlier_bundle, earlier / "device")
-        children["now", kind] = Child(python, kind, bundle, HERE.parents[1] / "device")
-        children["now, int8 detector", kind] = Child(python, f"{kind}.int8", bundle, HERE.parents[1] / "device")
+        children["earlier", kind] = Contestant(python, kind, earlier_bundle, earlier / "device")
+        children["now", kind] = Contestant(python, kind, bundle, HERE.parents[1] / "device")
+        children["now, int8 detector", kind] = Contestant(python, f"{kind}.int8", bundle, HERE.parents[1] / "device")
     fer = VENVS / "fer" / "bin" / "python"
     if fer.exists():
-        children["fer", "fer-tflite"] = Child(fer, "fer-tflite", bundle, None)
+        children["fer", "fer-tflite"] = Contestant(fer, "fer-tflite", bundle, None)
     for child in children.values():
         child.ask("load", str(data / "videos" / CLIP), N_FRAMES)
         child.ask("frames", 0, TURN)

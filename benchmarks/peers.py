@@ -8,18 +8,17 @@ Same photos, same clip, same machine, one run, by turns. Each installs what its 
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from clips import machine
+from contestant import Contestant
 from fer_edge.profiler import interference
 from written import write
 
@@ -37,34 +36,9 @@ N_FRAMES, TURN, STARTS = 160, 8, 3
 SEVEN = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 
 
-class Peer:
-    """A contestant's process."""
-
-    def __init__(self, venv: str, kind: str, bundle: Path) -> None:
-        program = VENVS / venv / "bin" / "python"
-        self._process = subprocess.Popen(
-            [program, Path(__file__).with_name("peer_child.py"), kind, bundle],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-
-    def ask(self, *command: object) -> Any:
-        """Sends one command and waits for its answer."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(json.dumps(command), file=self._process.stdin, flush=True)
-        line = self._process.stdout.readline()
-        if not line:
-            raise SystemExit(f"{self._process.args}: it died")
-        return json.loads(line)
-
-    def close(self) -> None:
-        """Ends it."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+def contestant(venv: str, kind: str, bundle: Path) -> Contestant:
+    """One of ``CONTESTANTS``, started."""
+    return Contestant(VENVS / venv / "bin" / "python", kind, bundle, quiet=True)
 
 
 def main() -> int:
@@ -75,7 +49,7 @@ def main() -> int:
     photos = sorted(str(path) for path in (data / "faces_london").rglob("*.jpg"))
     clip = str(data / "videos" / "head-pose-face-detection-male.mp4")
     starts = {name: _start_s(*where, bundle, photos[0]) for name, where in CONTESTANTS.items()}
-    peers = {name: Peer(*where, bundle) for name, where in CONTESTANTS.items()}
+    peers = {name: contestant(*where, bundle) for name, where in CONTESTANTS.items()}
     rows: dict[str, dict[str, float]] = {name: {"start": starts[name]} for name in peers}
     with tempfile.TemporaryDirectory() as scratch:
         crops, labels = _public_test(data / "fer2013" / "fer2013_train_public.npz", Path(scratch))
@@ -110,7 +84,7 @@ def _start_s(venv: str, kind: str, bundle: Path, photo: str) -> float:
     times = []
     for _ in range(STARTS):
         started = time.monotonic()
-        peer = Peer(venv, kind, bundle)
+        peer = contestant(venv, kind, bundle)
         peer.ask("photo", photo)
         times.append(time.monotonic() - started)
         peer.close()
@@ -140,7 +114,7 @@ def _accuracy(answers: list[int], labels: dict[str, list[int]]) -> dict[str, flo
     return found
 
 
-def _by_turns(peers: dict[str, Peer], clip: str, rows: dict[str, dict[str, float]]) -> None:
+def _by_turns(peers: dict[str, Contestant], clip: str, rows: dict[str, dict[str, float]]) -> None:
     """Frames a second over the clip, a few frames each before the next has its turn."""
     n = min(peer.ask("load", clip, N_FRAMES) for peer in peers.values())
     for peer in peers.values():

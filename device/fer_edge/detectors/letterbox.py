@@ -1,10 +1,13 @@
 """A square of a picture in the size of a network's input: halved while it is twice too large, then scaled once.
 
 Halves by 2 x 2 means are a tenth of the time of an area mean by another factor, and all looks at a picture share them.
+They cost small faces: of the 29 in a group photo of 1927 two were lost. So a search in tiles, which is for small faces,
+takes the area mean of the picture itself (``Halves`` of ``most`` 0).
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import cv2
@@ -29,10 +32,17 @@ class Halves:
 
     Args:
         image: (h, w, 3) RGB uint8.
+        most: how often it may be halved; 0 scales from the picture itself by an area mean. None: as often as fits.
     """
 
-    def __init__(self, image: RgbImage) -> None:
+    def __init__(self, image: RgbImage, most: int | None = None) -> None:
         self._levels = [image]
+        self._most = most
+
+    @property
+    def exact(self) -> bool:
+        """Whether regions are scaled from the picture itself."""
+        return self._most == 0
 
     @property
     def image(self) -> RgbImage:
@@ -51,8 +61,12 @@ class Halves:
         Returns:
             A picture, the region snapped to its whole px, and the px of the full picture in one of its px.
         """
-        number = 0
-        while region.side / 2 ** (number + 1) >= input_px and min(self.image.shape[:2]) >= 2 ** (number + 1):
+        number, most = 0, math.inf if self._most is None else self._most
+        while (
+            number < most
+            and region.side / 2 ** (number + 1) >= input_px
+            and min(self.image.shape[:2]) >= 2 ** (number + 1)
+        ):
             number += 1
         step = 2**number
         snapped = Region(round(region.x / step), round(region.y / step), max(1, round(region.side / step)))
@@ -81,10 +95,11 @@ def fill(canvas: NDArray[np.uint8], picture: Halves, region: Region) -> Region:
     image, shown, step = picture.part(region, side_px)
     height, width = image.shape[:2]
     x, y, side = (int(value) for value in shown)
+    method = cv2.INTER_AREA if picture.exact and side > side_px else cv2.INTER_LINEAR
     x0, y0, x1, y1 = max(0, x), max(0, y), min(width, x + side), min(height, y + side)
     result = Region(float(x * step), float(y * step), float(side * step))
     if (x0, y0, x1, y1) == (x, y, x + side, y + side):
-        cv2.resize(image[y0:y1, x0:x1], (side_px, side_px), dst=canvas, interpolation=cv2.INTER_LINEAR)
+        cv2.resize(image[y0:y1, x0:x1], (side_px, side_px), dst=canvas, interpolation=method)
         return result
     canvas[:] = PAD_VALUE
     if x1 > x0 and y1 > y0:
@@ -94,7 +109,7 @@ def fill(canvas: NDArray[np.uint8], picture: Halves, region: Region) -> Region:
         left, top, right, bottom = (min(max(v, 0), side_px) for v in (left, top, right, bottom))
         if right > left and bottom > top:
             canvas[top:bottom, left:right] = cv2.resize(
-                image[y0:y1, x0:x1], (right - left, bottom - top), interpolation=cv2.INTER_LINEAR
+                image[y0:y1, x0:x1], (right - left, bottom - top), interpolation=method
             )
     return result
 

@@ -61,11 +61,12 @@ class SearchingDetector(FaceDetector):
         image, detector = picture.image, self.detector
         height, width = image.shape[:2]
         parts, least = [detector.look(picture, whole_region(image))], max(TILE_SCORE, detector.score)
+        small = Halves(image, most=0)  # small faces bear no halving
         for grid in self.tiles:
             for tile in tile_regions(height, width, grid):
-                parts.append(whole_faces(detector.look(picture, tile, least), tile, (height, width)))
+                parts.append(whole_faces(detector.look(small, tile, least), tile, (height, width)))
         for square in strip_regions(height, width) if self.tiles else ():
-            parts.append(whole_faces(detector.look(picture, square, least), square, (height, width)))
+            parts.append(whole_faces(detector.look(small, square, least), square, (height, width)))
         if not any(len(part) for part in parts):
             parts = [detector.look(picture, whole_region(image, BORDER))]
         return weighted_nms(concatenate(parts), detector.nms_iou, CONTAINED)

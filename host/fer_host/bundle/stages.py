@@ -102,7 +102,7 @@ class Build:
         if is_own(self.recipe.network):
             inputs["code"] = code_sha256(self.recipe.network)
         inputs |= {name: sha256_file(package_file(*source)) for name, source in PHOTOS.items()}
-        stage = Stage(1, "checkpoint", version=2, inputs=inputs, tools=("torch", "numpy", "opencv-python-headless"))
+        stage = Stage(1, "checkpoint", version=3, inputs=inputs, tools=("torch", "numpy", "opencv-python-headless"))
         self._checkpoint_folder = self._run(stage, make).path
         return self._checkpoint_folder / "weights.safetensors"
 

