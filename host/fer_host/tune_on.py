@@ -33,8 +33,9 @@ from fer_host.recipe.places import check_pattern
 from fer_host.recipe.recipe import Recipe, load_recipe
 from fer_host.recipe.write import recipe_toml
 from fer_host.train.machine import machine
+from fer_host.train.report import write_card_for
 from fer_host.train.rows import validation_split
-from fer_host.train.run import gray_crops, write_card_for
+from fer_host.train.run import gray_crops
 from fer_host.train.tune import Tuned, judged_rows, parted, scores_after, scores_before, tune, tuned_recipe
 
 _LEAST_PHOTOS = 24

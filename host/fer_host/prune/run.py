@@ -24,8 +24,9 @@ from fer_host.recipe.recipe import Recipe, load_recipe
 from fer_host.recipe.train import TrainConfig
 from fer_host.train.curve import Epoch
 from fer_host.train.digest import train_digest
+from fer_host.train.report import write_card_for
 from fer_host.train.rows import train_split, validation_split
-from fer_host.train.run import training_data, write_card_for
+from fer_host.train.run import training_data
 from fer_host.train.scoring import scores
 
 _PATTERN = "hawqc_mbv2_pruned"

@@ -201,7 +201,8 @@ class TrainConfig:
         loss: what is minimized.
         augment: how images are moved.
         precision: of activations in the forward and backward pass; weights, batch norm's statistics and the loss are
-            float32 in any case. "bfloat16" is faster where the processor multiplies it in hardware (AMX, GPUs).
+            float32 in any case. "bfloat16" is faster where the processor multiplies it in hardware (AMX, GPUs); "auto"
+            measures both, and the number of threads, when the run starts, and keeps to the faster.
         trainable: "head" trains the classifier alone; the body and its batch norms stand still.
         faces: see ``start``.
         mixup: first parameter of the Beta distribution that mixes pairs of images and targets (Zhang et al. 2018,
@@ -219,7 +220,7 @@ class TrainConfig:
     schedule: ScheduleConfig
     loss: LossConfig
     augment: Augment
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
     trainable: Literal["all", "head"] = "all"
     faces: str | None = None
     mixup: float = 0.0

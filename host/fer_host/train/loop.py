@@ -9,6 +9,7 @@ import copy
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,6 +26,7 @@ from fer_host.train.checkpoint import load_checkpoint, save_checkpoint
 from fer_host.train.losses import class_weights, total_loss
 from fer_host.train.optimizer import at_sharpest_neighbor, learning_rate, make_optimizer
 from fer_host.train.parallel import ALONE, Team, join_layers, share
+from fer_host.train.way import settled
 
 _WAITING = 0.05  # of the time, from where it is worth a line
 
@@ -105,6 +107,8 @@ def train(
         for name, parameter in model.named_parameters():
             parameter.requires_grad = name.startswith(f"{head}.")
     model.to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stub
+    step_of = partial(_one_step, data.parts, data.targets.shape[1], normalize.channels, team.device)
+    config = settled(config, model, step_of, way_path(checkpoint), team)
     join_layers(model, team)
     if teacher is not None:
         teacher.to(team.device).eval()
@@ -158,6 +162,27 @@ def train(
         average.requires_grad_(True)
     _say_what_was_missing(batches, time.monotonic() - started)
     return average, float(progress["seconds"]) / 60
+
+
+def way_path(checkpoint: Path) -> Path:
+    """Where what was chosen for a cycle is kept (``way``)."""
+    return checkpoint.with_suffix(".way.json")
+
+
+def _one_step(
+    parts: tuple[slice, ...],
+    n_classes: int,
+    channels: int,
+    device: torch.device,
+    model: nn.Module,
+    config: TrainConfig,
+) -> None:
+    """Forward and backward of a batch of noise at the size of the last phase, to see how long they take."""
+    side = config.phases[-1].size_px
+    x = torch.rand(config.batch, channels, side, side, device=device).contiguous(memory_format=torch.channels_last)
+    targets = torch.full((config.batch, n_classes), 1 / n_classes, device=device)
+    _set_mode(model, config.trainable)
+    Objective(model, None, config, ALONE, parts)(x, targets).backward()
 
 
 def _say_what_was_missing(batches: Batches, seconds: float) -> None:

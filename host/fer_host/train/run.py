@@ -37,15 +37,14 @@ from fer_host.train.batches import TrainSet
 from fer_host.train.checks import check_recipe
 from fer_host.train.curve import CURVE, Epoch, figures, read_curve
 from fer_host.train.digest import train_digest
-from fer_host.train.loop import train
-from fer_host.train.machine import machine
+from fer_host.train.loop import train, way_path
 from fer_host.train.parallel import Team, join_team, leave_team, losing_nobody
-from fer_host.train.protocols import temperature_rows, with_held_out, with_validation
+from fer_host.train.protocols import with_held_out, with_validation
+from fer_host.train.report import write_card_for
 from fer_host.train.rows import train_split, validation_split
-from fer_host.train.scoring import all_scores, calibrations, scores_of_card, sureness
+from fer_host.train.scoring import all_scores
 from fer_host.train.teacher import load_teacher
-from fer_host.zoo.card import write_card
-from fer_host.zoo.sureness import plot_sureness, sure_of
+from fer_host.train.way import kept_way
 
 BEST = "best.safetensors"
 DIFFERENT = "team: recipe, data or start differ from machine to machine; expected the same: copy them again"
@@ -131,12 +130,13 @@ def _run_training(recipe: Recipe, data_path: Path, out: Path | None, cache: Path
     leave_team()
     if not team.leads:
         return target
-    remove_unfinished(state, rf"cycle-\d+\.pt|{re.escape(CURVE)}|{re.escape(BEST)}")
+    remove_unfinished(state, rf"cycle-\d+\.(pt|way\.json)|{re.escape(CURVE)}|{re.escape(BEST)}")
     made = r"safetensors|card\.json|card\.md|confusion\.png|sureness\.png"
     remove_unfinished(target.parent, rf"{re.escape(target.stem)}\.({made})")
     source = recipe.prune.source if recipe.prune else None
     save_weights(load_network(recipe, state / BEST), target, source)
-    write_card_for(recipe, target, data, read_curve(state / CURVE), minutes, weights)
+    way = kept_way(way_path(state / f"cycle-{len(recipe.train)}.pt"))
+    write_card_for(recipe, target, data, read_curve(state / CURVE), minutes, weights, way)
     return target
 
 
@@ -267,33 +267,3 @@ def _shifted(
 ) -> bool | None:
     """Counts epochs and minutes from the first cycle's start."""
     return on_epoch(epochs + epoch, size_px, average, loss, minutes + spent)
-
-
-def write_card_for(
-    recipe: Recipe, weights: Path, data: FaceData, curve: list[Epoch], minutes: float, start: Path | None = None
-) -> None:
-    """Measures shipped weights in float and writes their model card; ``start``: weights in place of the recipe's."""
-    held_out = validation_split(data)
-    network = load_network(recipe, weights)
-    rows = scores_of_card(network, recipe, held_out)
-    calibration = calibrations(network, recipe, temperature_rows(data))
-    answers = sureness(network, recipe, held_out, calibration) if calibration else []
-    if calibration:
-        picture = weights.with_suffix(".sureness.png")
-        plot_sureness(answers, picture, f"{recipe.id}, {held_out.usage[0]}")
-    n_train = len(train_split(data, recipe, recipe.train[-1]).images)
-    lines = [figures(entry) for entry in curve]
-    write_card(
-        recipe,
-        weights,
-        rows,
-        lines,
-        minutes,
-        n_train,
-        data.source,
-        str(held_out.usage[0]),
-        calibration,
-        machine(recipe),
-        None if start is None else f"{start} ({weights_sha256(load_network(recipe, start))[:12]})",
-        sure_of(answers),
-    )

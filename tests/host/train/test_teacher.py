@@ -12,8 +12,9 @@ from torch import nn
 from fer_edge.contract.preprocess import preprocess
 from fer_edge.contract.specs import InputSpec
 from fer_host.errors import RecipeError
+from fer_host.models.weights import load_network
 from fer_host.recipe.recipe import load_recipe
-from fer_host.train.teacher import Teacher, as_input, load_teacher
+from fer_host.train.teacher import Teacher, as_input, folded, load_teacher
 
 SPECS = {
     "gray": InputSpec("gray", 48, "bilinear", (0.508,), (0.255,)),
@@ -88,3 +89,15 @@ def test_a_teacher_computes_in_the_precision_it_was_taught_in(name: str) -> None
     x = torch.zeros(2, recipe.input.channels, *recipe.input_hw)
     assert Teacher(Product(), recipe, recipe.input)(x).dtype == torch.float32
     assert found == [torch.bfloat16 if recipe.train[-1].precision == "bfloat16" else torch.float32]
+
+
+@pytest.mark.parametrize("name", ["fer48", "hawqc_mbv2", "lfer_ldl"])
+def test_a_folded_teacher_answers_as_before(name: str) -> None:
+    recipe = load_recipe(name)
+    network = load_network(recipe).eval()
+    x = torch.randn(2, recipe.input.channels, *recipe.input_hw, generator=torch.Generator().manual_seed(0))
+    asked = folded(network)
+    with torch.no_grad():
+        torch.testing.assert_close(asked(x), network(x), atol=2e-5, rtol=0)
+    has_norms = any(isinstance(part, nn.BatchNorm2d) for part in asked.modules())
+    assert has_norms == (name == "lfer_ldl")  # which torch.fx cannot trace
