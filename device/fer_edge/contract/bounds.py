@@ -97,6 +97,7 @@ DATA_ARRAY_BYTES = 1 << 28  # of one array on a board; FER2013's pixels take 83 
 TRAINING_ARRAY_BYTES = 1 << 32  # of one array on the host; FER2013 takes 83 MB, at 224 px 1.8 GB
 SHARD_ROWS_BYTES = 1 << 30  # of one column of a set in shards; 3.3 million names take 100 MB
 TRAINING_SIDE_PX = (8, 512)  # of its pictures; published crops have 48 to 112
+TRAINING_VOTES = 1_000_000  # for one label of one picture; FERPlus has ten for all labels
 
 # -- connections of the page
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fer_edge.contract.arrays import ArraySpec, read_arrays
 from fer_edge.contract.bounds import TRAINING_ARRAY_BYTES as _LARGEST_BYTES
 from fer_edge.contract.bounds import TRAINING_SIDE_PX as _SIDE_PX
+from fer_edge.contract.bounds import TRAINING_VOTES
 from fer_edge.contract.errors import SchemaError
 from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8
 from fer_host.data.faces import FaceData, identical_groups
@@ -30,7 +31,6 @@ _ARRAYS = {  # n images of h x w px
     "fer_classes": ArraySpec("text", (7,)),
     "ferplus_classes": ArraySpec("text", ("columns",)),
 }
-_MOST_VOTES = 1_000_000  # of one image for one label; FERPlus has ten in all
 FerData = FaceData  # the name from before other sets were read
 
 
@@ -80,13 +80,13 @@ def _check_values(path: Path, arrays: dict[str, NDArray[Any]], plus_names: list[
     sides, names = images.shape[1:], [str(name) for name in arrays["fer_classes"]]
     with np.errstate(over="ignore"):  # long doubles, and half floats that cannot hold the limit
         wide = votes.astype(np.float64)
-        within = bool(((wide >= 0) & (wide <= _MOST_VOTES)).all())
+        within = bool(((wide >= 0) & (wide <= TRAINING_VOTES)).all())
     unknown = [name for name in names if LABEL_SYNONYMS.get(name) not in EMOTIONS7]
     checks = (
         (len(images) > 0, "images", "found none, expected some"),
         (all(_SIDE_PX[0] <= side <= _SIDE_PX[1] for side in sides), "images", f"found {sides}, expected 8 to 512 px"),
         (((labels >= -1) & (labels < 7)).all(), "fer_label", "found labels beyond -1 to 6"),
-        (within, "ferplus_votes", f"found votes beyond 0 to {_MOST_VOTES}"),
+        (within, "ferplus_votes", f"found votes beyond 0 to {TRAINING_VOTES}"),
         (not unknown, "fer_classes", f"found {', '.join(unknown)}, expected the seven emotions of FER2013"),
         (len({LABEL_SYNONYMS.get(name) for name in names}) == 7, "fer_classes", "found an emotion twice"),
         (set(EMOTIONS8) <= set(plus_names), "ferplus_classes", f"expected {', '.join(EMOTIONS8)}, unknown, NF"),

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge.contract.bounds import TRAINING_VOTES
 from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8
 from fer_host.data.faces import FaceData, duplicates, identical_groups
 from fer_host.data.fer2013 import agreed_label, majority_label
@@ -81,7 +82,7 @@ def _pixels(text: str, path: Path, line: int) -> NDArray[np.uint8]:
     n = _SIDE_PX * _SIDE_PX
     try:
         values = np.array(text.split(), dtype=np.int64)
-    except ValueError:
+    except (ValueError, OverflowError):
         values = np.empty(0, dtype=np.int64)
     if len(values) != n or values.min() < 0 or values.max() > 255:
         raise DataError(
@@ -107,6 +108,9 @@ def _votes(path: Path, usage: NDArray[np.str_]) -> NDArray[np.float32]:
             "expected the same rows in the same order: take both files as they were published"
         )
     try:
-        return np.array([[float(row[name]) for name in _VOTE_COLUMNS] for row in rows], dtype=np.float32)
+        votes = np.array([[float(row[name]) for name in _VOTE_COLUMNS] for row in rows])
     except ValueError as error:
         raise DataError(f"data set {path}: a vote is no number ({error}); expected 0 to 10") from error
+    if not ((votes >= 0) & (votes <= TRAINING_VOTES)).all():
+        raise DataError(f"data set {path}: found votes beyond 0 to {TRAINING_VOTES}; expected 0 to 10")
+    return votes.astype(np.float32)

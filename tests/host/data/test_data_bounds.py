@@ -15,9 +15,9 @@ FER = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 PLUS = ["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF"]
 
 
-def npz(path: Path, side: int) -> Path:
-    votes = np.zeros((2, 10), dtype=np.int64)
-    votes[:, 1] = 10
+def npz(path: Path, side: int, vote: np.generic | float = 10) -> Path:
+    votes = np.zeros((2, 10), dtype=np.asarray(vote).dtype)
+    votes[:, 1] = vote
     np.savez(
         path,
         images=np.random.default_rng(0).integers(0, 256, (2, side, side), dtype=np.uint8),
@@ -52,3 +52,20 @@ def test_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fer2013, "_LARGEST_BYTES", 2 * 48 * 48 - 1)
     with pytest.raises(DataError, match="unpacked, expected at most"):
         fer2013.load(path)
+
+
+@pytest.mark.bound("TRAINING_VOTES")
+@pytest.mark.parametrize("vote", [0, 1_000_000, 1e6, np.float32(1e6)])
+def test_votes(tmp_path: Path, vote: np.generic | float) -> None:
+    assert fer2013.load(npz(tmp_path / "f.npz", 48, vote)).votes8.max() == vote
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.bound("TRAINING_VOTES")
+@pytest.mark.parametrize("vote", [1_000_001, 1.1e6, 1e300, np.float16(-1), np.longdouble("1e400")])
+def test_votes_beyond(tmp_path: Path, vote: np.generic | float) -> None:
+    """In one line, and NumPy says nothing of its own."""
+    path = npz(tmp_path / "f.npz", 48, vote)
+    with pytest.raises(DataError, match=r"votes beyond 0 to 1000000") as refused:
+        fer2013.load(path)
+    assert "\n" not in str(refused.value)

@@ -94,6 +94,7 @@ def test_fer2013_csv_without_votes_has_no_eight_labels(tmp_path: Path) -> None:
         (lambda text: text[: len(text) - 3000], "line"),
         (lambda text: text.replace("\n1,", "\n9,", 1), "line 3: found emotion '9'"),
         (lambda text: text.replace("3 3 3", "3 300 3", 1), "line 5"),
+        (lambda text: text.replace("3 3 3", f"3 {10**30} 3", 1), "line 5"),
         (lambda text: text.splitlines()[0] + "\n", "no rows"),
     ],
 )
@@ -102,6 +103,15 @@ def test_a_damaged_fer2013_csv_is_named(tmp_path: Path, damage: Callable[[str], 
     path.write_text(damage(path.read_text()))
     with pytest.raises(DataError, match=said):
         open_data(path)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("vote", ["1000001", "1e300", "-1", "nan"])
+def test_votes_beyond_any_count_are_refused(tmp_path: Path, vote: str) -> None:
+    path = fer_csv(tmp_path) / "fer2013new.csv"
+    path.write_text(path.read_text().replace(",10", f",{vote}"))
+    with pytest.raises(DataError, match=r"votes beyond 0 to 1000000"):
+        open_data(path.with_name("fer2013.csv"))
 
 
 def test_votes_of_other_rows_are_refused(tmp_path: Path) -> None:
