@@ -18,7 +18,9 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as the device's preprocess weighs
 
 
 def load_teacher(name: str, student: Recipe) -> nn.Module:
-    """The trained network of the recipe ``name``, made to take the student's input.
+    """The trained network of the recipe ``name``, made to take the student's input and to answer in its labels.
+
+    One that answers in several label sets teaches a student of some of them.
 
     Raises:
         RecipeError: no such recipe, its labels are not the student's, or the student's input hides the light that the
@@ -31,12 +33,20 @@ def load_teacher(name: str, student: Recipe) -> nn.Module:
             f'recipe {student.id}: its input is made with normalize = "{student.input.normalize}", which leaves no '
             f"light for its teacher {name} ({recipe.input.normalize or 'fixed'}): name one of the same `normalize`"
         )
-    if (recipe.labels, recipe.heads, recipe.label_names) != (student.labels, student.heads, student.label_names):
-        raise RecipeError(
-            f"recipe {student.id}: its teacher {name} knows {recipe.labels} ({len(recipe.label_names)} classes), "
-            f"expected {student.labels} ({len(student.label_names)}): name a teacher of the student's own labels"
-        )
-    return Teacher(folded(load_network(recipe)), recipe, student.input)
+    answers = {each.labels: each.slice for each in recipe.label_sets}
+    outputs: list[int] = []
+    for wanted in student.label_sets:
+        if wanted.labels not in answers:
+            raise RecipeError(
+                f"recipe {student.id}: its teacher {name} knows {_in_words(recipe)}, expected {_in_words(student)}: "
+                "name a teacher of the student's own labels"
+            )
+        outputs += range(*answers[wanted.labels])
+    return Teacher(folded(load_network(recipe)), recipe, student.input, tuple(outputs))
+
+
+def _in_words(recipe: Recipe) -> str:
+    return " and ".join(f"{each.id} ({len(each.labels)} classes)" for each in recipe.label_sets) or recipe.labels
 
 
 def folded(network: nn.Module) -> nn.Module:
@@ -58,10 +68,12 @@ class Teacher(nn.Module):
         network: the teacher.
         recipe: the teacher's.
         student: how what comes in is normalized.
+        outputs: of the network, those that the student learns from, in its order; empty: all.
     """
 
-    def __init__(self, network: nn.Module, recipe: Recipe, student: InputSpec) -> None:
+    def __init__(self, network: nn.Module, recipe: Recipe, student: InputSpec, outputs: tuple[int, ...] = ()) -> None:
         super().__init__()
+        self.outputs = list(outputs) if outputs != tuple(range(recipe.n_outputs)) else []
         self.network, self.student, self.own, self.size_hw = network, student, recipe.input, recipe.input_hw
         self.reduced = bool(recipe.train) and recipe.train[-1].precision == "bfloat16"
 
@@ -72,7 +84,7 @@ class Teacher(nn.Module):
             x = functional.interpolate(x, self.size_hw, mode="bilinear", align_corners=False)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.reduced):  # as it was taught, which is faster
             logits: torch.Tensor = self.network(x)
-        return logits.float()
+        return logits[:, self.outputs].float() if self.outputs else logits.float()
 
 
 def as_input(x: torch.Tensor, found: InputSpec, wanted: InputSpec) -> torch.Tensor:

@@ -73,8 +73,23 @@ def test_a_teacher_that_standardizes_is_given_what_its_preprocess_gives() -> Non
 def test_a_student_that_sees_no_light_cannot_have_a_teacher_that_does() -> None:
     with pytest.raises(RecipeError, match="which leaves no light for its teacher lfer_ldl"):
         load_teacher("lfer_ldl", load_recipe("fer48"))
-    with pytest.raises(RecipeError, match="its teacher fer48 knows"):
-        load_teacher("fer48", load_recipe("lfer_ldl"))  # fifteen answers for eight
+    with pytest.raises(
+        RecipeError, match=r"its teacher larn knows fer7 \(7 classes\), expected ferplus8 \(8 classes\)"
+    ):
+        load_teacher("larn", load_recipe("lfer_ldl"))
+
+
+@pytest.mark.parametrize(("student", "first"), [("lfer_ldl", 0), ("larn", 8)])
+def test_a_teacher_of_two_label_sets_teaches_a_student_of_one(student: str, first: int) -> None:
+    recipe, teacher = load_recipe(student), load_recipe("hawqc_mbv2")
+    x = torch.rand(2, 1, *recipe.input_hw, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found = load_teacher("hawqc_mbv2", recipe).eval()(x)
+        seen = as_input(x, recipe.input, teacher.input)
+        seen = nn.functional.interpolate(seen, teacher.input_hw, mode="bilinear", align_corners=False)
+        whole = load_network(teacher).eval()(seen)
+    assert found.shape == (2, recipe.n_outputs)
+    torch.testing.assert_close(found, whole[:, first : first + recipe.n_outputs], atol=2e-5, rtol=0)
 
 
 @pytest.mark.parametrize("name", ["fer48", "lfer_ldl"])
