@@ -52,7 +52,7 @@ def prunable(recipe: Recipe) -> Recipe:
         votes, seven = (share * (1 - loss.teacher_share) for share in (own.loss.vote_share, own.loss.fer7_share))
         teacher = recipe.origin if loss.teacher is not None else None
         shares = own.loss.head_shares
-        loss = replace(loss, vote_share=votes, fer7_share=seven, teacher=teacher, head_shares=shares)
+        loss = replace(loss, vote_share=votes, fer7_share=seven, teacher=teacher, with_teachers=(), head_shares=shares)
         return replace(cycle, phases=phases, min_votes=own.min_votes, loss=loss)
 
     config = replace(

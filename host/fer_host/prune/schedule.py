@@ -42,7 +42,7 @@ from fer_host.recipe.train import LossConfig, OptimizerConfig, Phase, ScheduleCo
 from fer_host.train.batches import TrainSet
 from fer_host.train.checkpoint import steps_done
 from fer_host.train.loop import train
-from fer_host.train.teacher import load_teacher
+from fer_host.train.teacher import load_teachers
 
 
 def balanced_subset(data: TrainSet, per_class: int, seed: int) -> TrainSet:
@@ -96,7 +96,7 @@ def fit(run: Run, data: TrainSet, config: TrainConfig, name: str, only_norms: bo
         config,
         normalize=run.recipe.input,
         checkpoint=state,
-        teacher=load_teacher(config.loss.teacher, run.recipe) if config.loss.teacher else None,
+        teacher=load_teachers(config.loss, run.recipe),
         on_epoch=lambda epoch, size, network, loss, minutes: losses.append(loss),
     )
     for parameter in run.network.parameters():

@@ -42,7 +42,7 @@ from fer_host.train.loop import train
 from fer_host.train.rows import train_split, validation_split
 from fer_host.train.run import training_data
 from fer_host.train.scoring import scores
-from fer_host.train.teacher import load_teacher
+from fer_host.train.teacher import load_teachers
 
 
 def settings(recipe: Recipe) -> QuantizeConfig:
@@ -187,13 +187,7 @@ class Workshop:
 
     def _teacher(self, loss: LossConfig) -> nn.Module | None:
         """The network that the recipe names: its own untuned one, or another recipe's."""
-        if loss.teacher is None:
-            return None
-        return (
-            self.source
-            if loss.teacher in (self.recipe.id, self.recipe.origin)
-            else load_teacher(loss.teacher, self.recipe)
-        )
+        return load_teachers(loss, self.recipe, self.source)
 
     def _save(self, network: nn.Module, policy: BitPolicy, out: Path, minutes: float, before: float | None) -> Path:
         found = self.accuracy(network.eval())

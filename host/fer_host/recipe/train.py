@@ -142,7 +142,8 @@ class LossConfig:
     Attributes:
         vote_share: see above, 0..1; 1 is label distribution learning on real votes.
         teacher_share: see above, 0..1.
-        teacher: recipe of the teacher, which shares the student's labels; none when its share is 0.
+        teacher: recipe of the teacher, which knows the student's labels; none when its share is 0.
+        with_teachers: recipes of more; the student learns from the mean of all their probabilities.
         fer7_share: see above, 0..1; for a network of FERPlus' eight labels that is also judged by FER2013's seven.
         class_weights: weigh classes by max_c N_c / N_y.
         combo: weight of LFER-LDL's combo loss (weighted BCE and dice); 0: off.
@@ -168,6 +169,7 @@ class LossConfig:
     attention_pairs: Literal["unordered", "ordered"] = "unordered"
     gamma_l1: float = 0.0
     head_shares: tuple[float, ...] = ()
+    with_teachers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         shares = (self.vote_share, self.teacher_share, self.fer7_share)
@@ -175,6 +177,8 @@ class LossConfig:
             raise SchemaError("vote_share", "expected shares of votes, teacher and fer7 from 0 up, at most 1 together")
         if (self.teacher is None) != (self.teacher_share == 0):
             raise SchemaError("teacher", "expected a teacher exactly where teacher_share is above 0")
+        if self.with_teachers and self.teacher is None:
+            raise SchemaError("with_teachers", "found without a teacher; expected the first one as `teacher`")
 
     @property
     def label_share(self) -> float:

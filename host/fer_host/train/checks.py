@@ -11,7 +11,7 @@ from fer_host.errors import RecipeError
 from fer_host.models.weights import build_network
 from fer_host.recipe.recipe import Recipe
 from fer_host.train.parallel import ALONE, Team
-from fer_host.train.teacher import load_teacher
+from fer_host.train.teacher import load_teachers
 
 
 def check_recipe(recipe: Recipe, team: Team = ALONE, pruned: Path | None = None) -> None:
@@ -42,8 +42,7 @@ def check_recipe(recipe: Recipe, team: Team = ALONE, pruned: Path | None = None)
                 f"{what}: {team.size} processes cannot share a batch of {cycle.batch} equally; expected a multiple of "
                 f"{team.size}: change `batch`, or start another number of processes"
             )
-        if cycle.loss.teacher:
-            load_teacher(cycle.loss.teacher, recipe)
+        load_teachers(cycle.loss, recipe)
     last = {phase.size_px for phase in recipe.train[-1].phases}
     if recipe.labels != "identities" and recipe.size_px not in last:  # an epoch that tells people apart ships as it is
         raise RecipeError(

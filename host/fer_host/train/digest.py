@@ -14,7 +14,7 @@ from fer_host.recipe.recipe import Recipe
 _UNUSED = {"precision": "float32", "trainable": "all", "faces": None, "mixup": 0.0}
 _UNUSED_IN: dict[str, dict[str, object]] = {  # of a cycle's tables
     "schedule": {"of_epochs": None, "decay": 0.0},
-    "loss": {"fer7_share": 0.0, "head_shares": ()},
+    "loss": {"fer7_share": 0.0, "head_shares": (), "with_teachers": ()},
     "augment": {"light": None},
 }
 

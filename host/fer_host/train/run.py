@@ -43,7 +43,7 @@ from fer_host.train.protocols import with_held_out, with_validation
 from fer_host.train.report import write_card_for
 from fer_host.train.rows import train_split, validation_split
 from fer_host.train.scoring import all_scores
-from fer_host.train.teacher import load_teacher
+from fer_host.train.teacher import load_teachers
 from fer_host.train.way import kept_way
 
 BEST = "best.safetensors"
@@ -227,7 +227,7 @@ def train_cycles(
             normalize=recipe.input,
             checkpoint=state / f"cycle-{number}.pt",
             team=team,
-            teacher=load_teacher(cycle.loss.teacher, recipe) if cycle.loss.teacher else None,
+            teacher=load_teachers(cycle.loss, recipe),
             on_epoch=partial(_shifted, on_epoch, epochs, minutes),
         )
         epochs, minutes = epochs + sum(phase.epochs for phase in cycle.phases), minutes + spent

@@ -13,8 +13,32 @@ from fer_edge.contract.specs import InputSpec
 from fer_host.errors import RecipeError
 from fer_host.models.weights import load_network
 from fer_host.recipe.recipe import Recipe, load_recipe
+from fer_host.recipe.train import LossConfig
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as the device's preprocess weighs R, G and B
+
+
+def load_teachers(loss: LossConfig, student: Recipe, untuned: nn.Module | None = None) -> nn.Module | None:
+    """All that teaches a student: one network, or the mean of several; None where nothing does.
+
+    Args:
+        loss: names them.
+        student: who learns.
+        untuned: the student's own network before it is tuned, where a recipe may name itself.
+
+    Raises:
+        RecipeError: see ``load_teacher``.
+        WeightsError: likewise.
+    """
+    if loss.teacher is None:
+        return None
+    itself = (student.id, student.origin)
+    teachers = [
+        untuned if untuned is not None and name in itself else load_teacher(name, student)
+        for name in (loss.teacher, *loss.with_teachers)
+    ]
+    parts = tuple(slice(*each.slice) for each in student.label_sets) or (slice(None),)
+    return teachers[0] if len(teachers) == 1 else Ensemble(teachers, parts)
 
 
 def load_teacher(name: str, student: Recipe) -> nn.Module:
@@ -85,6 +109,28 @@ class Teacher(nn.Module):
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.reduced):  # as it was taught, which is faster
             logits: torch.Tensor = self.network(x)
         return logits[:, self.outputs].float() if self.outputs else logits.float()
+
+
+class Ensemble(nn.Module):
+    """The mean of several teachers' probabilities, in each label set, as logits: their softmax is the mean.
+
+    Args:
+        teachers: take the student's input, and give its outputs.
+        parts: the outputs of each label set.
+    """
+
+    def __init__(self, teachers: list[nn.Module], parts: tuple[slice, ...]) -> None:
+        super().__init__()
+        self.teachers, self.parts = nn.ModuleList(teachers), parts
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, student's channels, H, W) -> (N, classes)."""
+        found = [teacher(x) for teacher in self.teachers]
+        means = [
+            torch.stack([torch.log_softmax(each[:, part], dim=1) for each in found]).logsumexp(dim=0)
+            for part in self.parts
+        ]
+        return torch.cat(means, dim=1)
 
 
 def as_input(x: torch.Tensor, found: InputSpec, wanted: InputSpec) -> torch.Tensor:

@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import nn
 
+from fer_edge.contract.errors import SchemaError
 from fer_edge.contract.preprocess import preprocess
 from fer_edge.contract.specs import InputSpec
 from fer_host.errors import RecipeError
 from fer_host.models.weights import load_network
 from fer_host.recipe.recipe import load_recipe
-from fer_host.train.teacher import Teacher, as_input, folded, load_teacher
+from fer_host.recipe.train import LossConfig
+from fer_host.train.teacher import Teacher, as_input, folded, load_teacher, load_teachers
 
 SPECS = {
     "gray": InputSpec("gray", 48, "bilinear", (0.508,), (0.255,)),
@@ -116,3 +118,23 @@ def test_a_folded_teacher_answers_as_before(name: str) -> None:
         torch.testing.assert_close(asked(x), network(x), atol=2e-5, rtol=0)
     has_norms = any(isinstance(part, nn.BatchNorm2d) for part in asked.modules())
     assert has_norms == (name == "lfer_ldl")  # which torch.fx cannot trace
+
+
+def test_several_teachers_teach_their_mean() -> None:
+    student = load_recipe("hawqc_mbv2_tiny")
+    x = torch.rand(3, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    names = ("hawqc_mbv2", "fer48")
+    taught = load_teachers(LossConfig(0.5, 0.5, names[0], with_teachers=names[1:]), student)
+    assert taught is not None
+    alone = [load_teacher(name, student).eval() for name in names]
+    with torch.no_grad():
+        found, each = taught.eval()(x), [teacher(x) for teacher in alone]
+    for first, last in ((0, 8), (8, 15)):
+        expected = torch.stack([torch.softmax(one[:, first:last], dim=1) for one in each]).mean(dim=0)
+        torch.testing.assert_close(torch.softmax(found[:, first:last], dim=1), expected, atol=2e-5, rtol=0)
+    assert load_teachers(LossConfig(1.0), student) is None
+
+
+def test_more_teachers_need_a_first() -> None:
+    with pytest.raises(SchemaError, match="with_teachers: found without a teacher"):
+        LossConfig(1.0, with_teachers=("fer48",))
