@@ -104,10 +104,14 @@ def test_a_batch_that_the_team_cannot_share() -> None:
 
 def test_a_teacher_of_other_labels() -> None:
     recipe = load_recipe("larn")  # fer7
-    loss = LossConfig(0.5, teacher_share=0.5, teacher="hawqc_mbv2")
-    with pytest.raises(RecipeError, match=r"hawqc_mbv2 knows ferplus8 \(8 classes\), expected fer7 \(7\)"):
+    loss = LossConfig(0.5, teacher_share=0.5, teacher="lfer_ldl")
+    refused = r"lfer_ldl knows ferplus8 \(8 classes\), expected fer7 \(7 classes\)"
+    with pytest.raises(RecipeError, match=refused):
         check_recipe(cycle_of(recipe, loss=loss))
     check_recipe(cycle_of(recipe, loss=replace(loss, teacher="ddamfn")))
+    check_recipe(cycle_of(recipe, loss=replace(loss, teacher="hawqc_mbv2")))  # it knows both sets
+    with pytest.raises(RecipeError, match=refused):
+        check_recipe(cycle_of(recipe, loss=replace(loss, teacher="hawqc_mbv2", with_teachers=("lfer_ldl",))))
 
 
 def test_a_cycle_is_no_longer_than_what_it_is_a_part_of() -> None:
