@@ -23,6 +23,7 @@ from fer_host.models import head_name
 from fer_host.recipe.train import TrainConfig
 from fer_host.train.batches import Batches, TrainSet, n_steps
 from fer_host.train.checkpoint import load_checkpoint, save_checkpoint
+from fer_host.train.lean import lean
 from fer_host.train.losses import class_weights, total_loss
 from fer_host.train.optimizer import at_sharpest_neighbor, learning_rate, make_optimizer
 from fer_host.train.parallel import ALONE, Team, join_layers, share
@@ -49,7 +50,7 @@ class Objective(nn.Module):
 
     def forward(self, x: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Loss of normalized inputs (N, channels, H, W) against target distributions (N, classes)."""
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.reduced):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.reduced), lean(self.model):
             if self.config.attention:
                 logits, maps = self.model.attend(x)  # type: ignore[operator]  # networks with attention heads have it
             else:
