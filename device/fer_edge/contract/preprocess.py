@@ -13,13 +13,16 @@ _FLOOR = np.float32(0.02)  # of 0..1: what a crop without contrast is divided by
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 
 
-def preprocess(crop: NDArray[np.uint8], spec: InputSpec, size_hw: tuple[int, int]) -> NDArray[np.float32]:
+def preprocess(
+    crop: NDArray[np.uint8], spec: InputSpec, size_hw: tuple[int, int], shared: bool = False
+) -> NDArray[np.float32]:
     """Colour, reduction to ``source_px``, enlargement to the network's size, normalization.
 
     Args:
         crop: (h, w) gray or (h, w, 3) RGB, uint8.
         spec: the manifest's ``input``.
         size_hw: (height, width) of the network's input in px.
+        shared: channels that are the same may be one in memory, which then is read only: ``quantize`` computes one.
 
     Returns:
         (height, width, channels) float32, normalized: (value - mean) / std, where value is the pixel / 255 after
@@ -33,14 +36,33 @@ def preprocess(crop: NDArray[np.uint8], spec: InputSpec, size_hw: tuple[int, int
     height, width = image.shape[:2]
     if min(height, width) > spec.source_px:
         image = resize(image, (spec.source_px, spec.source_px), "area")
-    image = resize(image, size_hw, spec.interpolation) / np.float32(255)
+    image = resize(image, size_hw, spec.interpolation)
+    image /= np.float32(255)
     image = normalize_light(image[None], spec.normalize)[0]
+    if image.ndim == 2 and len(set(spec.mean)) == len(set(spec.std)) == 1:
+        plane = _normalized(image, spec, 0)
+        if shared:
+            return _repeated(plane, spec.channels)
+        planes = [plane] * spec.channels
+    else:
+        planes = [_normalized(image if image.ndim == 2 else image[:, :, c], spec, c) for c in range(spec.channels)]
     normalized = np.empty((*size_hw, spec.channels), dtype=np.float32)
-    for c in range(spec.channels):  # a channel at a time: three times as fast as broadcasting along a short last axis
-        plane = (image if image.ndim == 2 else image[:, :, c]) - np.float32(spec.mean[c])
-        plane /= np.float32(spec.std[c])
+    for c, plane in enumerate(planes):  # three times as fast as broadcasting along a short last axis
         normalized[:, :, c] = plane
     return normalized
+
+
+def _normalized(plane: NDArray[np.float32], spec: InputSpec, channel: int) -> NDArray[np.float32]:
+    result = plane - np.float32(spec.mean[channel])
+    result /= np.float32(spec.std[channel])
+    return result
+
+
+def _repeated(plane: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+    """(h, w) -> (h, w, channels), read only, the channels all in the same place; a tenth of ``broadcast_to``'s time."""
+    view: NDArray[np.float32] = np.ndarray((*plane.shape, channels), np.float32, plane, 0, (*plane.strides, 0))
+    view.flags.writeable = False
+    return view
 
 
 def normalize_light(crops: NDArray[np.float32], how: Normalize | None) -> NDArray[np.float32]:
@@ -60,14 +82,17 @@ def normalize_light(crops: NDArray[np.float32], how: Normalize | None) -> NDArra
         return crops
     flat = crops.reshape(len(crops), -1)
     if how == "standardize":
-        mean = flat.mean(axis=1, keepdims=True)
-        centered = flat - mean
-        deviation = np.sqrt(np.square(centered).mean(axis=1, keepdims=True))
-        result = centered / (deviation + _FLOOR)
+        result = flat - _means(flat)
+        result /= np.sqrt(_means(np.square(result))) + _FLOOR
     else:
         low, high = np.percentile(flat, (1, 99), axis=1).astype(np.float32)[:, :, None]
         result = np.clip((flat - low) / np.maximum(high - low, _FLOOR), 0, 1)
     return np.asarray(result, dtype=np.float32).reshape(crops.shape)
+
+
+def _means(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N, 1): to the bit what ``mean`` gives, without what that asks first."""
+    return np.asarray(np.add.reduce(rows, axis=1, keepdims=True) / np.float32(rows.shape[1]))
 
 
 def resize(image: NDArray[np.float32], size_hw: tuple[int, int], method: str) -> NDArray[np.float32]:
