@@ -19,7 +19,16 @@ from fer_edge.errors import UsageError
 from fer_edge.program.own import owned
 
 _IDS = ("blazeface_short", "blazeface_full", "mtcnn")  # as contract.specs.DetectorSpec, unimported
-_DETECTORS = (*_IDS, "blazeface_short.int8")
+
+
+class _Names(tuple[str, ...]):
+    """Those that are listed; the forms for onnxruntime, which few bundles hold, are taken as well."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or (isinstance(name, str) and name.removesuffix(".onnx") in _IDS)
+
+
+_DETECTORS = _Names((*_IDS, "blazeface_short.int8"))
 SEEN = "a command line can be read by every user of this machine; put the password in a --source-password-file FILE"
 _BUNDLE_HELP = "default: FER_EDGE_BUNDLE, installed, dist/, or the built-in one; see fer-edge bundles"
 _DETECTOR_HELP = "of faces (default: the bundle's first)"

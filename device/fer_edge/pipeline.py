@@ -19,6 +19,7 @@ from fer_edge.contract.manifest import Manifest, Variant
 from fer_edge.contract.preprocess import preprocess
 from fer_edge.detectors import make_detector
 from fer_edge.detectors.doubt import DoubtingDetector, opinion_of
+from fer_edge.detectors.network import Engine
 from fer_edge.setting.setting import Setting, setting_for
 from fer_edge.tracking.neutral import shift
 from fer_edge.tracking.track import TrackSettings
@@ -126,7 +127,11 @@ class Pipeline:
         too_small: tuple[FaceBox, ...] = (),
     ) -> FrameReading:
         """With the zone of each face, and where the finds are that were not read, as the last search saw them."""
-        named = tuple(replace(reading, zone=self._in_zone(frame, reading.face)[1]) for reading in readings)
+        zones = [self._in_zone(frame, reading.face)[1] for reading in readings]
+        named = tuple(
+            reading if zone is None else replace(reading, zone=zone)
+            for reading, zone in zip(readings, zones, strict=True)
+        )
         outside = (*(face for face in found if not self._in_zone(frame, face)[0]), *too_small, *self.detector.refused)
         return FrameReading(frame, named, stage_ms, left_out=left_out, outside=outside)
 
@@ -162,7 +167,8 @@ class Pipeline:
             return []
         with _timed(stage_ms, "align"):
             crops = [crop_face(image, face.landmarks, self.manifest.align) for face in faces]
-            prepared = [preprocess(crop, self.manifest.input, self.variant.input_hw) for crop in crops]
+            own = self.manifest.input, self.variant.input_hw
+            prepared = [preprocess(crop, *own, shared=True) for crop in crops]
             inputs = np.stack(prepared) if len(prepared) > 1 else prepared[0][None]
         with _timed(stage_ms, "infer"):
             return self.answer(inputs)
@@ -200,9 +206,10 @@ def open_pipeline(
     variant = manifest.variant(setting.variant)
     runner = open_runner(bundle.read(variant.file), variant, setting.threads, setting.provider)
     spec = manifest.find_detector(setting.detector)
-    detector = make_detector(spec, bundle.read, tiles, setting.threads, setting.min_score)
+    detector = make_detector(spec, bundle.read, tiles, setting.threads, setting.min_score, setting.provider)
+    engine = Engine(setting.threads, spec.format, setting.provider)
     if spec.id != "mtcnn":  # which asks both of the networks that give the second opinion anyway
-        detector = DoubtingDetector(detector, opinion_of(manifest, bundle.read, setting.threads))
+        detector = DoubtingDetector(detector, opinion_of(manifest, bundle.read, engine=engine))
     looked_at = None if zones is None else Zones.of(zones)
     pipeline = Pipeline(manifest, variant, detector, runner, zones=looked_at, baseline=baseline)
     if tracking is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fer_edge import cli
 from fer_edge.classifier.crop import crop_face
+from fer_edge.classifier.onnx_interpreter import OnnxInterpreter
 from fer_edge.classifier.runner import LiteRunner, VariantRunner, open_runner
 from fer_edge.classifier.runtime import open_interpreter
 from fer_edge.contract.specs import AlignSpec
@@ -38,6 +39,7 @@ __all__ = [
     "Halves",
     "ImageError",
     "LiteRunner",
+    "OnnxInterpreter",
     "Region",
     "RgbImage",
     "RunnerError",

@@ -239,3 +239,17 @@ def test_a_detector_in_two_forms() -> None:
         dataclasses.replace(manifest, files=dict(alone.files))
     with pytest.raises(SchemaError, match="int8: found 2, expected 1"):
         dataclasses.replace(both, int8=("a", "b"))
+    files["detector/blazeface.onnx"] = dataclasses.replace(files["detector/blazeface"], path="detector/b.onnx")
+    three = dataclasses.replace(both, onnx=("detector/blazeface.onnx",))
+    manifest = dataclasses.replace(alone, files=files, detector=three)
+    assert manifest_format.loads(manifest_format.dumps(manifest)) == manifest
+    assert three.names == ("blazeface_short", "blazeface_short.int8", "blazeface_short.onnx")
+    assert len(three.roles) == len(set(three.roles)) == 3
+    found = [manifest.find_detector(name) for name in three.names]
+    assert [spec.format for spec in found] == ["tflite", "tflite", "onnx"]
+    assert found[2].files == ("detector/blazeface.onnx",)
+    assert found[2].names == ("blazeface_short",)
+    with pytest.raises(SchemaError, match=r"detector\.onnx"):
+        dataclasses.replace(alone, detector=dataclasses.replace(alone.detector, onnx=("nowhere",)))
+    with pytest.raises(SchemaError, match="onnx: found 2, expected 1"):
+        dataclasses.replace(both, onnx=("a", "b"))

@@ -195,6 +195,60 @@ def test_the_wheel_alone_reads_a_face(unpacked: Path, run: Callable[..., Done], 
     assert [(row["origin"], row["used"]) for row in listed] == [("built-in", True)]
 
 
+ONNX = ("onnx", "onnx_int8")
+
+
+@pytest.fixture(scope="session")
+def both_runtimes(run: Callable[..., Done], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle with variants for onnxruntime too: the stages before them are those of ``make test``."""
+    path = tmp_path_factory.mktemp("both") / "hawqc_mbv2"
+    line = ("convert", "hawqc_mbv2", "--variant", ",".join(("int8", *ONNX)), "--quiet", "--out", path)
+    done = run("fer-host", *line)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def test_an_onnx_variant_from_the_archive_to_a_face(
+    both_runtimes: Path, unpacked: Path, run: Callable[..., Done], tmp_path: Path
+) -> None:
+    """onnxruntime's wheel comes with a bundle that has variants for it, is installed offline, and computes."""
+    if platform.machine() != "x86_64":
+        pytest.skip("no offline archive for this machine: x86 is packed for x86_64")
+    folder = unpack(pack(both_runtimes, tmp_path / "dist", "x86", offline=True), tmp_path / "unpacked")
+    brought = {path.name.partition("-")[0] for path in (folder / "wheels").iterdir()}
+    assert "onnxruntime" in brought
+    assert not list((unpacked / "wheels").glob("onnx*"))  # nobody pays for it who did not ask
+    asked = [json.loads((where / "target.json").read_text())["install_bytes"] for where in (folder, unpacked)]
+    assert asked[0] > asked[1]
+    done = install(folder, tmp_path / "prefix")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert "onnxruntime" in packages(tmp_path / "prefix")
+    assert run("fer-host", "sample-photo", tmp_path / "astronaut.png").returncode == 0
+    answers = {}
+    for variant in ("int8", *ONNX):
+        photo = edge(tmp_path / "prefix", "image", tmp_path / "astronaut.png", "--json", "--variant", variant)
+        assert photo.returncode == 0, photo.stderr
+        (answers[variant],) = json.loads(photo.stdout)[0]["faces"]
+    assert {face["label"] for face in answers.values()} == {"happiness"}
+    differences = [
+        abs(p - answers["onnx_int8"]["probabilities"][label]) for label, p in answers["int8"]["probabilities"].items()
+    ]
+    assert max(differences) < 0.05  # the same integers and scales
+    rows = json.loads(edge(tmp_path / "prefix", "verify", "--json").stdout)["variants"]
+    on = {row["variant"]: row["runs_on"] for row in rows}
+    assert {"CPUExecutionProvider" in on[variant] for variant in ONNX} == {True}
+    assert on["int8"].startswith("ai-edge-litert")
+    printed = edge(tmp_path / "prefix", "verify").stdout
+    assert "onnxruntime" in printed
+    assert "blazeface_short.onnx: as tflite on the golden crops" in printed
+    lines = {
+        row["name"]: row["found"]
+        for row in json.loads(edge(tmp_path / "prefix", "doctor", "--json").stdout)["findings"]
+    }
+    assert lines["onnxruntime"].endswith("providers CPU")
+    assert lines["provider"] == "onnx, onnx_int8 run where they were meant to: CPU"
+
+
 def test_only_what_the_device_needs_is_installed(installed: Path) -> None:
     assert packages(installed) - {"pip", "setuptools"} <= DEPENDENCIES | {"fer_edge"}
     assert {"fer_edge", "ai_edge_litert"} <= packages(installed)

@@ -192,6 +192,8 @@ def invoke(interpreter: Any, what: str) -> None:
     """
     try:
         interpreter.invoke()
+    except RunnerError:  # in our words already
+        raise
     except (RuntimeError, ValueError) as error:
         raise RunnerError(_problem(what, str(error), find_runtime(), "")) from error
 

@@ -23,6 +23,7 @@ from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.contract.labels import LabelSet
 from fer_edge.contract.manifest import Golden, Manifest, Variant
 from fer_edge.contract.preprocess import preprocess
+from fer_edge.detectors.compared import ComparedDetector, compare_detectors
 from fer_edge.errors import BundleError, SchemaError, UsageError, VerifyError
 from fer_edge.program import child
 from fer_edge.setting.find import find_bundle
@@ -41,9 +42,13 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--require-signature: is of an archive; give --untrusted ARCHIVE with it")
     bundle = open_bundle(find_bundle(arguments.bundle))
     names = [arguments.variant] if arguments.variant else that_can_run(bundle.manifest)
-    rows = verify(bundle, names, arguments.threads or default_threads())
-    document = {"schema": SCHEMA, "variants": [dataclasses.asdict(row) for row in rows]}
-    print(json.dumps(document) if arguments.json else format_table(rows))
+    threads = arguments.threads or default_threads()
+    rows = verify(bundle, names, threads)
+    detectors = [] if arguments.variant else verify_detectors(bundle, threads)
+    document: dict[str, Any] = {"schema": SCHEMA, "variants": [dataclasses.asdict(row) for row in rows]}
+    if detectors:
+        document["detectors"] = [dataclasses.asdict(row) for row in detectors]
+    print(json.dumps(document) if arguments.json else format_table(rows, detectors))
     return 0
 
 
@@ -62,12 +67,14 @@ def _untrusted(arguments: argparse.Namespace) -> int:
     more = (arguments.variant or "", str(arguments.threads or 1))
     found = first_load.tried(path, bounds.VERIFY_CPU_S, bounds.VERIFY_WALL_S, __name__, more, digest)
     rows = [Verified(**row) for row in found["rows"]]
+    detectors = [ComparedDetector(**row) for row in found["detectors"]]
     if arguments.json:
         tried = {name: found[name] for name in ("sha256", "lacks", "peak_bytes")}
         tried |= {"signed": signed} if signed else {}
-        print(json.dumps({"schema": SCHEMA, "variants": found["rows"], "tried": tried}))
+        compared = {"detectors": found["detectors"]} if detectors else {}
+        print(json.dumps({"schema": SCHEMA, "variants": found["rows"], **compared, "tried": tried}))
         return 0
-    print(format_table(rows))
+    print(format_table(rows, detectors))
     how = found["lacks"] or "without network, other programs and writing"
     if signed:
         print(f"{path}: {signed}")
@@ -84,7 +91,9 @@ def main(arguments: list[str]) -> None:
     def replay(bundle: Bundle) -> dict[str, Any]:
         child.say(trying="replaying the golden vectors")
         names = [variant] if variant else that_can_run(bundle.manifest)
-        return {"rows": [dataclasses.asdict(row) for row in verify(bundle, names, int(threads))]}
+        detectors = [] if variant else verify_detectors(bundle, int(threads))
+        rows = verify(bundle, names, int(threads))
+        return {"rows": list(map(dataclasses.asdict, rows)), "detectors": list(map(dataclasses.asdict, detectors))}
 
     networks.main(arguments, replay)
 
@@ -94,12 +103,16 @@ class Verified:
     """One variant that passed: largest |difference| of an output and of a probability, and top-1 comparisons made.
 
     ``reference_max_abs`` is None for a dynamic-range or ONNX variant, which has no results that all runtimes share.
+    ``runs_on`` is what computed the probabilities: package, version and onnxruntime's provider; ``lacks`` why that is
+    not what was meant, "" where it is.
     """
 
     variant: str
     reference_max_abs: float | None
     probability_max_abs: float
     n_top1: int
+    runs_on: str
+    lacks: str
 
 
 def that_can_run(manifest: Manifest) -> list[str]:
@@ -133,6 +146,19 @@ def verify(bundle: Bundle, variant_ids: list[str], threads: int = 1) -> list[Ver
     return [_verify_variant(bundle, variant, arrays, threads) for variant in variants]
 
 
+def verify_detectors(bundle: Bundle, threads: int = 1) -> list[ComparedDetector]:
+    """Each detector for onnxruntime against its tflite form on the golden crops; nothing without onnxruntime.
+
+    Raises:
+        VerifyError: one finds other faces.
+        BundleError: the golden file lacks the crops.
+    """
+    if not installed_version():
+        return []
+    crops = _golden_arrays(bundle, [bundle.manifest.variant()])["crops"]
+    return list(compare_detectors(bundle.manifest, bundle.read, crops, threads))
+
+
 def _golden_arrays(bundle: Bundle, variants: list[Variant]) -> dict[str, NDArray[Any]]:
     manifest = bundle.manifest
     expected = {"crops": ArraySpec("image", ("n", *manifest.align.crop_hw, 3))}
@@ -156,11 +182,12 @@ def _verify_variant(bundle: Bundle, variant: Variant, arrays: dict[str, NDArray[
     difference = None
     if _has_reference(variant):
         difference = _reference_difference(content, variant, inputs, arrays[f"reference/{variant.id}"], threads)
-    probabilities = raw_answers(open_runner(content, variant, threads)(inputs), bundle.manifest.sets)
+    runner = open_runner(content, variant, threads)
+    probabilities = raw_answers(runner(inputs), bundle.manifest.sets)
     distance, n_top1 = compare_probabilities(
         variant.id, probabilities, arrays[f"probabilities/{variant.id}"], golden, bundle.manifest.sets
     )
-    return Verified(variant.id, difference, distance, n_top1)
+    return Verified(variant.id, difference, distance, n_top1, str(runner.runs_on), runner.runs_on.lacks)
 
 
 def _has_reference(variant: Variant) -> bool:
@@ -220,10 +247,15 @@ def _limit(where: str, what: str, found: float, limit: float) -> None:
         )
 
 
-def format_table(rows: list[Verified]) -> str:
+def format_table(rows: Sequence[Verified], detectors: Sequence[ComparedDetector] = ()) -> str:
     """The results for the terminal."""
     lines = [f"{'variant':10} {'reference |Δ|':>14} {'probability |Δ|':>16} {'top-1 compared':>15}"]
     for row in rows:
         reference = "-" if row.reference_max_abs is None else f"{row.reference_max_abs:.3g}"
-        lines.append(f"{row.variant:10} {reference:>14} {row.probability_max_abs:16.3g} {row.n_top1:15d}  ok")
+        where = f"{row.runs_on}; {row.lacks}" if row.lacks else row.runs_on
+        lines.append(f"{row.variant:10} {reference:>14} {row.probability_max_abs:16.3g} {row.n_top1:15d}  ok  {where}")
+    for each in detectors:
+        overlap = "no face in them" if each.least_iou is None else f"{each.n_faces} faces, overlap {each.least_iou:.3f}"
+        where = f"{each.runs_on}; {each.lacks}" if each.lacks else each.runs_on
+        lines.append(f"{each.detector}: as tflite on the golden crops, {overlap}  ok  {where}")
     return "\n".join(lines)

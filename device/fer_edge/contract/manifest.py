@@ -214,8 +214,9 @@ class Manifest:
         for place, spec in self._detectors.items():
             for i, role in enumerate(spec.files):
                 require(role in self.files, f"{place}.files[{i}]", f"no role {role!r} in files")
-            for i, role in enumerate(spec.int8 or ()):
-                require(role in self.files, f"{place}.int8[{i}]", f"no role {role!r} in files")
+            for form, roles in (("int8", spec.int8), ("onnx", spec.onnx)):
+                for i, role in enumerate(roles or ()):
+                    require(role in self.files, f"{place}.{form}[{i}]", f"no role {role!r} in files")
         names = [spec.id for spec in self._detectors.values()]
         require(len(set(names)) == len(names), "other_detectors", "found a detector twice")
         require(self.golden.file in self.files, "golden.file", f"no role {self.golden.file!r} in files")

@@ -94,17 +94,19 @@ class AlignSpec:
 class DetectorSpec:
     """A face detector in the bundle: what it is, the roles of its files, its thresholds.
 
-    ``int8`` are the roles of the same networks quantized, where the bundle has them: they find the same faces.
+    ``int8`` are the roles of the same networks quantized, where the bundle has them, ``onnx`` those of the same
+    networks for onnxruntime: they find the same faces.
     """
 
     id: Literal["blazeface_short", "blazeface_full", "mtcnn"]
     files: tuple[str, ...]
     thresholds: dict[str, float]
     int8: tuple[str, ...] | None = None
+    onnx: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         expected = 3 if self.id == "mtcnn" else 1
-        for name, roles in (("files", self.files), ("int8", self.int8)):
+        for name, roles in (("files", self.files), ("int8", self.int8), ("onnx", self.onnx)):
             n = expected if roles is None else len(roles)
             require(n == expected, name, f"found {n}, expected {expected} for {self.id}")
         (low, high), factor = _PYRAMID_FACTOR, self.thresholds.get("factor")
@@ -114,20 +116,28 @@ class DetectorSpec:
     @property
     def roles(self) -> tuple[str, ...]:
         """Of all its files, in every form."""
-        return (*self.files, *(self.int8 or ()))
+        return tuple(dict.fromkeys((*self.files, *(self.int8 or ()), *(self.onnx or ()))))
+
+    @property
+    def format(self) -> Literal["tflite", "onnx"]:
+        """Of the networks in ``files``."""
+        return "onnx" if self.files == self.onnx else "tflite"
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of its forms: its id alone is the float one, ``blazeface_short.int8`` the other where there is one."""
-        return (self.id,) if self.int8 is None else (self.id, f"{self.id}.int8")
+        """Of its forms: its id alone is the float one, with ``.int8`` or ``.onnx`` behind it those that there are."""
+        others = (("int8", self.int8), ("onnx", None if self.format == "onnx" else self.onnx))
+        return (self.id, *(f"{self.id}.{form}" for form, roles in others if roles is not None))
 
     def named(self, name: str) -> DetectorSpec | None:
         """The form of this name, its files in ``files``; None: it is no name of this detector's."""
         if name == self.id:
             return self
-        if self.int8 is None or name not in self.names:
+        if name not in self.names:
             return None
-        return replace(self, files=self.int8, int8=None)
+        if name.endswith(".onnx"):
+            return replace(self, files=self.onnx or (), int8=None)
+        return replace(self, files=self.int8 or (), int8=None, onnx=None)
 
 
 def named_detector(specs: tuple[DetectorSpec, ...], name: str) -> DetectorSpec:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from fer_edge.contract.specs import DetectorSpec
 from fer_edge.detectors.blazeface import NETWORKS, BlazeFace
 from fer_edge.detectors.mtcnn import MIN_FACE_PX, Mtcnn
+from fer_edge.detectors.network import Engine
 from fer_edge.detectors.search import SearchingDetector
 from fer_edge.types import FaceDetector
 
@@ -20,6 +21,7 @@ def make_detector(
     tiles: tuple[int, ...] = (),
     threads: int = 1,
     min_score: float | None = None,
+    provider: str | None = None,
 ) -> FaceDetector:
     """A detector of a bundle.
 
@@ -30,6 +32,7 @@ def make_detector(
             MTCNN's own pyramid finds them; it starts at smaller faces where tiles are asked for.
         threads: of the interpreters.
         min_score: least score of a face instead of the manifest's, 0..1 (MTCNN: of its last network).
+        provider: of onnxruntime, for a form of its own; None takes the best of this board.
 
     Raises:
         BundleError: files or thresholds that are not this detector's.
@@ -38,8 +41,9 @@ def make_detector(
     thresholds = dict(spec.thresholds)
     if min_score is not None:
         thresholds["onet" if spec.id == "mtcnn" else "score"] = min_score
+    engine = Engine(threads, spec.format, provider)
     if spec.id == "mtcnn":
         least_px = MIN_FACE_PX if tiles else LIVE_MIN_FACE_PX
-        return Mtcnn([read(role) for role in spec.files], thresholds, threads, least_px)
-    detector = BlazeFace(read(spec.files[0]), thresholds, threads, NETWORKS[spec.id])
+        return Mtcnn([read(role) for role in spec.files], thresholds, engine, least_px)
+    detector = BlazeFace(read(spec.files[0]), thresholds, engine, NETWORKS[spec.id])
     return SearchingDetector(detector, tiles)

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.classifier.runtime import invoke, open_interpreter
+from fer_edge.classifier.runtime import invoke
 from fer_edge.detectors.letterbox import Halves, Region, fill, whole_region
+from fer_edge.detectors.network import DEFAULT, Engine, open_interpreter
 from fer_edge.detectors.nms import Candidates, Floats, weighted_nms
 from fer_edge.errors import BundleError, RunnerError
 from fer_edge.types import FaceBox, RgbImage
@@ -71,9 +72,9 @@ class BlazeFace:
     large ones worse).
 
     Args:
-        model: content of face_detection_short_range.tflite or face_detection_full_range.tflite, or of its int8 form.
+        model: content of face_detection_short_range.tflite or face_detection_full_range.tflite, or of another form.
         thresholds: ``score`` (least score, 0..1) and ``nms_iou`` (overlap from which two boxes are one face).
-        threads: of the interpreter.
+        engine: what computes it; ``model`` is in its format.
         spec: which of the two.
 
     Raises:
@@ -84,7 +85,9 @@ class BlazeFace:
     score: float
     nms_iou: float
 
-    def __init__(self, model: bytes, thresholds: dict[str, float], threads: int = 1, spec: Network = SHORT) -> None:
+    def __init__(
+        self, model: bytes, thresholds: dict[str, float], engine: Engine = DEFAULT, spec: Network = SHORT
+    ) -> None:
         if set(thresholds) != set(THRESHOLDS) or not all(0 <= value <= 1 for value in thresholds.values()):
             raise BundleError(f"detector thresholds: found {thresholds}, expected {' and '.join(THRESHOLDS)} in 0..1")
         self.score = thresholds["score"]
@@ -92,7 +95,7 @@ class BlazeFace:
         self.spec = spec
         self._what = f"detector {spec.id}"
         self._anchors = anchor_centers(spec)
-        self._interpreter = open_interpreter(model, self._what, threads)
+        self._interpreter = open_interpreter(model, self._what, engine)
         outputs = {tuple(d["shape"]): d for d in self._interpreter.get_output_details()}
         source = self._interpreter.get_input_details()[0]
         boxes, scores = (1, len(self._anchors), 4 + 2 * len(KEYPOINTS)), (1, len(self._anchors), 1)

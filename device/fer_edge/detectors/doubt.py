@@ -13,6 +13,7 @@ import numpy as np
 
 from fer_edge.contract.manifest import Manifest
 from fer_edge.detectors.mtcnn import O_PX, R_PX, Refiner, refiners
+from fer_edge.detectors.network import DEFAULT, Engine
 from fer_edge.detectors.pyramid import probabilities
 from fer_edge.types import FaceBox, FaceDetector, RgbImage
 
@@ -26,12 +27,12 @@ class SecondOpinion:
     """R-Net and O-Net on one square of a picture.
 
     Args:
-        models: contents of R-Net's and O-Net's tflite files.
-        threads: of the interpreters.
+        models: contents of R-Net's and O-Net's files.
+        engine: what computes them; ``models`` are in its format.
     """
 
-    def __init__(self, models: tuple[bytes, bytes], threads: int = 1) -> None:
-        rnet, onet = refiners(models, threads)
+    def __init__(self, models: tuple[bytes, bytes], engine: Engine = DEFAULT) -> None:
+        rnet, onet = refiners(models, engine)
         self._networks: tuple[tuple[Refiner, int], ...] = ((rnet, R_PX), (onet, O_PX))
 
     def __call__(self, image: RgbImage, face: FaceBox) -> float:
@@ -97,11 +98,24 @@ class DoubtingDetector(FaceDetector):
         return self._opinion(image, face) >= AGREE
 
 
-def opinion_of(manifest: Manifest, read: Callable[[str], bytes], threads: int) -> Callable[[], SecondOpinion] | None:
-    """What makes the second opinion out of a bundle's MTCNN; None where the bundle has none."""
-    specs = (manifest.detector, *manifest.other_detectors)
-    files = next((spec.files for spec in specs if spec.id == "mtcnn"), None)
-    return None if files is None else lambda: SecondOpinion((read(files[1]), read(files[2])), threads)
+def opinion_of(
+    manifest: Manifest, read: Callable[[str], bytes], threads: int = 1, engine: Engine | None = None
+) -> Callable[[], SecondOpinion] | None:
+    """What makes the second opinion out of a bundle's MTCNN; None where the bundle has none.
+
+    Args:
+        manifest: of the bundle.
+        read: gives the content of a file by its role.
+        threads: of the kernels.
+        engine: what the detector is computed by, taken here too where MTCNN is there in its format; None: tflite.
+    """
+    engine = engine or Engine(threads)
+    found = next((spec for spec in (manifest.detector, *manifest.other_detectors) if spec.id == "mtcnn"), None)
+    if found is None:
+        return None
+    spec = (found.named("mtcnn.onnx") if engine.format == "onnx" else None) or found
+    own = engine._replace(format=spec.format)
+    return lambda: SecondOpinion((read(spec.files[1]), read(spec.files[2])), own)
 
 
 def upright(image: RgbImage, face: FaceBox, growth: float, side_px: int) -> RgbImage:

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge.classifier.runtime import invoke, open_interpreter
+from fer_edge.classifier.runtime import invoke
 from fer_edge.contract.bounds import PICTURE_SIZES as MAX_SIZES
+from fer_edge.detectors.network import DEFAULT, Engine, open_interpreter
 from fer_edge.detectors.pyramid import (
     CELL_PX,
     Doubles,
@@ -41,10 +42,10 @@ class Mtcnn(FaceDetector):
     """The cascade; finds faces of ``min_face_px`` and more in pictures whose shorter side is at most 600 px.
 
     Args:
-        models: contents of the tflite files of P-Net, R-Net, O-Net, in this order.
+        models: contents of the files of P-Net, R-Net, O-Net, in this order.
         thresholds: ``pnet``, ``rnet``, ``onet`` (least probability after each), ``nms_scale`` and ``nms`` (overlap
             from which two boxes are one, within a scale and after each network), ``factor`` (pyramid).
-        threads: of the interpreters.
+        engine: what computes them; ``models`` are in its format.
         min_face_px: smallest side of a face looked for, at least 12.
 
     Raises:
@@ -59,7 +60,7 @@ class Mtcnn(FaceDetector):
         self,
         models: Sequence[bytes],
         thresholds: dict[str, float],
-        threads: int = 1,
+        engine: Engine = DEFAULT,
         min_face_px: float = MIN_FACE_PX,
     ) -> None:
         if set(thresholds) != set(THRESHOLDS) or not all(0 < value < 1 for value in thresholds.values()):
@@ -70,8 +71,8 @@ class Mtcnn(FaceDetector):
             raise BundleError(f"detector mtcnn: found {len(models)} files, expected {', '.join(NETWORKS)}")
         self.limits = dict(thresholds)
         self.min_face_px = max(CELL_PX, min_face_px)
-        self._pnet = _Resizable(models[0], threads)
-        self._rnet, self._onet = refiners((models[1], models[2]), threads)
+        self._pnet = _Resizable(models[0], engine)
+        self._rnet, self._onet = refiners((models[1], models[2]), engine)
 
     def detect(self, image: RgbImage, near: Sequence[FaceBox] = ()) -> list[FaceBox]:
         """Faces in (h, w, 3) RGB uint8, in px of that picture, best score first; searched everywhere every time."""
@@ -127,9 +128,9 @@ class Refiner:
 
     channels: int
 
-    def __init__(self, model: bytes, name: str, threads: int) -> None:
+    def __init__(self, model: bytes, name: str, engine: Engine) -> None:
         self._what = f"detector mtcnn {name}"
-        self._interpreter = open_interpreter(model, self._what, threads)
+        self._interpreter = open_interpreter(model, self._what, engine)
         self.channels = _CHANNELS[name]
         self._input, self._output = _checked(self._interpreter, name)
 
@@ -147,26 +148,30 @@ class Refiner:
         return outputs
 
 
-def refiners(models: tuple[bytes, bytes], threads: int) -> tuple[Refiner, Refiner]:
+def refiners(models: tuple[bytes, bytes], engine: Engine = DEFAULT) -> tuple[Refiner, Refiner]:
     """R-Net and O-Net by themselves.
 
     Args:
-        models: contents of their tflite files.
-        threads: of the interpreters.
+        models: contents of their files.
+        engine: what computes them; ``models`` are in its format.
 
     Raises:
         RunnerError: a network cannot be loaded or is not this detector's.
     """
-    return Refiner(models[0], "rnet", threads), Refiner(models[1], "onet", threads)
+    return Refiner(models[0], "rnet", engine), Refiner(models[1], "onet", engine)
 
 
 class _Resizable:
-    """P-Net for pictures of any size, one interpreter per size: resizing one would plan its memory anew each time."""
+    """P-Net for pictures of any size, one interpreter per size: resizing one would plan its memory anew each time.
 
-    def __init__(self, model: bytes, threads: int) -> None:
-        self._model, self._threads = model, threads
+    onnxruntime takes every size as it comes.
+    """
+
+    def __init__(self, model: bytes, engine: Engine) -> None:
+        self._model, self._engine = model, engine
         self._by_size: OrderedDict[tuple[int, int], tuple[Any, int, int]] = OrderedDict()
-        _checked(open_interpreter(model, "detector mtcnn pnet", threads), "pnet")
+        self._first = open_interpreter(model, "detector mtcnn pnet", engine)
+        _checked(self._first, "pnet")
 
     def __call__(self, image: NDArray[Any]) -> NDArray[np.float32]:
         """(w', h', 6) for a picture (h, w, 3) RGB uint8."""
@@ -174,8 +179,11 @@ class _Resizable:
         if size not in self._by_size:
             while len(self._by_size) >= MAX_SIZES:
                 self._by_size.popitem(last=False)
-            shape = (1, size[1], size[0], 3)
-            interpreter = open_interpreter(self._model, "detector mtcnn pnet", self._threads, input_shape=shape)
+            interpreter = self._first
+            if not self._engine.takes_any_size:
+                interpreter = open_interpreter(
+                    self._model, "detector mtcnn pnet", self._engine, input_shape=(1, size[1], size[0], 3)
+                )
             self._by_size[size] = (interpreter, *_indices(interpreter))
         self._by_size.move_to_end(size)
         interpreter, source, result = self._by_size[size]

@@ -128,15 +128,16 @@ def _networks(path: Path) -> None:
     default = bundle.manifest.default_variant
     for variant in sorted(bundle.manifest.variants, key=lambda variant: variant.id != default):
         say(started=variant.id)
-        lacks = ""
+        lacks, provider = "", None
         try:
             runner = open_runner(bundle.read(variant.file), variant)
             outputs = runner(np.zeros((1, *variant.input_hwc), np.float32))
             good = all(math.isfinite(value) for value in outputs.ravel().tolist())
             problem, lacks = "" if good else "its outputs are not finite", runner.runs_on.lacks
+            provider = runner.runs_on.provider
         except Exception as error:  # whatever a network raises here is the finding
             problem = _line(error)
-        say(variant=variant.id, problem=problem, lacks=lacks)
+        say(variant=variant.id, problem=problem, lacks=lacks, provider=provider)
 
 
 def _line(error: BaseException) -> str:

@@ -83,12 +83,14 @@ class BundleFacts:
 class InferenceFacts:
     """By variant: "" where it was loaded and gave finite outputs, else the problem; ``died_of`` ended the process.
 
-    ``lacks`` says of an ONNX variant why it does not run where it was meant to; no entry where it does.
+    ``lacks`` says of an ONNX variant why it does not run where it was meant to; no entry where it does. ``ran_on`` is
+    the provider that really computed it.
     """
 
     problems: dict[str, str]
     died_of: str = ""
     lacks: dict[str, str] = field(default_factory=dict)
+    ran_on: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

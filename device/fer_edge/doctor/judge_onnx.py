@@ -52,7 +52,8 @@ def judge_provider(bundle: BundleFacts, inference: InferenceFacts | None) -> Fin
         return None
     lacks = {name: inference.lacks[name] for name in ran if name in inference.lacks}
     if not lacks:
-        return ok("provider", f"{', '.join(ran)} run where they were meant to")
+        used = ", ".join(sorted({short(inference.ran_on[name]) for name in ran if name in inference.ran_on}))
+        return ok("provider", f"{', '.join(ran)} run where they were meant to{f': {used}' if used else ''}")
     name, why = next(iter(lacks.items()))
     return warn("provider", f"{name}: {why}", remedy("provider"))
 

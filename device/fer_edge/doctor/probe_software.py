@@ -113,7 +113,8 @@ def inference_facts(bundle: BundleFacts) -> InferenceFacts | None:
     answers, ending = ask("networks", bundle.path)
     problems = {answer["variant"]: str(answer["problem"]) for answer in answers if "variant" in answer}
     lacks = {answer["variant"]: str(answer["lacks"]) for answer in answers if answer.get("lacks")}
-    return InferenceFacts(problems, ending, lacks)
+    ran_on = {answer["variant"]: str(answer["provider"]) for answer in answers if answer.get("provider")}
+    return InferenceFacts(problems, ending, lacks, ran_on)
 
 
 def disk_facts(path: Path) -> DiskFacts:

@@ -14,7 +14,7 @@ MOST_THREADS = 4  # the boards' cores; on larger machines more bring these small
 class Setting:
     """Which variant of the classifier runs, on how many threads (the detector too), behind which detector.
 
-    ``detector`` is one of its names: ``blazeface_short``, or ``blazeface_short.int8`` for that form of it.
+    ``detector`` is one of its names: ``blazeface_short``, or with ``.int8`` or ``.onnx`` behind it that form of it.
     ``min_score`` is the least score of a face, 0..1; None takes the detector's own. ``provider`` is onnxruntime's, one
     of ``classifier.providers.NAMES``; None takes the best of this board, and a tflite file has none.
     """
@@ -46,9 +46,14 @@ def setting_for(
 ) -> Setting:
     """What was told, and the defaults for the rest: the manifest's variant, its first detector, ``default_threads``.
 
+    A detector's id alone stands for the form that the variant's runtime computes, if the bundle holds it.
+
     Raises:
         SchemaError: the bundle has no such variant or detector.
     """
+    chosen = manifest.variant(variant)
     name = detector or manifest.detector.id
-    manifest.find_detector(name)  # refuses one that is not there
-    return Setting(manifest.variant(variant).id, threads or default_threads(), name, min_score, provider)
+    spec = manifest.find_detector(name)  # refuses one that is not there
+    if chosen.format == "onnx" and name == spec.id and f"{name}.onnx" in spec.names:
+        name = f"{name}.onnx"
+    return Setting(chosen.id, threads or default_threads(), name, min_score, provider)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fer_edge.board import identify as board
@@ -115,13 +115,15 @@ def choose(
     if not is_live:
         plain = setting_for(bundle.manifest, variant, None, detector)
         variant, detector = plain.variant, plain.detector
-    provider = None
+    provider, measured = None, None
     if variant is None or threads is None or detector is None:
         found = recall(bundle)
         if found is not None and variant in (None, found.variant):
+            measured = found.detector if detector is None else None
             variant, threads, detector = found.variant, threads or found.threads, detector or found.detector
             provider = found.provider
-    return setting_for(bundle.manifest, variant, threads, detector, min_score, provider)
+    setting = setting_for(bundle.manifest, variant, threads, detector, min_score, provider)
+    return setting if measured is None else replace(setting, detector=measured)  # the very form, on whatever runtime
 
 
 def save(entry: Tuned) -> Path:

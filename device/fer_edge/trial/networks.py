@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from fer_edge.classifier.onnx_file import check_onnx
 from fer_edge.classifier.onnx_runtime import installed_version
 from fer_edge.classifier.runner import open_runner
-from fer_edge.classifier.runtime import find_runtime, invoke, open_interpreter
+from fer_edge.classifier.runtime import find_runtime, invoke
 from fer_edge.contract import bounds
 from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.contract.specs import DetectorSpec
 from fer_edge.detectors import make_detector
+from fer_edge.detectors.network import Engine, open_interpreter
 from fer_edge.errors import BundleError, EdgeError
 from fer_edge.pipeline import open_pipeline
 from fer_edge.program.child import Limits, confine, say
@@ -89,10 +90,15 @@ def run_all(bundle: Bundle) -> None:
     picture = np.random.default_rng(1).integers(0, 256, (SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
     for spec in (manifest.detector, *manifest.other_detectors):
         say(trying=f"detector {spec.id}")
-        for role in spec.roles:
-            _run_detector_file(bundle, spec, role)
-        for name in spec.names:
-            make_detector(manifest.find_detector(name), bundle.read).detect(picture)
+        for form in (manifest.find_detector(name) for name in spec.names):
+            for role in form.files:
+                if form.format == "onnx":
+                    check_onnx(bundle.read(role), f"detector {spec.id}, {role}")
+            if form.format == "onnx" and not installed_version():
+                continue
+            for role in form.files:
+                _run_detector_file(bundle, form, role)
+            make_detector(form, bundle.read, provider="cpu").detect(picture)
     say(trying="a face")
     pipeline = open_pipeline(bundle, setting_for(manifest, threads=1))
     _finite(bundle, "a face", np.array(pipeline.classify(picture, [_face()], {})))
@@ -106,14 +112,15 @@ def _face() -> FaceBox:
 def _run_detector_file(bundle: Bundle, spec: DetectorSpec, role: str) -> None:
     """Its raw outputs: those that are no number would look like a picture without faces."""
     what, content = f"detector {spec.id}, {role}", bundle.read(role)
-    interpreter = open_interpreter(content, what)
+    engine = Engine(format=spec.format, provider="cpu")
+    interpreter = open_interpreter(content, what, engine)
     details = interpreter.get_input_details()
     if len(details) != 1 or len(details[0]["shape"]) != 4 or details[0]["dtype"] not in (np.float32, np.int8):
         raise BundleError(f"bundle {bundle.path}: {what} takes no picture; rebuild the bundle")
     shape = tuple(int(n) for n in details[0]["shape"])
     if min(shape[1:3]) < ANY_PX:
         shape = (1, ANY_PX, ANY_PX, 3)
-        interpreter = open_interpreter(content, what, input_shape=shape)
+        interpreter = open_interpreter(content, what, engine, input_shape=shape)
     picture: RgbImage = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
     as_int8 = (picture ^ np.uint8(128)).view(np.int8)
     floats = picture.astype(np.float32) / 127.5 - 1

@@ -16,7 +16,7 @@ from fer_host.bundle.golden import N_SHIPPED, golden_file
 from fer_host.bundle.stages import Build
 from fer_host.convert.onnx_variants import onnx_variant
 from fer_host.convert.parity import MARGIN
-from fer_host.detector.networks import detector_contents, detector_spec, int8_contents
+from fer_host.detector.networks import detector_contents, detector_spec, int8_contents, onnx_contents
 from fer_host.errors import DataError, RecipeError
 from fer_host.evaluate import gates
 from fer_host.files.artifacts import one_line_if_disk_full, tool_versions
@@ -98,7 +98,8 @@ def assemble(
         references = {name: network.reference for name, network in networks.items() if network.reference is not None}
         measured = gates.check_accuracy(recipe, {n: (variants[n], contents[n]) for n in variants}, data, references)
     detectors = [load_detector(name) for name in (recipe.detector, *recipe.other_detectors)]
-    specs = [detector_spec(detector) for detector in detectors]
+    with_onnx = any(map(is_onnx, networks.values()))  # who asked for one runtime's classifier gets its detectors too
+    specs = [detector_spec(detector, with_onnx) for detector in detectors]
     golden = golden_file(build.crops[:N_SHIPPED], recipe, {n: (variants[n], contents[n]) for n in variants})
     plain = {
         **{
@@ -108,6 +109,9 @@ def assemble(
         },
         "golden": ("golden.npz", golden),
     }
+    if with_onnx:
+        for detector in detectors:
+            plain |= {role: (role, content) for role, content in onnx_contents(detector).items()}
     files, stored = {}, {}
     for name, content in contents.items():
         role, path = f"network/{name}", f"{recipe.id}.{name}.tflite"

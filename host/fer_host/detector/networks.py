@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fer_edge.contract.specs import DetectorSpec
 from fer_host.detector.convert import convert_network
+from fer_host.detector.for_onnxruntime import onnx_network
 from fer_host.detector.int8 import int8_network
 from fer_host.device_pipeline import (
     PHOTO_TILES,
@@ -29,6 +30,10 @@ PHOTOS = (
     ("matplotlib", "matplotlib/mpl-data/sample_data/grace_hopper.jpg"),
 )
 LEAST_IOU = 0.9
+_REMEDIES = {
+    "int8": "measure its ranges again (benchmarks/detector_int8.py --measure)",
+    "onnx": "ship this bundle without ONNX variants, and report it",
+}
 
 
 def detector_contents(recipe: DetectorRecipe) -> dict[str, bytes]:
@@ -70,21 +75,38 @@ def int8_contents(recipe: DetectorRecipe) -> dict[str, bytes]:
     return made
 
 
-def _check_faces(recipe: DetectorRecipe, floats: dict[str, bytes], int8: dict[str, bytes]) -> None:
-    """Refuses an int8 detector that finds other faces in the packaged photos than the float one."""
-    spec, contents = detector_spec(recipe), {**floats, **int8}
+def onnx_contents(recipe: DetectorRecipe) -> dict[str, bytes]:
+    """The same networks for onnxruntime by their role, made of the float tflite files.
+
+    Raises:
+        WeightsError: see ``detector_contents``.
+        GateError: one does not answer as its tflite file, or finds other faces in the packaged photos.
+        ToolError: it has an operator without a form in ONNX.
+    """
+    floats = detector_contents(recipe)
+    with Store(BUILD / "detectors" / f"{recipe.id}.onnx", wait=True) as store:
+        made = {
+            network.onnx_role: onnx_network(store, i + 1, network, floats[network.role]).read_bytes()
+            for i, network in enumerate(recipe.networks)
+        }
+    _check_faces(recipe, floats, made, "onnx")
+    return made
+
+
+def _check_faces(recipe: DetectorRecipe, floats: dict[str, bytes], made: dict[str, bytes], form: str = "int8") -> None:
+    """Refuses a form of a detector that finds other faces in the packaged photos than the float one."""
+    spec, contents = detector_spec(recipe, with_onnx=form == "onnx"), {**floats, **made}
+    other = spec.named(f"{spec.id}.{form}")
+    assert other is not None, "the form that was made"
     for package, file in PHOTOS:
-        image, found = read_photo(package_file(package, file)).image, []
-        for name in spec.names:
-            form = spec.named(name)
-            assert form is not None, "a name of its own"
-            found.append(make_detector(form, contents.__getitem__).detect(image))
+        image = read_photo(package_file(package, file)).image
+        found = [make_detector(each, contents.__getitem__, provider="cpu").detect(image) for each in (spec, other)]
         overlaps = [iou(a.box, b.box) for a, b in zip(*found, strict=False)]
         if len(found[0]) != len(found[1]) or min(overlaps, default=1.0) < LEAST_IOU:
             raise GateError(
-                f"detector {recipe.id}: in int8 it finds {len(found[1])} faces in {Path(file).name}, in float "
+                f"detector {recipe.id}: in {form} it finds {len(found[1])} faces in {Path(file).name}, in float "
                 f"{len(found[0])}, least overlap {min(overlaps, default=0.0):.2f}, expected the same and at least "
-                f"{LEAST_IOU:g}; measure its ranges again (benchmarks/detector_int8.py --measure)"
+                f"{LEAST_IOU:g}; {_REMEDIES[form]}"
             )
 
 
@@ -103,11 +125,12 @@ def _source(recipe: DetectorRecipe, network: DetectorNetwork) -> Path:
     return path
 
 
-def detector_spec(recipe: DetectorRecipe) -> DetectorSpec:
-    """The manifest's entry."""
+def detector_spec(recipe: DetectorRecipe, with_onnx: bool = False) -> DetectorSpec:
+    """The manifest's entry, with the networks for onnxruntime where the bundle has them."""
     roles = tuple(network.role for network in recipe.networks)
     int8 = tuple(network.int8_role for network in recipe.networks) if _has_int8(recipe) else None
-    return DetectorSpec(recipe.id, roles, dict(recipe.thresholds), int8)
+    onnx = tuple(network.onnx_role for network in recipe.networks) if with_onnx else None
+    return DetectorSpec(recipe.id, roles, dict(recipe.thresholds), int8, onnx)
 
 
 def load_photo_detector(recipe: Recipe) -> FaceDetector:

@@ -172,6 +172,11 @@ class DetectorNetwork:
         return f"{self.role}.int8"
 
     @property
+    def onnx_role(self) -> str:
+        """Of its form for onnxruntime in the manifest's ``files``."""
+        return f"{self.role}.onnx"
+
+    @property
     def role(self) -> str:
         """In the manifest's ``files``."""
         return f"detector/{self.name}"

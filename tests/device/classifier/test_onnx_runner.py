@@ -148,6 +148,9 @@ def test_verify_and_the_trial_know_them(tmp_path: Path) -> None:
     rows = {row["variant"]: row for row in json.loads(done.stdout)["variants"]}
     assert rows["onnx_int8"]["reference_max_abs"] is None
     assert rows["onnx_float32"]["probability_max_abs"] < 1e-5
+    assert CPU in rows["onnx_int8"]["runs_on"]
+    assert "Provider" not in rows["int8"]["runs_on"]
+    assert {row["lacks"] for row in rows.values()} == {""}
 
 
 def test_a_file_that_leads_out_of_the_bundle_is_refused_by_the_trial(tmp_path: Path) -> None:

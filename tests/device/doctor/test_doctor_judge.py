@@ -332,6 +332,8 @@ def test_a_silent_fall_back_to_the_cpu_is_a_warning() -> None:
     ran = InferenceFacts({"int8": "", "onnx_fp16": ""}, lacks={"onnx_fp16": why})
     check(judge_onnx.judge_provider(WITH_ONNX, ran), "warn provider", f"onnx_fp16: {why}")
     check(judge_onnx.judge_provider(WITH_ONNX, dataclasses.replace(ran, lacks={})), "ok", "onnx_fp16 run where")
+    on_cuda = dataclasses.replace(ran, lacks={}, ran_on={"onnx_fp16": "CUDAExecutionProvider"})
+    check(judge_onnx.judge_provider(WITH_ONNX, on_cuda), "ok", "run where they were meant to: CUDA")
 
 
 def test_inference_leaves_a_missing_onnxruntime_to_its_own_line() -> None:
