@@ -7,8 +7,9 @@ After each kill: nothing is half-written, what was acknowledged is there. Each s
 killed, and must not fail by itself; the last is not killed, and makes what it makes without kills. Every second kill is
 of the whole group of processes, the others of the first alone, whose children must end by themselves.
 
-The moments are seconds of the processor, spread evenly over an undisturbed run. fer-host is started as a fork of a
-process that has its imports (killing/forked.py).
+The moments are seconds of the processor, spread evenly over an undisturbed run; with --within S over the first S
+seconds of each start: for convert, which is long, and goes on where it was killed, so that one stage after another is
+reached. fer-host is started as a fork of a process that has its imports (killing/forked.py).
 
 Needs dist/hawqc_mbv2 (run), build/fer48 (convert-cached), and dist/hawqc_mbv2-*x86*.tar.gz (install, update:
 fer-host pack --target x86 --offline).
@@ -64,11 +65,11 @@ class Count:
     note: str = ""
 
 
-def kill_often(subject: Subject, times: int, seed: int) -> Count:
+def kill_often(subject: Subject, times: int, seed: int, within_s: float = float("inf")) -> Count:
     """Kills a command so many times; the moments are spread evenly over the work of an undisturbed run.
 
     One is drawn from each of so many equal parts of it, in seconds of the processor: on a machine that others use too,
-    a clock would put most of them at its beginning.
+    a clock would put most of them at its beginning. Or over the first ``within_s`` of each start.
     """
     draw, count = random.Random(seed), Count()
     asked_to_end: list[int] = []
@@ -82,7 +83,7 @@ def kill_often(subject: Subject, times: int, seed: int) -> Count:
     draw.shuffle(moments)
     for moment in moments:
         is_whole = False
-        while not _killed(subject, moment * count.longest_s, count) and not asked_to_end:
+        while not _killed(subject, moment * min(count.longest_s, within_s), count) and not asked_to_end:
             if len(count.failed) >= MOST_WRONG:
                 break
             if is_whole:  # a whole run took less than the first did
@@ -121,6 +122,8 @@ def _killed(subject: Subject, after_s: float, count: Count) -> bool:
 
 def _last(subject: Subject, count: Count) -> None:
     """Nobody disturbs it."""
+    if subject.waits:
+        _wait_for_orphans(subject, AT_WORK_S)
     try:
         subject.undisturbed()
         count.wrong += [f"at the end: {text}" for text in subject.finished()]
@@ -148,13 +151,18 @@ def main() -> int:
     parser.add_argument("what", choices=tuple(SUBJECTS))
     parser.add_argument("--times", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--within", type=float, default=float("inf"), metavar="S", help="of each start (default: all)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="the page with the table")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fer-edge-kills-", ignore_cleanup_errors=True) as folder:
-        count = kill_often(SUBJECTS[arguments.what](Path(folder)), arguments.times, arguments.seed)
+        subject = SUBJECTS[arguments.what](Path(folder))
+        count = kill_often(subject, arguments.times, arguments.seed, arguments.within)
     for text in (*count.wrong, *count.failed):
         print(f"kills: {arguments.what}: {text}", file=sys.stderr)
-    row = [f"`{arguments.what}`", str(count.kills), f"0 and {count.longest_s:.2f} s", str(count.ended)]
+    longest_s = min(count.longest_s, arguments.within)
+    if longest_s < count.longest_s:
+        count.note = f"{count.longest_s:.0f} s in all, in stages that stay"
+    row = [f"`{arguments.what}`", str(count.kills), f"0 and {longest_s:.2f} s", str(count.ended)]
     row += [str(len(count.wrong)), str(len(count.failed)), count.note or "-"]
     rows = kept(arguments.results) | {row[0]: row}
     text = "# Kills\n\nWritten by `benchmarks/kills.py`: kill -9 at random moments, spread evenly over the work of an "
