@@ -38,8 +38,8 @@ class Memory:
     """PSS and peak RSS of the process; the interpreter's arena where it can be read; the network file.
 
     ``network_bytes`` is what opening the network and running it once added to the process' own memory (arena, packed
-    weights, thread stacks): measured, where the arena itself cannot be read. ``cma_used_bytes`` is the machine's
-    (cameras and codecs take it), None where the kernel has none.
+    weights, thread stacks): measured, where the arena itself cannot be read; None where several were opened in one
+    process. ``cma_used_bytes`` is the machine's (cameras and codecs take it), None where the kernel has none.
     """
 
     model_bytes: int

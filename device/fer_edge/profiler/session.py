@@ -102,7 +102,7 @@ def bench(request: Request, progress: Callable[[str], None] | None = None) -> li
                 measured,
                 work.runs_on,
                 role,
-                work.network_bytes,
+                work.network_bytes if len(works) == 1 else None,  # a later one takes memory that is there already
                 each,
                 notes,
                 accuracy,

@@ -118,13 +118,27 @@ def explain(
     others = others or [row for row in rows if row.variant != taken.variant]
     second = f"next: {_in_words(others[0], accuracy)}" if others else "next: nothing else could be measured"
     limit = "no variant has a measured accuracy" if floor is None else f"all within the floor of {floor:.1%}"
-    why = "the fastest beyond doubt" if rows[0] is taken else f"nothing is faster beyond doubt than {taken.variant}"
+    why = f"nothing is faster beyond doubt than {taken.variant}"
+    if rows[0] is taken:
+        near = next((row for row in rows[1:] if _is_near(taken, row)), None)
+        why = "the fastest beyond doubt" if near is None else f"the least median, {_named(near)} may be as fast"
     n = len({(row.variant, row.runtime.provider) for row in rows})
     return (
         f"taken: {_in_words(taken, accuracy)}",
         second,
         f"why: {why}, of {n} variant(s) on {len(runtimes)} runtime(s), {limit}",
     )
+
+
+def _is_near(fastest: BenchDoc, row: BenchDoc) -> bool:
+    """Whether a slower median is not surely slower; without the single timings nothing is doubted."""
+    if not (fastest.blocks and row.blocks):
+        return False
+    return compare(fastest, row, across_boards=True).verdict != "slower"
+
+
+def _named(row: BenchDoc) -> str:
+    return f"{row.variant} on {computed_by(row)}, {row.threads} thread(s),"
 
 
 def _in_words(row: BenchDoc, accuracy: Mapping[str, float]) -> str:

@@ -222,6 +222,7 @@ def test_sweep(edge: Edge, bundle: Bundle, tmp_path: Path) -> None:
     medians = [row.stages["infer"].p50_ms for row in document.rows]
     assert medians == sorted(medians)
     assert len({row.session.id for row in document.rows if row.session}) == 1
+    assert {row.memory.network_bytes for row in document.rows} == {None}  # all were opened in one process
     assert "fastest" in done.stdout
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from device_helpers import make_bundle, tiny, with_onnx
 
 from fer_edge.contract import bench as schema
-from fer_edge.contract.bench import BenchDoc, Runtime, StageTiming
+from fer_edge.contract.bench import BenchDoc, Blocks, Runtime, StageTiming
 from fer_edge.errors import UsageError
-from fer_edge.profiler import sweep
+from fer_edge.profiler import sweep, tune
 from fer_edge.profiler.report import as_table
 from fer_edge.profiler.tune import explain
 from fer_edge.profiler.workloads import Subject
@@ -61,6 +62,22 @@ def test_the_default_stays_where_nothing_is_faster_beyond_doubt() -> None:
         "why: nothing is faster beyond doubt than int8, of 2 variant(s) on 2 runtime(s), "
         "no variant has a measured accuracy"
     )
+
+
+@pytest.mark.parametrize("verdict", ["slower", "cannot tell"])
+def test_what_may_be_as_fast_is_named(verdict: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the single timings, where both have them; the table beside the three lines says the same."""
+    blocks = {"total": Blocks(1, (0.1, 0.2), (4.0, 4.0), (4.0, 4.0))}
+    rows = [row("int8", LITERT, 4.1), row("onnx_int8", CPU, 4.2), row("float32", LITERT, 9.0)]
+    rows = [dataclasses.replace(each, blocks=blocks) for each in rows]
+
+    def judged(_: BenchDoc, other: BenchDoc, **__: object) -> object:
+        return SimpleNamespace(verdict=verdict if other.variant == "onnx_int8" else "slower")
+
+    monkeypatch.setattr(tune, "compare", judged)
+    why = explain(rows, Setting("int8", 1, "blazeface_short"), ACCURACY, 0.831)[2]
+    said = "the least median, onnx_int8 on onnxruntime 1.23.0 on CPU, 1 thread(s), may be as fast, of"
+    assert why.startswith("why: the fastest beyond doubt, of" if verdict == "slower" else f"why: {said}")
 
 
 def test_one_variant_alone() -> None:
