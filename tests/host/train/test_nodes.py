@@ -1,6 +1,7 @@
 """Two machines train as one: two network namespaces, torchrun in each, gloo between them; one dies, the other goes on.
 
-Needs root and ``ip netns``. Names of namespaces and devices begin with ``st-``.
+Needs root and ``ip netns``. Names of namespaces and devices begin with ``st-``. ``FER_PAPERS=all`` runs every paper's
+recipe, which takes many minutes, or ``FER_PAPERS=paper_ddamfn,…`` those; else two small ones run.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import pytest
 
 from fer_host.data.sharding import make_shards
 from fer_host.data.sharding_job import job_of
+from fer_host.recipe.recipe import paper_recipe_names
 
 WORKER = """
 import json, os, sys, time
@@ -32,11 +34,17 @@ from torch import nn
 from fer_edge.contract import process
 from fer_edge.contract.specs import InputSpec
 from fer_host.data.load import load_data
+from fer_host.data.streamed import Streamed
 from fer_host.errors import HostError
+from fer_host.models.weights import build_network
+from fer_host.recipe.recipe import load_recipe
 from fer_host.recipe.train import Augment, LossConfig, OptimizerConfig, Phase, ScheduleConfig, TrainConfig
 from fer_host.train.batches import TrainSet
+from fer_host.train import loop
 from fer_host.train.loop import train
 from fer_host.train.parallel import join_team, leave_team, losing_nobody
+from fer_host.train.rows import train_split
+from fer_host.train.run import training_data
 
 shards, out, what = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 torch.set_num_threads(1)
@@ -68,10 +76,40 @@ def toy(team):
     state = {k: v.flatten().tolist() for k, v in average.state_dict().items() if v.dtype.is_floating_point}
     return {"losses": lines, "state": state}
 
+def papers(team):
+    found, losses = {}, []
+
+    class Told(loop.Objective):
+        def forward(self, x, targets):
+            loss = super().forward(x, targets)
+            losses.append(team.mean(loss.detach()).item())  # twice a step where there is SAM
+            return loss
+
+    loop.Objective = Told
+    for name in sys.argv[4:]:
+        recipe = load_recipe(name)
+        data = training_data(recipe, shards, quiet=True)
+        assert isinstance(data.images, Streamed)
+        for number, cycle in enumerate(recipe.train, 1):
+            torch.manual_seed(0)
+            network = build_network(recipe)  # in the place of starts and teachers that do not ship
+            teacher = build_network(load_recipe(cycle.loss.teacher)) if cycle.loss.teacher else None
+            path = out / f"{name}-{number}.pt"
+            average, _ = train(
+                network, train_split(data, recipe, cycle), cycle, normalize=recipe.input, checkpoint=path,
+                teacher=teacher, on_epoch=lambda *_: None, stop_after=3, team=team,
+            )
+            if team.leads:
+                step = torch.load(path, weights_only=True)["progress"]["step"]
+                norm = sum(float(each.double().abs().sum()) for each in average.parameters())
+                found[f"{name}-{number}"] = {"step": step, "losses": list(losses), "norm": norm}
+            losses.clear()
+    return found
+
 def run():
     with losing_nobody():
         team = join_team()
-        found = toy(team)
+        found = papers(team) if what == "papers" else toy(team)
         leave_team()
         if team.leads:
             (out / "found.json").write_text(json.dumps(found))
@@ -152,19 +190,22 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     there.__exit__()
 
 
-@pytest.fixture(scope="module")
-def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Faces of 120 px in color, three labels; one share that both nodes read."""
-    root = tmp_path_factory.mktemp("shards")
+def sharded(root: Path, n: int, labels: tuple[str, ...]) -> Path:
+    """Faces of 120 px in color; one share that both nodes read."""
     random = np.random.default_rng(0)
-    for i in range(64):
+    for i in range(n):
         part = "val" if i % 8 == 7 else "train"
-        place = root / "faces" / part / ("anger", "happiness", "sadness")[i % 3]
+        place = root / "faces" / part / labels[i % len(labels)]
         place.mkdir(parents=True, exist_ok=True)
-        face = random.integers(0, 60, (120, 120, 3)) + 60 * (i % 3)
+        face = random.integers(0, 60, (120, 120, 3)) + 180 // len(labels) * (i % len(labels))
         assert cv2.imwrite(str(place / f"{i:04d}.jpg"), face.astype(np.uint8))
     make_shards(job_of(root / "faces", {}, lambda: pytest.fail("crops are not cut")), root / "out", workers=1)
     return root / "out"
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sharded(tmp_path_factory.mktemp("shards"), 64, ("anger", "happiness", "sadness"))
 
 
 def found(out: Path) -> dict[str, Any]:
@@ -205,3 +246,24 @@ def test_two_nodes_are_as_one_and_one_goes_on_alone(nodes: Nodes, shards: Path, 
     assert first.returncode != 0
     nodes.run(1, str(shards), str(lost), "toy")
     alike(found(one)["state"], found(lost)["state"])
+
+
+def test_papers_recipes_take_three_steps_on_two_nodes(nodes: Nodes, tmp_path: Path) -> None:
+    """As they are: batch, size, optimizer, loss. VGGFace2's people come another way and are not among them."""
+    all_of_them = [name for name in paper_recipe_names() if name != "paper_vggface2"]
+    chosen = os.environ.get("FER_PAPERS", "paper_larn,paper_shufflenet_ldam")
+    names = all_of_them if chosen == "all" else chosen.split(",")
+    labels = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
+    data = sharded(tmp_path, 320, labels)  # 280 to train on; the largest batch is 256
+    one, two = folder(tmp_path, "one"), folder(tmp_path, "two")
+    nodes.run(1, str(data), str(one), "papers", *names)
+    nodes.run(2, str(data), str(two), "papers", *names)
+    assert {cycle.rpartition("-")[0] for cycle in found(two)} == set(names)
+    for cycle, alone in found(one).items():
+        both = found(two)[cycle]
+        assert alone["step"] == both["step"] == 3
+        assert len(alone["losses"]) in (3, 6)
+        assert both["losses"][0] == pytest.approx(alone["losses"][0], rel=1e-4), cycle
+        # Adam's first steps go by the sign of each gradient, also of those that are rounding alone
+        assert both["losses"] == pytest.approx(alone["losses"], rel=0.02), cycle
+        assert both["norm"] == pytest.approx(alone["norm"], rel=1e-3), cycle
