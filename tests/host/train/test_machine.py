@@ -14,7 +14,7 @@ from fer_host.train.machine import machine
 def test_it_names_what_computes() -> None:
     if torch.cuda.is_available():
         pytest.skip("a machine without an accelerator is described")
-    recipe, threads = load_recipe("fer48"), torch.get_num_threads()
+    recipe, threads = load_recipe("larn"), torch.get_num_threads()
     try:
         for n, said in ((1, "1 shared core of "), (2, "2 shared cores of ")):
             torch.set_num_threads(n)

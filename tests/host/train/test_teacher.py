@@ -94,7 +94,7 @@ def test_a_teacher_of_two_label_sets_teaches_a_student_of_one(student: str, firs
     torch.testing.assert_close(found, whole[:, first : first + recipe.n_outputs], atol=2e-5, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["fer48", "lfer_ldl"])
+@pytest.mark.parametrize("name", ["larn", "lfer_ldl"])
 def test_a_teacher_computes_in_the_precision_it_was_taught_in(name: str) -> None:
     class Product(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
