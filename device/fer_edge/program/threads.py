@@ -123,13 +123,18 @@ class OnceThread(threading.Thread):
 
     def run(self) -> None:
         """In the thread."""
-        if (self._wait_s and self._cancelled.wait(self._wait_s)) or self._cancelled.is_set():
-            return
         try:
-            self._work()
+            if not ((self._wait_s and self._cancelled.wait(self._wait_s)) or self._cancelled.is_set()):
+                self._work()
         except Exception as error:  # whatever it is: nobody else would hear of it
             self.error = error
             met(name_of(self.name), error, "it has ended")
+        finally:
+            self._work = _nothing  # it may hold whoever holds this thread
+
+
+def _nothing() -> None:
+    """Of a thread that has done its work."""
 
 
 def met(name: str, error: BaseException, and_now: str = "it goes on") -> None:

@@ -101,6 +101,8 @@ class HttpCamera(Camera):
             connection.shutdown(socket.SHUT_RDWR)
         self._receiver.join(READ_S)
         self._answer.close()
+        if self._newest is not None:
+            self._newest.end()
 
     def _streamed(self, newest: Mailbox[bytes]) -> bytes:
         try:

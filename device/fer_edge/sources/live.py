@@ -179,9 +179,7 @@ class LiveSource(FrameSource):
         except SourceError as error:
             self._mailbox.fail(error)
         except Exception as error:  # camera libraries raise what they like; the reader must hear of it
-            lost = SourceError(f"source {self.name}: {type(error).__name__}: {one_line(error)}")
-            lost.__cause__ = error
-            self._mailbox.fail(lost)
+            self._mailbox.fail(self._lost(error))
             threads.met("capture", error, "the camera is opened anew where it is waited for")
         finally:
             self._ready.set()  # told before close(), which may hang
@@ -189,6 +187,11 @@ class LiveSource(FrameSource):
                 self._camera.close()
             except Exception as error:
                 log.warning("source %s: while closing: %s: %s", self.name, type(error).__name__, one_line(error))
+
+    def _lost(self, error: Exception) -> SourceError:
+        lost = SourceError(f"source {self.name}: {type(error).__name__}: {one_line(error)}")
+        lost.__cause__ = error
+        return lost
 
     def _read_good(self) -> tuple[RgbImage, float]:
         while True:
@@ -208,6 +211,7 @@ class LiveSource(FrameSource):
         self._ended = True
         self._mailbox.close()
         self._thread.join(self._stop_s)
+        self._mailbox.end()  # else a lost camera and its last frame stay until Python looks for cycles
         _open.discard(self)
         atexit.unregister(self._end)
         if self._thread.is_alive():

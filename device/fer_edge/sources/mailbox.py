@@ -69,6 +69,13 @@ class Mailbox(Generic[T]):
         self._closed = True
         self._bell.put(None)
 
+    def end(self) -> None:
+        """Closes it and lets go of the item that waits and of the error, whose traceback holds whoever held this."""
+        self.close()
+        with self._lock:
+            self._slot.clear()
+            self._error = None
+
     def check(self) -> None:
         """Raises what ``fail`` was given, if an item is not there to be got first."""
         if self._error is not None and not self._slot:

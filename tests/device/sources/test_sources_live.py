@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import logging
 import signal
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 
 import numpy as np
@@ -92,6 +96,42 @@ def test_what_a_library_raises_surfaces_as_a_source_error() -> None:
     with pytest.raises(SourceError, match=r"^source csi://0: RuntimeError: two lines$") as error:
         list(LiveSource(Scripted(lambda n: fail(cause) if n else None), "csi://0"))
     assert error.value.__cause__ is cause
+
+
+@pytest.mark.parametrize("error", [SourceError("gone"), RuntimeError("gone"), None])
+def test_a_lost_camera_and_its_frames_go_at_once(error: Exception | None) -> None:
+    """Not when Python looks for cycles next: that may be hours later, and each loss kept a frame."""
+
+    class Fresh(Scripted):
+        def read(self) -> tuple[RgbImage, float]:
+            _, time_s = super().read()
+            return PICTURE.copy(), time_s
+
+    def at_read(n: int) -> None:
+        if n == 2 and error is not None:
+            raise type(error)(*error.args)
+
+    def lose() -> list[weakref.ref[object]]:
+        camera = Fresh(at_read)
+        source = LiveSource(camera, "csi://0")
+        frames = iter(source)
+        seen: list[weakref.ref[object]] = [weakref.ref(camera), weakref.ref(source), weakref.ref(next(frames).image)]
+        if error is None:
+            source.close()
+        with contextlib.suppress(SourceError):
+            for frame in frames:
+                seen.append(weakref.ref(frame.image))
+        return seen
+
+    gc.collect()
+    gc.disable()
+    logging.disable()  # pytest keeps what is logged, with its traceback
+    try:
+        left = lose()
+        assert [type(found()).__name__ for found in left if found() is not None] == []
+    finally:
+        logging.disable(logging.NOTSET)
+        gc.enable()
 
 
 def test_a_camera_that_does_not_open() -> None:
