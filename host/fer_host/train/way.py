@@ -1,7 +1,7 @@
 """How a run computes where its recipe leaves that open: in which precision, on how many threads. Measured, then kept.
 
-``torch.compile`` is no choice here: on the networks of this kit it was slower than what it compiled, or took longer to
-compile than it saved (``benchmarks/results/training_compiled.md``).
+``torch.compile`` is no choice here: the compiled steps of the flagship were slower than what they were made of, after
+minutes of compiling (``benchmarks/results/training_compiled.md``).
 """
 
 from __future__ import annotations
