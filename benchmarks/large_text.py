@@ -7,7 +7,8 @@ from typing import Any
 TITLE = "# A set that streams"
 INTRO = (
     "Made by `benchmarks/large_data.py` on shards of `benchmarks/large_set.py`: JPEG, 224 px, about 18 kB each. "
-    "The machine has 2 cores and did much else: wall times are long, and say little; CPU times count."
+    "The machine has 2 cores and did much else: wall times are long, and say little. CPU times count, but a crowded "
+    "processor stretches them too: earlier runs, beside less, took a third to a half of them."
 )
 _COST = ("read_ms", "decode_ms", "square_ms", "augment_ms")
 
