@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 from tqdm import tqdm
@@ -108,7 +109,7 @@ def train(
         for name, parameter in model.named_parameters():
             parameter.requires_grad = name.startswith(f"{head}.")
     model.to(team.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in torch's stub
-    step_of = partial(_one_step, data.parts, data.targets.shape[1], normalize.channels, team.device)
+    step_of = partial(_one_step, data, normalize.channels, team.device)
     config = settled(config, model, step_of, way_path(checkpoint), team)
     join_layers(model, team)
     if teacher is not None:
@@ -170,20 +171,13 @@ def way_path(checkpoint: Path) -> Path:
     return checkpoint.with_suffix(".way.json")
 
 
-def _one_step(
-    parts: tuple[slice, ...],
-    n_classes: int,
-    channels: int,
-    device: torch.device,
-    model: nn.Module,
-    config: TrainConfig,
-) -> None:
+def _one_step(data: TrainSet, channels: int, device: torch.device, model: nn.Module, config: TrainConfig) -> None:
     """Forward and backward of a batch of noise at the size of the last phase, to see how long they take."""
     side = config.phases[-1].size_px
     x = torch.rand(config.batch, channels, side, side, device=device).contiguous(memory_format=torch.channels_last)
-    targets = torch.full((config.batch, n_classes), 1 / n_classes, device=device)
+    targets = torch.from_numpy(data.targets[np.zeros(config.batch, dtype=np.int64)]).to(device)
     _set_mode(model, config.trainable)
-    Objective(model, None, config, ALONE, parts)(x, targets).backward()
+    Objective(model, None, config, ALONE, data.parts)(x, targets).backward()
 
 
 def _say_what_was_missing(batches: Batches, seconds: float) -> None:
