@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +23,13 @@ from fer_edge.contract.bundle import Bundle, open_bundle
 from fer_edge.contract.labels import LabelSet
 from fer_edge.contract.manifest import Golden, Manifest, Variant
 from fer_edge.contract.preprocess import preprocess
-from fer_edge.detectors.compared import ComparedDetector, compare_detectors
 from fer_edge.errors import BundleError, SchemaError, UsageError, VerifyError
 from fer_edge.program import child
 from fer_edge.setting.find import find_bundle
 from fer_edge.setting.setting import default_threads
+
+if TYPE_CHECKING:  # detectors need OpenCV, which the golden vectors of a classifier do without
+    from fer_edge.detectors.compared import ComparedDetector
 
 SCHEMA = "fer-edge/verify/1"
 INPUT_TOLERANCE = 1e-3  # of a normalized input: what float32 sums in another order may differ
@@ -67,7 +69,7 @@ def _untrusted(arguments: argparse.Namespace) -> int:
     more = (arguments.variant or "", str(arguments.threads or 1))
     found = first_load.tried(path, bounds.VERIFY_CPU_S, bounds.VERIFY_WALL_S, __name__, more, digest)
     rows = [Verified(**row) for row in found["rows"]]
-    detectors = [ComparedDetector(**row) for row in found["detectors"]]
+    detectors = _compared(found["detectors"])
     if arguments.json:
         tried = {name: found[name] for name in ("sha256", "lacks", "peak_bytes")}
         tried |= {"signed": signed} if signed else {}
@@ -80,6 +82,14 @@ def _untrusted(arguments: argparse.Namespace) -> int:
         print(f"{path}: {signed}")
     print(f"tried in a process of its own, {how}; it took {found['peak_bytes'] / 1e6:.0f} MB")
     return 0
+
+
+def _compared(rows: list[dict[str, Any]]) -> list[ComparedDetector]:
+    if not rows:
+        return []
+    from fer_edge.detectors.compared import ComparedDetector
+
+    return [ComparedDetector(**row) for row in rows]
 
 
 def main(arguments: list[str]) -> None:
@@ -153,8 +163,13 @@ def verify_detectors(bundle: Bundle, threads: int = 1) -> list[ComparedDetector]
         VerifyError: one finds other faces.
         BundleError: the golden file lacks the crops.
     """
-    if not installed_version():
+    manifest = bundle.manifest
+    if not installed_version() or not any(
+        spec.named(f"{spec.id}.onnx") for spec in (manifest.detector, *manifest.other_detectors)
+    ):
         return []
+    from fer_edge.detectors.compared import compare_detectors
+
     crops = _golden_arrays(bundle, [bundle.manifest.variant()])["crops"]
     return list(compare_detectors(bundle.manifest, bundle.read, crops, threads))
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +42,15 @@ def test_passes_where_it_was_made(bundle: Bundle) -> None:
     assert rows[1].reference_max_abs == 0
     assert all(row.n_top1 > 0 for row in rows)
     assert format_table(rows).count("ok") == 2
+
+
+def test_a_bundle_of_classifiers_is_verified_without_opencv(bundle: Bundle) -> None:
+    """As on a 32-bit Raspberry Pi OS, where Debian's packages have an interpreter and no OpenCV."""
+    line = "import sys; sys.modules['cv2'] = None; from fer_edge.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", line, "verify", "--bundle", str(bundle.path), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["variants"]
 
 
 @pytest.mark.parametrize("name", BOTH)
