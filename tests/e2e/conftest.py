@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # install_helpers.py
+
+from install_helpers import install, unpack
+
+from fer_host.pack import pack
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -62,3 +69,31 @@ def refused(done: subprocess.CompletedProcess[str], *said: str) -> None:
 @pytest.fixture(name="refused")
 def _refused() -> Callable[..., None]:
     return refused
+
+
+@pytest.fixture(scope="session")
+def archive(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The offline archive for this machine; its wheels are downloaded once, into build/wheels."""
+    if platform.machine() != "x86_64":
+        pytest.skip("no offline archive for this machine: x86 is packed for x86_64")
+    return pack(bundle, tmp_path_factory.mktemp("dist"), "x86", offline=True)
+
+
+@pytest.fixture(scope="session")
+def unpacked(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return unpack(archive, tmp_path_factory.mktemp("unpacked"))
+
+
+@pytest.fixture
+def copy(unpacked: Path, tmp_path: Path) -> Path:
+    """An unpacked archive to change (links; a file is changed by replacing it)."""
+    return Path(shutil.copytree(unpacked, tmp_path / "archive", copy_function=os.link))
+
+
+@pytest.fixture(scope="session")
+def installed(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    prefix = tmp_path_factory.mktemp("with a blank") / "fer edge"
+    done = install(unpacked, prefix)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return prefix
