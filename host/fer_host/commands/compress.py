@@ -56,13 +56,16 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _prune(arguments: argparse.Namespace) -> int:
+    from fer_host.recipe.recipe import load_recipe
+    from fer_host.train.blocks import keep_large_blocks_apart
+
+    recipe = load_recipe(arguments.model)
+    keep_large_blocks_apart(recipe)
     from fer_host.prune.run import run_pruning, with_options
     from fer_host.recipe.prune import Budget
-    from fer_host.recipe.recipe import load_recipe
 
     limits = (arguments.parameters, arguments.macs, arguments.int8_kib, arguments.ms)
     budget = Budget(*limits) if any(limit is not None for limit in limits) else None
-    recipe = load_recipe(arguments.model)
     if recipe.prune is None and arguments.out is None:
         raise HostError(f"--out: not given; expected a file, because host/zoo holds {recipe.id} as it was trained")
     if arguments.method is not None and arguments.out is None:
@@ -82,11 +85,14 @@ def _search(arguments: argparse.Namespace) -> int:
 
 
 def _qat(arguments: argparse.Namespace) -> int:
-    from fer_host.calibrate import tune
-    from fer_host.quantize.grids import format_tuning, read_tuning
     from fer_host.recipe.recipe import load_recipe
+    from fer_host.train.blocks import keep_large_blocks_apart
 
     recipe = load_recipe(arguments.model)
+    keep_large_blocks_apart(recipe)
+    from fer_host.calibrate import tune
+    from fer_host.quantize.grids import format_tuning, read_tuning
+
     target, ranges = tune(recipe, given_data(arguments.data), arguments.policy, arguments.out, arguments.untuned)
     print(ranges)
     print(format_tuning(read_tuning(target)))

@@ -117,10 +117,13 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _train(arguments: argparse.Namespace) -> int:
     from fer_host.recipe.ablations import ablated
     from fer_host.recipe.recipe import load_recipe
+    from fer_host.train.blocks import keep_large_blocks_apart
+
+    recipe, out, weights = load_recipe(arguments.model), arguments.out, arguments.weights
+    keep_large_blocks_apart(recipe)
     from fer_host.train.identities import run_identities
     from fer_host.train.run import run_training
 
-    recipe, out, weights = load_recipe(arguments.model), arguments.out, arguments.weights
     if arguments.ablation:
         recipe = ablated(recipe, arguments.ablation)
         if out is None:  # the zoo holds what ships
@@ -158,9 +161,12 @@ def _tune_on(arguments: argparse.Namespace) -> int:
 
 def _kfold(arguments: argparse.Namespace) -> int:
     from fer_host.recipe.recipe import load_recipe
-    from fer_host.train.kfold import format_fold, format_summary, run_kfold, save, summarize
+    from fer_host.train.blocks import keep_large_blocks_apart
 
     recipe = load_recipe(arguments.model)
+    keep_large_blocks_apart(recipe)
+    from fer_host.train.kfold import format_fold, format_summary, run_kfold, save, summarize
+
     data, k, by, seed, ten_crop = arguments.data, arguments.folds, arguments.by, arguments.seed, arguments.ten_crop
     folds = []
     for fold in run_kfold(recipe, data, k, by, seed, ten_crop=ten_crop):

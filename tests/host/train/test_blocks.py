@@ -1,0 +1,79 @@
+"""A training with large pictures gives freed blocks back; small ones, and what the user set, stay as they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAM = """
+import json, sys
+from dataclasses import replace
+from fer_host.recipe.recipe import load_recipe
+from fer_host.train.blocks import keep_large_blocks_apart
+
+recipe = load_recipe("paper_mobilenet_v2")
+small = tuple(replace(cycle, phases=(replace(cycle.phases[0], size_px=96),)) for cycle in recipe.train)
+recipe = recipe if sys.argv[1] == "large" else replace(recipe, size_px=96, train=small)
+assert "torch" not in sys.modules
+done = keep_large_blocks_apart(recipe)
+
+import torch
+
+def resident_mib():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20
+
+def block():
+    return torch.ones(2 * 2**20)  # 8 MiB
+
+def flags(pointer):
+    found = False
+    for line in open("/proc/self/smaps"):
+        words = line.split()
+        if "-" in words[0] and not words[0].endswith(":"):
+            low, high = (int(each, 16) for each in words[0].split("-"))
+            found = low <= pointer < high
+        elif found and words[0] == "VmFlags:":
+            return words[1:]
+    raise SystemExit("no such mapping")
+
+del_first = block()
+del del_first  # from here on glibc would take blocks of that size from its heap
+kept = [(block(), torch.ones(8192)) for _ in range(16)]  # 32 KiB behind each
+large = resident_mib()
+is_huge = "hg" in flags(kept[-1][0].data_ptr())
+kept = [pair[1] for pair in kept]
+print(json.dumps({"done": done, "given_back": large - resident_mib(), "huge": is_huge}))
+"""
+
+
+def measured(px: str, **more: str) -> dict[str, float]:
+    words = ("MALLOC_", "GLIBC_", "THP_MEM")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(words)}
+    line = [sys.executable, "-c", PROGRAM, px]
+    done = subprocess.run(line, env=environment | more, capture_output=True, text=True, check=True, timeout=300)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def test_large_pictures_give_back_their_blocks() -> None:
+    found = measured("large")
+    assert found["done"]
+    assert found["given_back"] > 110  # of 128 MiB
+    if Path("/sys/kernel/mm/transparent_hugepage").is_dir():
+        assert found["huge"]
+
+
+def test_small_pictures_stay_in_the_heap() -> None:
+    found = measured("small")
+    assert not found["done"]
+    assert found["given_back"] < 64
+    assert not found["huge"]
+
+
+def test_what_the_user_set_stays() -> None:
+    found = measured("large", MALLOC_ARENA_MAX="8")
+    assert not found["done"]
+    assert not found["huge"]
