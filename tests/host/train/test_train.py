@@ -11,55 +11,17 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from train_helpers import CONFIG, MOVED, NORMALIZE, STILL, Small
 
 from fer_edge.contract.errors import SchemaError
 from fer_edge.contract.labels import EMOTIONS7, EMOTIONS8
-from fer_edge.contract.specs import InputSpec
 from fer_host.data import fer2013
 from fer_host.data.augment import augment_batch
 from fer_host.errors import DataError, WeightsError
-from fer_host.recipe.train import Augment, Light, LossConfig, OptimizerConfig, Phase, ScheduleConfig, TrainConfig
+from fer_host.recipe.train import Light, LossConfig, Phase, ScheduleConfig
 from fer_host.train.batches import TrainSet
 from fer_host.train.loop import train
 from fer_host.train.optimizer import at_sharpest_neighbor, learning_rate
-
-STILL = Augment(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, (0.02, 0.15))
-MOVED = replace(STILL, flip_p=0.5, rotate_deg=15.0, scale=0.12, aspect=0.1, shift=0.06, erase_p=0.4)
-CONFIG = TrainConfig(
-    start="random",
-    min_votes=0,
-    phases=(Phase(2, 16), Phase(1, 24)),
-    seed=3,
-    batch=8,
-    ema_decay=0.9,
-    clip_norm=2.0,
-    optimizer=OptimizerConfig("sgd", 0.05, 0.9, 1e-4, 0.0),
-    schedule=ScheduleConfig("one_cycle", warmup=0.15),
-    loss=LossConfig(vote_share=1.0),
-    augment=MOVED,
-)
-NORMALIZE = InputSpec("gray3", 48, "bilinear", (0.5,) * 3, (0.25,) * 3)
-
-
-class Small(nn.Module):
-    """Convolution, batch norm, dropout, head: everything that could break determinism."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU())
-        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(8, 2))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.head(self.body(x.expand(-1, 3, -1, -1)).mean((2, 3)))
-        return out
-
-
-@pytest.fixture(scope="module")
-def data() -> TrainSet:
-    random = np.random.default_rng(0)
-    bright = random.integers(0, 2, 64)
-    images = (random.integers(0, 100, (64, 20, 20)) + 130 * bright[:, None, None]).astype(np.uint8)
-    return TrainSet(images, np.eye(2, dtype=np.float32)[bright])
 
 
 def run(data: TrainSet, path: Path, stop_after: int | None = None) -> tuple[nn.Module, list[tuple[float, ...]]]:

@@ -8,15 +8,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
+from train_helpers import CONFIG, NORMALIZE, Small
 
-from fer_edge.contract.specs import InputSpec
 from fer_host.errors import DataError
 from fer_host.recipe.recipe import load_recipe
-from fer_host.recipe.train import Augment, LossConfig, OptimizerConfig, Phase, ScheduleConfig, TrainConfig
+from fer_host.recipe.train import TrainConfig
 from fer_host.train.batches import TrainSet
 from fer_host.train.identities import OneHotRows
 from fer_host.train.loop import train, way_path
@@ -24,42 +23,7 @@ from fer_host.train.machine import machine
 from fer_host.train.parallel import ALONE
 from fer_host.train.way import Way, kept_way, measured, settled
 
-CONFIG = TrainConfig(
-    start="random",
-    min_votes=0,
-    phases=(Phase(2, 16),),
-    seed=3,
-    batch=8,
-    ema_decay=0.9,
-    clip_norm=2.0,
-    optimizer=OptimizerConfig("sgd", 0.05, 0.9, 1e-4, 0.0),
-    schedule=ScheduleConfig("one_cycle", warmup=0.15),
-    loss=LossConfig(vote_share=1.0),
-    augment=Augment(0.5, 15.0, 0.1, 0.1, 0.05, 0.0, 0.0, 0.0, (0.02, 0.15)),
-)
-NORMALIZE = InputSpec("gray3", 48, "bilinear", (0.5,) * 3, (0.25,) * 3)
 OPEN = replace(CONFIG, precision="auto")
-
-
-class Small(nn.Module):
-    """Convolution, batch norm, head."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.BatchNorm2d(8), nn.ReLU())
-        self.head = nn.Linear(8, 2)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.head(self.body(x).mean((2, 3)))
-        return out
-
-
-@pytest.fixture(scope="module")
-def data() -> TrainSet:
-    random = np.random.default_rng(0)
-    bright = random.integers(0, 2, 64)
-    images = (random.integers(0, 100, (64, 20, 20)) + 130 * bright[:, None, None]).astype(np.uint8)
-    return TrainSet(images, np.eye(2, dtype=np.float32)[bright])
 
 
 @pytest.fixture(autouse=True)
