@@ -96,8 +96,12 @@ class Peer:
     name, variant = "fer", "tflite"
 
     def __init__(self) -> None:
-        (wheel,) = (VENV / "lib").glob("python*/site-packages/fer-*.dist-info")
-        self.key = wheel.name.removesuffix(".dist-info")
+        wheels = sorted((VENV / "lib").glob("python*/site-packages/fer-*.dist-info"))
+        known = [each.name.removesuffix(".dist-info") for each in wheels]  # or what was asked on another machine
+        known = known or sorted({row.bundle_sha256 for row in kept_figures() if row.bundle_sha256.startswith("fer-")})
+        if not known:
+            raise SystemExit(f"robustness: {VENV}: no fer package; benchmarks/peers.py makes that environment")
+        self.key = known[-1]
         self.title = f"the {self.name} package {self.key.partition('-')[2]}, its {self.variant}"
 
     @cached_property
