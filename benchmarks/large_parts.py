@@ -69,7 +69,8 @@ def steps(shards: Path, px: int, n: int, state: Path, every: int = DEFAULT_EVERY
     from fer_host.train.blocks import keep_large_blocks_apart
 
     paper = load_recipe("paper_mobilenet_v2")
-    keep_large_blocks_apart(replace(paper, size_px=px, train=(replace(paper.train[1], phases=(Phase(1, px),)),)))
+    cycles = tuple(replace(cycle, phases=(Phase(1, px),)) for cycle in paper.train)
+    keep_large_blocks_apart(replace(paper, size_px=px, train=cycles))
     import torch
 
     from fer_host.models.weights import build_network

@@ -7,8 +7,8 @@ from typing import Any
 TITLE = "# A set that streams"
 INTRO = (
     "Made by `benchmarks/large_data.py` on shards of `benchmarks/large_set.py`: JPEG, 224 px, about 18 kB each. "
-    "The machine has 2 cores and did much else: wall times are long, and say little. CPU times count, but a crowded "
-    "processor stretches them too: earlier runs, beside less, took a third to a half of them."
+    "The machine has 2 cores and did some other work too, most of all while the shards were made: that wall time says "
+    "little."
 )
 _COST = ("read_ms", "decode_ms", "square_ms", "augment_ms")
 
@@ -75,7 +75,7 @@ def _loader(found: dict[str, Any]) -> list[str]:
         "is arithmetic, nothing that was run: 15 workers of 16 cores at the rate of one CPU second.",
         "",
         *_table(
-            "workers | images | images a second, wall, machine busy | images a CPU second of a worker | "
+            "workers | images | images a second, wall | images a CPU second of a worker | "
             "15 workers would give",
             shown,
         ),

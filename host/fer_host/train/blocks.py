@@ -1,8 +1,8 @@
 """How the C library (glibc) keeps the large blocks of a training with large pictures: apart from its heap.
 
 Freed blocks of a step lie in the heap in pieces that the next step's do not fit into: a third of the memory of
-MobileNetV2 at 224 px. Blocks that are mapped one by one go back to the system at once; that costs a tenth to a sixth of
-the speed, and half of it without huge pages (docs/large-data.md). Small pictures gain nothing and stay as they are.
+MobileNetV2 at 224 px. Blocks that are mapped one by one go back to the system at once; that costs a fifth of the speed,
+and a third without huge pages (docs/large-data.md). Small pictures gain nothing and stay as they are.
 """
 
 from __future__ import annotations
