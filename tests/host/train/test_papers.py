@@ -256,13 +256,16 @@ def test_only_lfer_ldls_last_row_learns_distributions(
         "all": "lfer_ldl",
     }
     for key, row in rows.items():
-        (cycle,) = row.train
-        loss, optimizer = cycle.loss, cycle.optimizer
-        soft = loss.vote_share + loss.teacher_share
-        found = (soft, loss.combo, optimizer.lr, optimizer.weight_decay)
-        assert found == pytest.approx(full if key == "all" else hard, rel=1e-5), key
-        assert (loss.teacher is None) == (key != "all" or name == "lfer_ldl")
-        assert replace(cycle, loss=recipe.train[0].loss, optimizer=recipe.train[0].optimizer) == recipe.train[0]
+        expected = full if key == "all" else hard
+        for cycle, own in zip(row.train, recipe.train, strict=True):
+            loss = cycle.loss
+            found = (loss.vote_share + loss.teacher_share, loss.combo)
+            assert found == pytest.approx(expected[:2], rel=1e-5), key
+            assert (loss.teacher is None) == (key != "all" or own.loss.teacher is None)
+            assert replace(cycle, loss=own.loss, optimizer=own.optimizer) == own
+        optimizer = row.train[0].optimizer
+        assert (optimizer.lr, optimizer.weight_decay) == pytest.approx(expected[2:], rel=1e-5), key
+    assert recipe.train[-1].loss.teacher is not None
 
 
 @pytest.mark.parametrize("name", ["heads_0", "heads_3", "mfn"])
