@@ -75,8 +75,7 @@ def _loader(found: dict[str, Any]) -> list[str]:
         "is arithmetic, nothing that was run: 15 workers of 16 cores at the rate of one CPU second.",
         "",
         *_table(
-            "workers | images | images a second, wall | images a CPU second of a worker | "
-            "15 workers would give",
+            "workers | images | images a second, wall | images a CPU second of a worker | 15 workers would give",
             shown,
         ),
     ]

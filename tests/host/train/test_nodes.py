@@ -1,7 +1,7 @@
 """Two machines train as one: two network namespaces, torchrun in each, gloo between them; one dies, the other goes on.
 
 Needs root and ``ip netns``. Names of namespaces and devices begin with ``st-``. ``FER_PAPERS=all`` runs every paper's
-recipe, which takes many minutes, or ``FER_PAPERS=paper_ddamfn,…`` those; else two small ones run.
+recipe, which takes many minutes and 20 GB, or ``FER_PAPERS=paper_ddamfn,…`` those; else two small ones run.
 """
 
 from __future__ import annotations
@@ -117,6 +117,10 @@ def run():
 
 sys.exit(process.status_of("worker", run, (HostError,)))
 """
+
+# From random weights, at its paper's rate, its loss rises from 2.1 to 5.2 in three steps. On one node, weights that are
+# changed by a ten-millionth each move the third loss by 3%, by a millionth 9%.
+ROUNDING = {"paper_resnet50": 0.15}
 
 
 class Nodes:
@@ -265,5 +269,6 @@ def test_papers_recipes_take_three_steps_on_two_nodes(nodes: Nodes, tmp_path: Pa
         assert len(alone["losses"]) in (3, 6)
         assert both["losses"][0] == pytest.approx(alone["losses"][0], rel=1e-4), cycle
         # Adam's first steps go by the sign of each gradient, also of those that are rounding alone
-        assert both["losses"] == pytest.approx(alone["losses"], rel=0.02), cycle
+        rounding = ROUNDING.get(cycle.rpartition("-")[0], 0.02)
+        assert both["losses"] == pytest.approx(alone["losses"], rel=rounding), cycle
         assert both["norm"] == pytest.approx(alone["norm"], rel=1e-3), cycle
