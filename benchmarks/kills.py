@@ -60,6 +60,7 @@ class Count:
     kills: int = 0
     ended: int = 0
     longest_s: float = 0.0
+    seen_s: float = 0.0  # of the last start, at the last look
     wrong: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     note: str = ""
@@ -86,8 +87,8 @@ def kill_often(subject: Subject, times: int, seed: int, within_s: float = float(
         while not _killed(subject, moment * min(count.longest_s, within_s), count) and not asked_to_end:
             if len(count.failed) >= MOST_WRONG:
                 break
-            if is_whole:  # a whole run took less than the first did
-                count.longest_s *= 0.97
+            if is_whole:  # a whole run took less than the first did, which also filled caches
+                count.longest_s = min(0.97 * count.longest_s, count.seen_s)
             is_whole = True
         if asked_to_end or len(count.wrong) + len(count.failed) >= MOST_WRONG:
             break
@@ -100,8 +101,10 @@ def _killed(subject: Subject, after_s: float, count: Count) -> bool:
     if subject.waits:
         _wait_for_orphans(subject, AT_WORK_S)  # said, not failed
     process = subject.start()
-    while process.poll() is None and worked_s(process.pid) < after_s:
+    count.seen_s = 0.0
+    while process.poll() is None and count.seen_s < after_s:
         time.sleep(LOOK_S)
+        count.seen_s = max(count.seen_s, worked_s(process.pid))
     is_killed = process.poll() is None
     if is_killed:
         subject.before_kill()
