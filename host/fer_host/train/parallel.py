@@ -154,16 +154,17 @@ class _Joint(nn.modules.batchnorm._BatchNorm):
             return super().forward(x)
         x = x.float()  # under autocast: statistics are float32, as torch's own batch norm keeps them
         axes = [axis for axis in range(x.ndim) if axis != 1]
-        sums = torch.stack((x.mean(dim=axes), x.square().mean(dim=axes)))
-        mean, square = all_reduce(sums) / distributed.get_world_size()  # type: ignore[no-untyped-call]
-        variance = square - mean.square()
-        n = x.numel() // x.shape[1] * distributed.get_world_size()
+        size, shape = distributed.get_world_size(), (1, -1, *(1,) * (x.ndim - 2))
+        own_variance, own_mean = torch.var_mean(x, dim=axes, correction=0)
+        mean = all_reduce(own_mean) / size  # type: ignore[no-untyped-call]
+        # (squares less the square of the mean would lose a variance beside a large mean)
+        variance = all_reduce(own_variance + (own_mean - mean).square()) / size  # type: ignore[no-untyped-call]
+        n = x.numel() // x.shape[1] * size
         momentum = 0.0 if self.momentum is None else self.momentum
         if self.running_mean is not None and self.running_var is not None:
             with torch.no_grad():
                 self.running_mean.lerp_(mean, momentum)
                 self.running_var.lerp_(variance * (n / max(1, n - 1)), momentum)
-        shape = (1, -1, *(1,) * (x.ndim - 2))
         y = (x - mean.view(shape)) * torch.rsqrt(variance.view(shape) + self.eps)
         scaled: torch.Tensor = y * self.weight.view(shape) + self.bias.view(shape)
         return scaled
