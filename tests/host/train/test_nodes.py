@@ -267,7 +267,8 @@ def test_papers_recipes_take_three_steps_on_two_nodes(nodes: Nodes, tmp_path: Pa
         both = found(two)[cycle]
         assert alone["step"] == both["step"] == 3
         assert len(alone["losses"]) in (3, 6)
-        assert both["losses"][0] == pytest.approx(alone["losses"][0], rel=1e-4), cycle
+        # torch's own batch norm, which one node has, is off by 1e-5; MobileNetV2 from random weights makes 2e-4 of it
+        assert both["losses"][0] == pytest.approx(alone["losses"][0], rel=5e-4), cycle
         # Adam's first steps go by the sign of each gradient, also of those that are rounding alone
         rounding = ROUNDING.get(cycle.rpartition("-")[0], 0.02)
         assert both["losses"] == pytest.approx(alone["losses"], rel=rounding), cycle
