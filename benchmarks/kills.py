@@ -88,7 +88,7 @@ def kill_often(subject: Subject, times: int, seed: int, within_s: float = float(
             if len(count.failed) >= MOST_WRONG:
                 break
             if is_whole:  # a whole run took less than the first did, which also filled caches
-                count.longest_s = min(0.97 * count.longest_s, count.seen_s)
+                count.longest_s = max(0.5 * count.longest_s, min(0.97 * count.longest_s, count.seen_s))
             is_whole = True
         if asked_to_end or len(count.wrong) + len(count.failed) >= MOST_WRONG:
             break

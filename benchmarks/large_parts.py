@@ -62,15 +62,9 @@ def loader(shards: Path, px: int, n: int) -> dict[str, Any]:
 
 def steps(shards: Path, px: int, n: int, state: Path, every: int = DEFAULT_EVERY, batch: int = 0) -> dict[str, Any]:
     """A step loop as ``fer-host train`` runs it."""
-    from dataclasses import replace
-
-    from fer_host.recipe.recipe import load_recipe
-    from fer_host.recipe.train import Phase
     from fer_host.train.blocks import keep_large_blocks_apart
 
-    paper = load_recipe("paper_mobilenet_v2")
-    cycles = tuple(replace(cycle, phases=(Phase(1, px),)) for cycle in paper.train)
-    keep_large_blocks_apart(replace(paper, size_px=px, train=cycles))
+    keep_large_blocks_apart(px)
     import torch
 
     from fer_host.models.weights import build_network

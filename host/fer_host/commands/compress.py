@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fer_host.commands.options import add_data, given_data, positive
+from fer_host.commands.options import add_data, given_data, positive, recipe_to_train
 from fer_host.errors import HostError
 from fer_host.recipe.prune import METHODS, RANKS
 from fer_host.recipe.quantize import ALLOCATORS
@@ -56,11 +56,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _prune(arguments: argparse.Namespace) -> int:
-    from fer_host.recipe.recipe import load_recipe
-    from fer_host.train.blocks import keep_large_blocks_apart
-
-    recipe = load_recipe(arguments.model)
-    keep_large_blocks_apart(recipe)
+    recipe = recipe_to_train(arguments.model)
     from fer_host.prune.run import run_pruning, with_options
     from fer_host.recipe.prune import Budget
 
@@ -85,11 +81,7 @@ def _search(arguments: argparse.Namespace) -> int:
 
 
 def _qat(arguments: argparse.Namespace) -> int:
-    from fer_host.recipe.recipe import load_recipe
-    from fer_host.train.blocks import keep_large_blocks_apart
-
-    recipe = load_recipe(arguments.model)
-    keep_large_blocks_apart(recipe)
+    recipe = recipe_to_train(arguments.model)
     from fer_host.calibrate import tune
     from fer_host.quantize.grids import format_tuning, read_tuning
 

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from fer_edge.contract.labels import PROTOCOLS
-from fer_host.commands.options import add_data, given_data, positive
+from fer_host.commands.options import add_data, given_data, positive, recipe_to_train
 from fer_host.errors import RecipeError
 from fer_host.files.paths import BUILD
 
@@ -116,11 +116,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _train(arguments: argparse.Namespace) -> int:
     from fer_host.recipe.ablations import ablated
-    from fer_host.recipe.recipe import load_recipe
-    from fer_host.train.blocks import keep_large_blocks_apart
 
-    recipe, out, weights = load_recipe(arguments.model), arguments.out, arguments.weights
-    keep_large_blocks_apart(recipe)
+    recipe, out, weights = recipe_to_train(arguments.model), arguments.out, arguments.weights
     from fer_host.train.identities import run_identities
     from fer_host.train.run import run_training
 
@@ -160,11 +157,7 @@ def _tune_on(arguments: argparse.Namespace) -> int:
 
 
 def _kfold(arguments: argparse.Namespace) -> int:
-    from fer_host.recipe.recipe import load_recipe
-    from fer_host.train.blocks import keep_large_blocks_apart
-
-    recipe = load_recipe(arguments.model)
-    keep_large_blocks_apart(recipe)
+    recipe = recipe_to_train(arguments.model)
     from fer_host.train.kfold import format_fold, format_summary, run_kfold, save, summarize
 
     data, k, by, seed, ten_crop = arguments.data, arguments.folds, arguments.by, arguments.seed, arguments.ten_crop

@@ -1,16 +1,14 @@
 """How the C library (glibc) keeps the large blocks of a training with large pictures: apart from its heap.
 
 Freed blocks of a step lie in the heap in pieces that the next step's do not fit into: a third of the memory of
-MobileNetV2 at 224 px. Blocks that are mapped one by one go back to the system at once; that costs a fifth of the speed,
-and a third without huge pages (docs/large-data.md). Small pictures gain nothing and stay as they are.
+MobileNetV2 at 224 px. Blocks that are mapped one by one go back to the system at once; that costs a fifth of the speed
+(docs/large-data.md). Small pictures gain nothing and stay as they are.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-
-from fer_host.recipe.recipe import Recipe
 
 LARGE_PX = 160
 LARGE_BYTES = 4 << 20
@@ -19,14 +17,16 @@ HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"  # torch's; read once, at its first tensor
 OWN_WORDS = ("MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "GLIBC_TUNABLES", HUGE_PAGES)
 
 
-def keep_large_blocks_apart(recipe: Recipe) -> bool:
+def keep_large_blocks_apart(px: int) -> bool:
     """Sets it for this process and what it starts; call it before torch is imported.
 
+    Args:
+        px: side of the largest input that is trained on.
+
     Returns:
-        False where nothing was set: the recipe's pictures are below ``LARGE_PX``, the user set something, or the C
-        library has no such thing (musl).
+        False where nothing was set: the pictures are below ``LARGE_PX``, the user set something, or the C library has
+        no such thing (musl).
     """
-    px = max([recipe.size_px, *(phase.size_px for cycle in recipe.train for phase in cycle.phases)])
     if px < LARGE_PX or any(os.environ.get(name) for name in OWN_WORDS):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

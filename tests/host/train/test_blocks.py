@@ -8,17 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from fer_host.commands.options import recipe_to_train
+from fer_host.train import blocks
+
 PROGRAM = """
 import json, sys
-from dataclasses import replace
-from fer_host.recipe.recipe import load_recipe
-from fer_host.train.blocks import keep_large_blocks_apart
+from fer_host.train.blocks import LARGE_PX, keep_large_blocks_apart
 
-recipe = load_recipe("paper_mobilenet_v2")
-small = tuple(replace(cycle, phases=(replace(cycle.phases[0], size_px=96),)) for cycle in recipe.train)
-recipe = recipe if sys.argv[1] == "large" else replace(recipe, size_px=96, train=small)
 assert "torch" not in sys.modules
-done = keep_large_blocks_apart(recipe)
+done = keep_large_blocks_apart(LARGE_PX if sys.argv[1] == "large" else LARGE_PX - 1)
 
 import torch
 
@@ -77,3 +77,13 @@ def test_what_the_user_set_stays() -> None:
     found = measured("large", MALLOC_ARENA_MAX="8")
     assert not found["done"]
     assert not found["huge"]
+
+
+@pytest.mark.parametrize(("recipe", "px"), [("paper_mobilenet_v2", 224), ("hawqc_mbv2", 96)])
+def test_a_command_that_trains_looks_at_its_recipes_largest_input(
+    monkeypatch: pytest.MonkeyPatch, recipe: str, px: int
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(blocks, "keep_large_blocks_apart", seen.append)
+    assert recipe_to_train(recipe).id == recipe
+    assert seen == [px]
