@@ -99,6 +99,8 @@ class Peer:
         wheels = sorted((VENV / "lib").glob("python*/site-packages/fer-*.dist-info"))
         known = [each.name.removesuffix(".dist-info") for each in wheels]  # or what was asked on another machine
         known = known or sorted({row.bundle_sha256 for row in kept_figures() if row.bundle_sha256.startswith("fer-")})
+        if not wheels and known:
+            print(f"{VENV}: no fer package here; its figures are those that are kept", flush=True)
         if not known:
             raise SystemExit(f"robustness: {VENV}: no fer package; benchmarks/peers.py makes that environment")
         self.key = known[-1]
